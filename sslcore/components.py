@@ -1,0 +1,169 @@
+"""The records that a plugin yields.
+
+A record is pure data: making one imports nothing and runs nothing. `build` names the code that
+stands behind it as `"package.module:attribute"`, imported on first use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+_KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+#: Settings by section: `{"loss": {"temperature": 0.5}, "training": {"epochs": 20}}`.
+Sections = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What every record states.
+
+    Attributes:
+        name: kebab-case, what a user types.
+        summary: one line.
+        reference: the paper, with the equation where there is one; may be empty.
+    """
+
+    kind: ClassVar[str]
+
+    name: str
+    summary: str
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _KEBAB_CASE.fullmatch(self.name):
+            raise ValueError(f"{self.kind} name {self.name!r} is not kebab-case (a-z, 0-9, hyphens)")
+        if not self.summary or "\n" in self.summary:
+            raise ValueError(f"{self.kind} {self.name!r}: the summary must be one line of text")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component(Record):
+    """A record with code behind it, at `build` (`"package.module:attribute"`)."""
+
+    build: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not _REFERENCE.fullmatch(self.build):
+            raise ValueError(
+                f"{self.kind} {self.name!r}: build {self.build!r} is not of the form "
+                "'package.module:attribute'"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation(Component):
+    """Makes `views` of `images`; `build` is an `nn.Module`."""
+
+    kind: ClassVar[str] = "augmentation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder(Component):
+    """Turns `views` into `features`; `build` is an `nn.Module`."""
+
+    kind: ClassVar[str] = "encoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Component):
+    """Turns `features` into what the objective compares; `build` is an `nn.Module`."""
+
+    kind: ClassVar[str] = "head"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss(Component):
+    """Scores what the stages before it made; `build` is an `nn.Module`.
+
+    Attributes:
+        supervised: whether it may ask for `labels`; no other training stage sees them.
+    """
+
+    kind: ClassVar[str] = "loss"
+
+    supervised: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluator(Component):
+    """Tells what features are worth; `build` is a class whose instances are callable.
+
+    Attributes:
+        default: whether a method that names no evaluator gets this one.
+    """
+
+    kind: ClassVar[str] = "evaluator"
+
+    default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Component):
+    """Images in two splits; `build` is a function that returns `sslcore.data.Data`.
+
+    Attributes:
+        clips: whether a sample is a clip (T, C, H, W) instead of an image (C, H, W).
+        default: whether a run that names no data uses this one.
+        opens_paths: whether a path given as data is opened with it, as its setting `path`.
+        defaults: settings of other sections that suit these images; each applies only where the
+            chosen component has that setting, and yields to the method's own.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    clips: bool = False
+    default: bool = False
+    opens_paths: bool = False
+    defaults: Sections = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """An exponential moving average of encoder and head, run on the same views without gradient.
+
+    Attributes:
+        momentum: weight of the old teacher in one update, in [0, 1].
+        final_momentum: what it has grown to at the end, along a cosine; None keeps it constant.
+    """
+
+    momentum: float = 0.996
+    final_momentum: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Record):
+    """A recipe: one part of each kind, by name, with settings.
+
+    Attributes:
+        augmentation: a name, or several of which the first that takes the data is used (one for
+            images and one for clips, say).
+        encoder: a name.
+        head: a name, or None where the loss reads features.
+        loss: a name.
+        evaluators: names; empty means the evaluators that are on by default.
+        settings: by section: a kind of part, `"optimizer"` or `"training"`.
+        teacher: given where the loss reads `teacher_…` signals.
+    """
+
+    kind: ClassVar[str] = "method"
+
+    augmentation: str | tuple[str, ...]
+    encoder: str
+    head: str | None
+    loss: str
+    evaluators: tuple[str, ...] = ()
+    settings: Sections = field(default_factory=dict)
+    teacher: Teacher | None = None
+
+
+#: Every kind of record, in the order in which a tensor meets them.
+KINDS: Mapping[str, type[Record]] = {
+    record.kind: record
+    for record in (Augmentation, Encoder, Head, Loss, Evaluator, Dataset, Method)
+}

@@ -1,0 +1,93 @@
+"""What a data set gives: images in splits, as arrays that can be indexed by a batch of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sslcore.errors import DataError
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with or without their classes.
+
+    Attributes:
+        images: uint8, (N, C, H, W), or (N, T, C, H, W) for clips; H = W. It may be a view of a
+            memory-mapped file: nothing reads more of it than the rows asked for.
+        labels: int64, (N,), or None where there are none.
+
+    Raises:
+        DataError: a shape or type is another one.
+    """
+
+    images: Tensor
+    labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.dim() not in (4, 5):
+            raise DataError(
+                "images must be uint8 of shape (N, C, H, W) or (N, T, C, H, W), "
+                f"got {self.images.dtype} of shape {tuple(self.images.shape)}"
+            )
+        if self.images.shape[-1] != self.images.shape[-2]:
+            raise DataError(f"images must be square, got {tuple(self.images.shape[-2:])}")
+        if self.labels is not None and self.labels.shape != (len(self.images),):
+            raise DataError(
+                f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self.images.shape[-3]
+
+    @property
+    def image_size(self) -> int:
+        """Side of an image, px."""
+        return self.images.shape[-1]
+
+    @property
+    def num_frames(self) -> int | None:
+        """Frames in a clip; None for images."""
+        return self.images.shape[1] if self.images.dim() == 5 else None
+
+
+@dataclass(frozen=True)
+class Data:
+    """The splits of a data set.
+
+    Attributes:
+        train: what is trained on; labels are optional and no training stage sees them.
+        test: what is scored, and never trained on.
+        probe: the labelled images that evaluators fit on, where they differ from `train` (a data
+            set with a large unlabelled part).
+        classes: their names; label i is the class `classes[i]`. Empty where there are no labels.
+        notes: sentences that the user should read once, such as files that could not be read.
+    """
+
+    train: Split
+    test: Split
+    probe: Split | None = None
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def fit(self) -> Split:
+        """The labelled split that evaluators fit on."""
+        return self.probe if self.probe is not None else self.train
+
+    @property
+    def labelled(self) -> bool:
+        """Whether evaluators that need labels can run."""
+        return self.fit.labels is not None and self.test.labels is not None
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [0, 1]."""
+    return images.to(torch.float32).div_(255)

@@ -1,0 +1,66 @@
+"""Return types of the stages: what each provides, by name.
+
+V views, B images in the batch. A component that provides something else declares a TypedDict of
+its own; these are the common ones.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torch import Tensor
+
+
+class Views(TypedDict):
+    """`views`: (V, B, C, h, w), normalised."""
+
+    views: Tensor
+
+
+class ViewsWithTargets(TypedDict):
+    """`views` as above, with `targets`: the same views undisturbed, for a reconstruction loss."""
+
+    views: Tensor
+    targets: Tensor
+
+
+class Features(TypedDict):
+    """`features`: (V·B, F) from an encoder; the engine restores (V, B, F)."""
+
+    features: Tensor
+
+
+class FeaturesAndMaps(TypedDict):
+    """`features` as above, and `feature_maps`: (V·B, F', h', w')."""
+
+    features: Tensor
+    feature_maps: Tensor
+
+
+class Projections(TypedDict):
+    """`projections`: (V, B, D)."""
+
+    projections: Tensor
+
+
+class Predictions(TypedDict):
+    """`projections` and `predictions`: (V, B, D) each."""
+
+    projections: Tensor
+    predictions: Tensor
+
+
+class StepPredictions(TypedDict):
+    """`step_predictions`: (K, V, B, F).
+
+    Entry [k-1, t] predicts the features of view t + k from those up to t; it means something
+    where t + k < V.
+    """
+
+    step_predictions: Tensor
+
+
+class Reconstructions(TypedDict):
+    """`reconstructions`: (V, B, C, h, w), in the units of the views."""
+
+    reconstructions: Tensor

@@ -31,7 +31,26 @@ _PUBLIC = {
     "train": "sslcore.api",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "Augmentation",
+    "BatchRandom",
+    "Data",
+    "Dataset",
+    "Encoder",
+    "Evaluator",
+    "Head",
+    "Loss",
+    "Method",
+    "Split",
+    "SslcoreError",
+    "Teacher",
+    "__version__",
+    "build",
+    "evaluate",
+    "hookimpl",
+    "load_encoder",
+    "train",
+]
 
 if TYPE_CHECKING:
     from sslcore.api import build, evaluate, load_encoder, train

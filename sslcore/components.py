@@ -36,7 +36,9 @@ class Record:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not _KEBAB_CASE.fullmatch(self.name):
-            raise ValueError(f"{self.kind} name {self.name!r} is not kebab-case (a-z, 0-9, hyphens)")
+            raise ValueError(
+                f"{self.kind} name {self.name!r} is not kebab-case (a-z, 0-9, hyphens)"
+            )
         if not self.summary or "\n" in self.summary:
             raise ValueError(f"{self.kind} {self.name!r}: the summary must be one line of text")
 

@@ -153,7 +153,9 @@ def sslcore_datasets() -> Iterable[Dataset]:
             )
 
         def noise(*, size: Annotated[int, Gt(0)] = 8) -> Data:
-            images = torch.randint(0, 256, (64, 1, size, size), dtype=torch.uint8)
+            generator = torch.Generator().manual_seed(0)
+            shape = (64, 1, size, size)
+            images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
             labels = torch.arange(64) % 2
             return Data(train=Split(images[:48], labels[:48]), test=Split(images[48:], labels[48:]))
     """

@@ -76,12 +76,19 @@ def load_reference(reference: str) -> Any:
     try:
         return getattr(importlib.import_module(module_name), attribute)
     except Exception as error:
-        raise SslcoreError(f"{reference} can't be loaded: {type(error).__name__}: {error}") from error
+        raise SslcoreError(
+            f"{reference} can't be loaded: {type(error).__name__}: {error}"
+        ) from error
 
 
 def interface_of(target: Any) -> Interface:
-    """Read the interface of a component's class, or of a data set's function."""
+    """Read the interface of a component's class, or of a data set's function.
+
+    Nothing is supplied to a data set, so that there `image_size` is a setting like any other.
+    """
     parameters = settings_of(target)
+    if not inspect.isclass(target):
+        return Interface(settings=parameters)
     supplied = {
         name: parameter.default is inspect.Parameter.empty
         for name, parameter in parameters.items()
@@ -89,8 +96,6 @@ def interface_of(target: Any) -> Interface:
     }
     settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
     call = _call_of(target)
-    if call is None:
-        return Interface(settings=settings, supplied=supplied)
     needs = {
         name: parameter.default is inspect.Parameter.empty
         for name, parameter in inspect.signature(call).parameters.items()
@@ -102,10 +107,8 @@ def interface_of(target: Any) -> Interface:
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _call_of(target: Any) -> Any:
-    if not inspect.isclass(target):
-        return None
-    return getattr(target, "forward", None) or target.__dict__.get("__call__")
+def _call_of(target: type) -> Any:
+    return getattr(target, "forward", None) or getattr(target, "__call__", None)  # noqa: B004
 
 
 def provided_by(function: Any) -> dict[str, bool]:

@@ -115,8 +115,16 @@ def _bounds(metadata: tuple[Any, ...]) -> list[str]:
         if isinstance(item, at.Interval):
             words += _bounds(tuple(item))
         elif isinstance(item, at.Len):
-            words.append(f"of length {item.min_length}" + ("" if item.max_length == item.min_length
-                         else f" to {item.max_length}" if item.max_length else " or more"))
+            words.append(
+                f"of length {item.min_length}"
+                + (
+                    ""
+                    if item.max_length == item.min_length
+                    else f" to {item.max_length}"
+                    if item.max_length
+                    else " or more"
+                )
+            )
         elif isinstance(item, at.MinLen):
             words.append(f"of length {item.min_length} or more")
         for kind, attribute, symbol in _BOUNDS:

@@ -1,0 +1,118 @@
+"""The command line: each command in a file of its own, imported when it is called.
+
+Exit codes: 0 done, 1 failed at run time, 2 asked for something that can't be done, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from typing import Any, NoReturn
+
+import click
+
+import sslcore
+from sslcore.errors import SslcoreError
+
+_COMMANDS = {
+    "train": ("sslcore.cli.train", "Train a method on images, then evaluate it."),
+    "evaluate": ("sslcore.cli.evaluate", "Evaluate a run, beside its two baselines."),
+    "methods": ("sslcore.cli.listing", "List methods, or show one."),
+    "components": ("sslcore.cli.listing", "List components, or show one."),
+    "plugins": ("sslcore.cli.listing", "List installed plugins and what they offer."),
+}
+
+
+class _Commands(click.Group):
+    """Imports a command's file when the command is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        return getattr(importlib.import_module(_COMMANDS[name][0]), name)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sslcore.__version__, prog_name="sslcore")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Self-supervised learning on images from parts that plug together.
+
+    \b
+    sslcore train --method simclr              train on embedded digits, a minute on a laptop
+    sslcore train --method simclr --data DIR   train on a folder of images
+    sslcore methods                            what can be trained
+    sslcore components                         what it can be put together from
+    """
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or bool(os.environ.get("SSLCORE_DEBUG"))
+    # --debug is understood before and after the command.
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    warnings.showwarning = _show_warning
+    sys.exit(_run(arguments, debug=debug))
+
+
+def _run(arguments: list[str], *, debug: bool) -> int:
+    try:
+        result = cli.main(arguments, prog_name="sslcore", standalone_mode=False)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SslcoreError as error:
+        if debug:
+            raise
+        _say(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug:
+            raise
+        said = str(error).splitlines()[0] if str(error) else ""
+        click.echo(
+            f"Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)", err=True
+        )
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _say(error: SslcoreError) -> None:
+    prefix = "" if error.exit_code == 130 else "Error: "
+    lines = str(error).splitlines() or [type(error).__name__]
+    click.echo(f"{prefix}{lines[0]}", err=True)
+    for line in lines[1:]:
+        click.echo(f"       {line}", err=True)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    where = "" if category.__module__.startswith("sslcore") else f" ({filename}:{lineno})"
+    click.echo(f"warning: {message}{where}", err=True)

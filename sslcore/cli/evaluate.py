@@ -1,0 +1,43 @@
+"""`sslcore evaluate`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from sslcore.cli.options import assignments, device_option, json_option, settings_option
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--evaluator", "evaluators", metavar="NAME", multiple=True, help="Instead of the run's own."
+)
+@settings_option
+@click.option("--data", metavar="NAME|PATH", help="Other data to evaluate on; nothing is kept.")
+@device_option
+@json_option
+def evaluate(
+    run: str,
+    evaluators: tuple[str, ...],
+    set: tuple[str, ...],
+    data: str | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Evaluate a run, beside its two baselines: the encoder untrained, and raw pixels.
+
+    \b
+    sslcore evaluate runs/simclr-digits-…
+    sslcore evaluate runs/… --evaluator linear-probe --set evaluator.labels_per_class=1
+    """
+    settings = assignments(set)
+
+    from sslcore import api, display
+
+    table = api.evaluate(run, evaluators=evaluators, settings=settings, data=data, device=device)
+    if as_json:
+        click.echo(json.dumps(table, indent=2))
+    else:
+        display.print_table(table)

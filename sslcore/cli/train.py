@@ -1,0 +1,73 @@
+"""`sslcore train`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from sslcore.cli.options import assignments, device_option, settings_option
+
+
+@click.command()
+@click.option("--method", "-m", metavar="NAME", help="The recipe to train; see: sslcore methods.")
+@click.option(
+    "--data", "-d", metavar="NAME|PATH", help="A data set, or a folder of images. [default: digits]"
+)
+@click.option("--augmentation", metavar="NAME", help="Instead of the method's own.")
+@click.option("--encoder", metavar="NAME", help="Instead of the method's own.")
+@click.option("--head", metavar="NAME", help="Instead of the method's own; none for none.")
+@click.option("--loss", metavar="NAME", help="Instead of the method's own.")
+@click.option(
+    "--evaluator", "evaluators", metavar="NAME", multiple=True, help="Instead of the method's own."
+)
+@settings_option
+@click.option("--config", metavar="FILE", help="Settings in TOML; a run's recipe.toml is one.")
+@click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
+@click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
+@click.option("--seed", type=int, metavar="N", help="Short for --set training.seed=N.")
+@click.option("--lr", type=float, metavar="X", help="Short for --set optimizer.lr=X.")
+@click.option(
+    "--precision", metavar="P", help="auto, fp32, bf16 or fp16; short for training.precision."
+)
+@device_option
+@click.option("--compile", is_flag=True, help="Compile encoder and head (torch.compile).")
+@click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that read images.")
+@click.option("--output", "-o", metavar="DIR", help="The run's folder. [default: runs/…]")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option("--evaluate/--no-evaluate", default=True, help="Evaluate at the end. [default: yes]")
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+def train(dry_run: bool, **options: Any) -> None:
+    """Train a method on images, then evaluate it.
+
+    \b
+    sslcore train --method simclr
+    sslcore train --method simclr --data cifar10 --encoder resnet18 --epochs 200
+    sslcore train --method infonce --data ~/photos --set loss.temperature=0.2
+    sslcore train --method autoencoder --augmentation cutout --dry-run
+    sslcore train --resume runs/simclr-digits-…
+    """
+    settings = assignments(options.pop("set"))
+    for name in ("epochs", "batch_size", "seed", "precision"):
+        settings += [("training", name, value)] if (value := options.pop(name)) is not None else []
+    rate = options.pop("lr")
+    settings += [("optimizer", "lr", rate)] if rate is not None else []
+
+    from sslcore import api, display
+
+    if dry_run:
+        names = ("output", "resume", "device", "compile", "workers", "evaluate")
+        parts = {key: value for key, value in options.items() if key not in names}
+        config = parts.get("config")
+        if options["resume"] is not None and config is None:
+            parts["config"] = api.Run.open(options["resume"]).config()
+        recipe, notes = api.make_recipe(settings=settings, **parts)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+        click.echo(recipe.to_toml(), nl=False)
+        return
+    run = api.train(settings=settings, **options)
+    table = run.read_evaluation()
+    if table:
+        display.print_table(table)
+    click.echo(f"{run.path}", err=False)

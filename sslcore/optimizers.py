@@ -1,0 +1,77 @@
+"""Optimizers of `torch.optim` by name, and how learning rate and momentum move with the step."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt
+
+from sslcore.errors import UsageError, nearest
+from sslcore.settings import Setting, settings_of
+
+_NAMES = {
+    name.casefold(): name
+    for name in dir(torch.optim)
+    if isinstance(getattr(torch.optim, name), type)
+    and issubclass(getattr(torch.optim, name), torch.optim.Optimizer)
+    and name not in ("Optimizer", "SparseAdam", "LBFGS")
+}
+
+#: Bounds that torch checks only when the optimizer is built, or not at all.
+_BOUNDS: dict[str, Any] = {
+    "lr": Annotated[float, Gt(0)],
+    "momentum": Annotated[float, Ge(0)],
+    "weight_decay": Annotated[float, Ge(0)],
+    "dampening": Annotated[float, Ge(0)],
+    "eps": Annotated[float, Gt(0)],
+}
+
+
+def find_optimizer(name: str) -> tuple[str, type[torch.optim.Optimizer]]:
+    """Return an optimizer of torch.optim, whatever the case of `name`, and its proper name.
+
+    Raises:
+        UsageError: there is none of that name (LBFGS and SparseAdam need another loop).
+    """
+    proper = _NAMES.get(name.casefold())
+    if proper is None:
+        raise UsageError(
+            f"optimizer.name: torch.optim has no {name!r}{nearest(name, _NAMES.values())}; "
+            f"it has {', '.join(sorted(_NAMES.values()))}"
+        )
+    return proper, getattr(torch.optim, proper)
+
+
+def optimizer_settings(optimizer: type[torch.optim.Optimizer]) -> dict[str, Setting]:
+    """Return the settings of an optimizer."""
+    skip = frozenset({"params", "foreach", "maximize", "capturable", "differentiable", "fused"})
+    return {
+        name: Setting(name, _BOUNDS.get(name, setting.annotation), setting.default)
+        for name, setting in settings_of(optimizer, skip=skip).items()
+    }
+
+
+def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -> float:
+    """Return what the learning rate is multiplied with at a step, in [0, 1].
+
+    Linear from 1/warmup to 1 over the first `warmup` steps; then constant, or along half a cosine
+    that would reach 0 at step `total` (Loshchilov & Hutter 2017, eq. 5, without restarts).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = (step - warmup) / max(1, total - warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def teacher_momentum(progress: float, momentum: float, final: float | None) -> float:
+    """Return the teacher's momentum at `progress` in [0, 1].
+
+    Constant, or from `momentum` to `final` along half a cosine (Grill et al. 2020, section 3.3).
+    """
+    if final is None:
+        return momentum
+    return final - (final - momentum) * (math.cos(math.pi * progress) + 1) / 2

@@ -1,0 +1,173 @@
+"""Signals through the stages: images to views, features, projections and loss.
+
+The way is straight: each stage is called with the signals that its `forward` names, and what it
+returns joins them. No stage is known by name.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.data import as_float
+from sslcore.random import BatchRandom
+
+Signals = dict[str, Any]
+
+
+class Pipeline(nn.Module):
+    """Augmentation, encoder, head and loss in a row, with a teacher where the method has one.
+
+    Args:
+        augmentation: makes `views` (V, B, C, h, w) of `images`.
+        encoder: turns (V·B, C, h, w) into features.
+        head: turns features into what the loss compares; None where it compares features.
+        loss: returns a scalar, or a dict with `loss` and numbers to log.
+        teacher: whether to run an averaged copy of encoder and head on the same views.
+    """
+
+    def __init__(
+        self,
+        augmentation: nn.Module,
+        encoder: nn.Module,
+        head: nn.Module | None,
+        loss: nn.Module,
+        *,
+        teacher: bool = False,
+    ) -> None:
+        super().__init__()
+        self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
+        self.teacher = nn.ModuleDict() if teacher else None
+        if self.teacher is not None:
+            self.teacher["encoder"] = copy.deepcopy(encoder)
+            if head is not None:
+                self.teacher["head"] = copy.deepcopy(head)
+            self.teacher.requires_grad_(False)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        random: BatchRandom | None = None,
+        progress: float = 0.0,
+        labels: Tensor | None = None,
+        precision: AbstractContextManager[Any] | None = None,
+    ) -> Signals:
+        """Return all signals of a batch, `loss` (a scalar with graph) among them.
+
+        Args:
+            images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1].
+            random: this step's random numbers.
+            progress: the part of training that is done.
+            labels: (B,), for a loss that is marked as supervised.
+            precision: the autocast under which encoder and head run; full precision by default.
+        """
+        signals = augment(self.augmentation, images, random=random, progress=progress)
+        with precision if precision is not None else nullcontext():
+            signals |= encode(self.encoder, signals)
+            signals |= project(self.head, signals)
+            if self.teacher is not None:
+                signals |= self._teach(signals)
+        if labels is not None:
+            signals["labels"] = labels
+        # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
+        score = call(self.loss, {name: _full_precision(item) for name, item in signals.items()})
+        return signals | (dict(score) if isinstance(score, Mapping) else {"loss": score})
+
+    @torch.no_grad()
+    def _teach(self, signals: Signals) -> Signals:
+        assert self.teacher is not None
+        taught = dict(signals)
+        made = encode(self.teacher["encoder"], taught)
+        if self.head is not None:
+            made |= project(self.teacher["head"], taught | made)
+        return {f"teacher_{name}": item for name, item in made.items()}
+
+    @torch.no_grad()
+    def update_teacher(self, momentum: float) -> None:
+        """Move the teacher towards the student: weights by `momentum`, buffers copied."""
+        if self.teacher is None:
+            return
+        for name, module in self.teacher.items():
+            student = getattr(self, name)
+            for weight, moved in zip(module.parameters(), student.parameters(), strict=True):
+                weight.lerp_(moved, 1 - momentum)
+            for buffer, moved in zip(module.buffers(), student.buffers(), strict=True):
+                buffer.copy_(moved)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the loss asks for labels."""
+        return "labels" in signal_names(self.loss)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Return the parameters that the optimizer moves."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def call(stage: nn.Module, signals: Signals) -> Any:
+    """Call a stage with the signals that its `forward` names and that are there."""
+    return stage(**{name: signals[name] for name in signal_names(stage) if name in signals})
+
+
+@torch.no_grad()
+def augment(
+    augmentation: nn.Module,
+    images: Tensor,
+    *,
+    random: BatchRandom | None = None,
+    progress: float = 0.0,
+) -> Signals:
+    """Return `images` as floats and what the augmentation makes of them, without graph."""
+    images = as_float(images) if images.dtype == torch.uint8 else images
+    signals: Signals = {"images": images, "random": random, "progress": progress}
+    return signals | call(augmentation, signals)
+
+
+def encode(encoder: nn.Module, signals: Signals) -> Signals:
+    """Run an encoder on flattened views; what it returns gets its (V, B, …) back."""
+    views, batch = signals["views"].shape[:2]
+    flat = {
+        name: item.flatten(0, 1) if isinstance(item, Tensor) and name != "images" else item
+        for name, item in signals.items()
+        if name in signal_names(encoder)
+    }
+    if _wants_channels_last(encoder):
+        flat["views"] = flat["views"].contiguous(memory_format=torch.channels_last)
+    made = call(encoder, flat)
+    return {name: item.unflatten(0, (views, batch)) for name, item in made.items()}
+
+
+def project(head: nn.Module | None, signals: Signals) -> Signals:
+    """Run a head, if there is one."""
+    return {} if head is None else call(head, signals)
+
+
+def signal_names(stage: nn.Module) -> list[str]:
+    """Return the signals that a stage's `forward` names, needed or optional."""
+    names = stage.__dict__.get("_signal_names")
+    if names is None:
+        names = list(inspect.signature(type(stage).forward).parameters)[1:]
+        stage.__dict__["_signal_names"] = names
+    return names
+
+
+def _wants_channels_last(encoder: nn.Module) -> bool:
+    return any(
+        weight.dim() == 4
+        and weight.is_contiguous(memory_format=torch.channels_last)
+        and not weight.is_contiguous()
+        for weight in encoder.parameters()
+    )
+
+
+def _full_precision(item: Any) -> Any:
+    if isinstance(item, Tensor) and item.dtype in (torch.bfloat16, torch.float16):
+        return item.float()
+    return item

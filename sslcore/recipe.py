@@ -1,0 +1,161 @@
+"""A recipe: what a run is made of, resolved down to every setting.
+
+It can be written as TOML and read back: a run's `recipe.toml` is also a valid `--config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+from sslcore.components import Teacher
+from sslcore.errors import UsageError
+from sslcore.registry import SHIPPED
+from sslcore.settings import plain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The settings of the training loop, section `training`.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images in a batch, over all devices.
+        schedule: the learning rate after warm-up: down along a cosine to 0, or constant.
+        warmup_epochs: epochs in which the learning rate grows linearly from 0.
+        clip_grad_norm: the largest norm a gradient may have; none leaves it alone.
+        precision: of encoder and head; auto is bf16 where the device is fast at it, else fp32.
+        seed: decides initial weights, order and views.
+        log_every: steps between two lines of metrics.jsonl.
+        checkpoint_every: steps between two checkpoints.
+    """
+
+    epochs: Annotated[int, Ge(1)] = 100
+    batch_size: Annotated[int, Ge(1)] = 256
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: Annotated[float, Ge(0)] = 0.0
+    clip_grad_norm: Annotated[float, Gt(0)] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: Annotated[int, Ge(0)] = 0
+    log_every: Annotated[int, Ge(1)] = 10
+    checkpoint_every: Annotated[int, Ge(1)] = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a recipe, with its settings resolved and its provenance."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    build: str
+    settings: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} (from {self.distribution} {self.version})"
+
+    @property
+    def address(self) -> str:
+        """The name that finds it again whatever else is installed."""
+        return self.name if self.distribution == SHIPPED else f"{self.distribution}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result of a run, save the device."""
+
+    method: str
+    data: Part
+    augmentation: Part
+    encoder: Part
+    head: Part | None
+    loss: Part
+    evaluators: tuple[Part, ...]
+    optimizer: str
+    optimizer_settings: Mapping[str, Any]
+    training: Training
+    teacher: Teacher | None = None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every component, in the order in which a tensor meets them, data first."""
+        stages = (self.data, self.augmentation, self.encoder, self.head, self.loss)
+        return (*(part for part in stages if part is not None), *self.evaluators)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as nested plain values, as `recipe.toml` holds them."""
+        tables: dict[str, Any] = {"method": self.method}
+        for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
+            if part is not None:
+                tables["data" if part.kind == "dataset" else part.kind] = _table(part)
+        if self.head is None:
+            tables["head"] = {"name": "none"}
+        tables["evaluators"] = {part.address: _table(part, named=False) for part in self.evaluators}
+        tables["optimizer"] = {"name": self.optimizer, **_without_none(self.optimizer_settings)}
+        tables["training"] = _without_none(dataclasses.asdict(self.training))
+        if self.teacher is not None:
+            tables["teacher"] = _without_none(dataclasses.asdict(self.teacher))
+        return plain(tables)
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Return what the other recipe has otherwise, as `"loss.temperature: 0.5 → 0.2"`."""
+        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return [
+            f"{key}: {mine.get(key, 'none')} → {theirs.get(key, 'none')}"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key) != theirs.get(key)
+        ]
+
+    def to_toml(self) -> str:
+        """Return the text of `recipe.toml`."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
+    provenance = {"from": f"{part.distribution} {part.version}"}
+    return ({"name": part.address} if named else {}) | provenance | _without_none(part.settings)
+
+
+def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    # TOML has no null, so that None is written as the text that --set takes for it.
+    return {name: "none" if value is None else value for name, value in settings.items()}
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a TOML file of recipe sections; `"none"` stands for None.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML.
+    """
+    try:
+        tables = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--config {path}: can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: not TOML: {error}") from error
+    return _with_none(tables)
+
+
+def _with_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item if key == "name" else _with_none(item) for key, item in value.items()}
+    return None if value == "none" else value

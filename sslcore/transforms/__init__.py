@@ -1,0 +1,53 @@
+"""Image operations on whole batches, each sample with parameters of its own.
+
+Every function here is pure: the same images and parameters give the same result, on any device,
+for any split of the batch. Images are float (N, C, H, W) in [0, 1] and per-sample parameters are
+tensors (N,). Nothing waits for the device and nothing loops over samples. Draw parameters with a
+`sslcore.BatchRandom`, directly or through the samplers below.
+
+To make V views of B images in one pass, give `resized_crop` boxes of shape (V, B) and flatten
+what it returns to a batch of V·B images for what follows.
+"""
+
+from __future__ import annotations
+
+from sslcore.transforms.color import (
+    adjust_brightness,
+    adjust_contrast,
+    adjust_hue,
+    adjust_saturation,
+    color_jitter,
+    grayscale,
+    solarize,
+)
+from sslcore.transforms.filters import gaussian_blur
+from sslcore.transforms.geometry import affine, horizontal_flip, resize, resized_crop
+from sslcore.transforms.pixels import cutout, gaussian_noise, normalize
+from sslcore.transforms.sampling import (
+    ColorJitterParameters,
+    CropParameters,
+    color_jitter_parameters,
+    crop_parameters,
+)
+
+__all__ = [
+    "ColorJitterParameters",
+    "CropParameters",
+    "adjust_brightness",
+    "adjust_contrast",
+    "adjust_hue",
+    "adjust_saturation",
+    "affine",
+    "color_jitter",
+    "color_jitter_parameters",
+    "crop_parameters",
+    "cutout",
+    "gaussian_blur",
+    "gaussian_noise",
+    "grayscale",
+    "horizontal_flip",
+    "normalize",
+    "resize",
+    "resized_crop",
+    "solarize",
+]

@@ -1,0 +1,219 @@
+"""Operations on colour, with the meaning that torchvision gives them.
+
+Images are float (N, C, H, W) in [0, 1], in RGB order where C = 3. Each function gives what its
+namesake in torchvision gives for one image, to within 1e-5 in float32. Images of one channel are
+grey: saturation and hue leave them as they are. For other numbers of channels these two, and
+`grayscale`, raise ValueError, since such channels are not red, green and blue.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sslcore.transforms._batch import check_images, per_sample
+
+#: What red, green and blue add to the grey level (ITU-R 601-2, rounded as torchvision does).
+_GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Multiply each image by its `factor` (N,), ≥ 0; 1 changes nothing."""
+    check_images(images)
+    return (images * per_sample(factor, images, "factor")).clamp_(0.0, 1.0)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Scale each image's distance from its mean grey level by `factor` (N,), ≥ 0."""
+    check_images(images)
+    factor = per_sample(factor, images, "factor")
+    mean = _grey_level(images).mean((-2, -1), keepdim=True)
+    return torch.addcmul(mean * (1.0 - factor), images, factor).clamp_(0.0, 1.0)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Scale each pixel's distance from its grey level by `factor` (N,), ≥ 0; 0 is grey."""
+    if not _has_color(images, "saturation"):
+        return images
+    factor = per_sample(factor, images, "factor")
+    return torch.addcmul(_grey_level(images) * (1.0 - factor), images, factor).clamp_(0.0, 1.0)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Turn the hue of each image (the H of HSV) by `shift` (N,), in [-0.5, 0.5] of a full turn."""
+    if not _has_color(images, "hue"):
+        return images
+    turn = per_sample(shift, images, "shift").squeeze(1) * 6.0
+    red, green, blue = images.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    # The hue in sixths of a turn, before division by the chroma; where a pixel is grey the chroma
+    # is 0, and so is everything that the hue gets multiplied with.
+    hue = torch.where(
+        value == red,
+        green - blue,
+        torch.where(
+            value == green,
+            (blue - red).add_(chroma, alpha=2.0),
+            (red - green).add_(chroma, alpha=4.0),
+        ),
+    )
+    hue = hue.div_(chroma.clamp_min(torch.finfo(images.dtype).tiny)).add_(turn)
+    hue.sub_((hue / 6.0).floor_().mul_(6.0))
+    # How far each primary lies below the value, as a part of the chroma.
+    red_drop = (hue - 3.0).abs_().neg_().add_(2.0)
+    green_drop = (hue - 2.0).abs_().sub_(1.0)
+    blue_drop = (hue - 4.0).abs_().sub_(1.0)
+    drop = torch.stack((red_drop, green_drop, blue_drop), dim=1).clamp_(0.0, 1.0)
+    return torch.addcmul(value.unsqueeze(1), chroma.unsqueeze(1), drop, value=-1.0)
+
+
+def color_jitter(
+    images: Tensor,
+    brightness: Tensor | None = None,
+    contrast: Tensor | None = None,
+    saturation: Tensor | None = None,
+    hue: Tensor | None = None,
+    *,
+    order: Tensor | None = None,
+    apply: Tensor | None = None,
+) -> Tensor:
+    """Adjust brightness, contrast, saturation and hue, in the order that `order` says.
+
+    Args:
+        images: float (N, C, H, W) in [0, 1].
+        brightness: (N,) factors, as in `adjust_brightness`; None leaves it out.
+        contrast: (N,) factors, as in `adjust_contrast`; None leaves it out.
+        saturation: (N,) factors, as in `adjust_saturation`; None leaves it out.
+        hue: (N,) shifts, as in `adjust_hue`; None leaves it out.
+        order: int64 (N, 4), each row a permutation of 0 (brightness), 1 (contrast),
+            2 (saturation), 3 (hue), first to be applied first. None is 0, 1, 2, 3 for all, which
+            takes about half as long.
+        apply: bool (N,), which images to adjust; None for all. The others come back unchanged
+            (up to rounding, where there is a hue).
+
+    Returns:
+        (N, C, H, W).
+
+    Raises:
+        ValueError: a shape is not as above, or the images are neither grey nor RGB and saturation
+            or hue is given.
+    """
+    check_images(images)
+    if saturation is not None and not _has_color(images, "saturation"):
+        saturation = None
+    if hue is not None and not _has_color(images, "hue"):
+        hue = None
+    if order is not None and order.shape != (len(images), 4):
+        raise ValueError(f"order: expected shape ({len(images)}, 4), got {tuple(order.shape)}")
+    if apply is not None:
+        per_sample(apply, images, "apply")
+        brightness, contrast, saturation = (
+            None if factor is None else torch.where(apply, factor, 1.0)
+            for factor in (brightness, contrast, saturation)
+        )
+        hue = None if hue is None else torch.where(apply, hue, 0.0)
+    if order is not None:
+        return _jitter_in_order(images, (brightness, contrast, saturation), hue, order)
+    if brightness is not None:
+        images = adjust_brightness(images, brightness)
+    if contrast is not None:
+        images = adjust_contrast(images, contrast)
+    if saturation is not None:
+        images = adjust_saturation(images, saturation)
+    return images if hue is None else adjust_hue(images, hue)
+
+
+def _jitter_in_order(
+    images: Tensor, factors: tuple[Tensor | None, ...], hue: Tensor | None, order: Tensor
+) -> Tensor:
+    """Do what `color_jitter` does, each image in its own order.
+
+    Brightness, contrast and saturation all are a sum of image, grey level and mean grey level
+    with weights, so one operation serves whichever of them an image is due. Turning the hue is
+    dear: it is done once, with what an image has before it on one side and the rest on the other.
+    """
+    mixes = _mixes(images, factors)
+    if not mixes:
+        return images if hue is None else adjust_hue(images, hue)
+    place = order.argsort(-1)
+    weights = torch.stack([mix for _, mix in mixes], dim=1)
+    places = torch.stack([place[:, index] for index, _ in mixes], dim=1)
+    sequence = places.argsort(-1).unsqueeze(-1).expand_as(weights)
+    if hue is None:
+        return _mix_in_turn(images, weights.gather(1, sequence))
+    neutral = torch.zeros_like(weights)
+    neutral[..., 0] = 1.0
+    early = (places < place[:, 3:]).unsqueeze(-1)
+    images = _mix_in_turn(images, torch.where(early, weights, neutral).gather(1, sequence))
+    images = adjust_hue(images, hue)
+    return _mix_in_turn(images, torch.where(early, neutral, weights).gather(1, sequence))
+
+
+def _mixes(images: Tensor, factors: tuple[Tensor | None, ...]) -> list[tuple[int, Tensor]]:
+    """Return, for each factor that is given, its index and weights (N, 3).
+
+    The weights are those of the image, of the grey level and of the mean grey level.
+    """
+    found = []
+    for index, factor in enumerate(factors):
+        if factor is not None:
+            own = per_sample(factor, images, "factor").flatten()
+            rest, none = 1.0 - own, torch.zeros_like(own)
+            columns = ((own, none, none), (own, none, rest), (own, rest, none))[index]
+            found.append((index, torch.stack(columns, dim=-1)))
+    return found
+
+
+def _mix_in_turn(images: Tensor, weights: Tensor) -> Tensor:
+    """Mix each image with its grey level and the mean of that, by weights (N, K, 3), K times."""
+    for step in weights.unbind(1):
+        own, level, mean = step.view(-1, 3, 1, 1, 1).unbind(1)
+        grey = _grey_level(images)
+        offset = grey.mean((-2, -1), keepdim=True).mul_(mean)
+        offset = torch.addcmul(offset, grey, level)
+        images = torch.addcmul(offset, images, own).clamp_(0.0, 1.0)
+    return images
+
+
+def grayscale(images: Tensor, apply: Tensor | None = None) -> Tensor:
+    """Replace all three channels by the grey level, where `apply` (N,), bool, is True.
+
+    `apply` None means all images. Images of one channel come back as they are.
+    """
+    if not _has_color(images, "grayscale"):
+        return images
+    grey = _grey_level(images)
+    if apply is None:
+        return grey.expand_as(images).contiguous()
+    return torch.where(per_sample(apply, images, "apply"), grey, images)
+
+
+def solarize(images: Tensor, threshold: Tensor, apply: Tensor | None = None) -> Tensor:
+    """Invert the values at or above each image's `threshold` (N,), in [0, 1].
+
+    `apply` (N,), bool, says for which images; None means all. Any number of channels.
+    """
+    check_images(images)
+    bright = images >= per_sample(threshold, images, "threshold")
+    if apply is not None:
+        bright &= per_sample(apply, images, "apply")
+    return torch.where(bright, 1.0 - images, images)
+
+
+def _has_color(images: Tensor, operation: str) -> bool:
+    check_images(images)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{operation} needs grey or RGB images (1 or 3 channels), got {images.shape[1]}"
+        )
+    return images.shape[1] == 3
+
+
+def _grey_level(images: Tensor) -> Tensor:
+    """Return the grey level of each pixel, (N, 1, H, W); the mean where the colours are unknown."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    red, green, blue = images.split(1, dim=1)
+    grey = red * _GREY_WEIGHTS[0]
+    return grey.add_(green, alpha=_GREY_WEIGHTS[1]).add_(blue, alpha=_GREY_WEIGHTS[2])

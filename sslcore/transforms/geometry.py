@@ -1,0 +1,149 @@
+"""Operations that move pixels: crops, flips, rotations, translations."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sslcore.transforms._batch import accurate, check_images, per_sample, product_over_axes
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Return the images at another side, bilinear with antialiasing.
+
+    Args:
+        images: float (N, C, H, W).
+        size: side of the result, px; a square whatever the shape of the images.
+
+    Returns:
+        (N, C, size, size); the images themselves where they have that size already.
+    """
+    check_images(images)
+    if images.shape[-2:] == (size, size):
+        return images
+    wide = images.to(accurate(images.dtype))
+    return F.interpolate(wide, size=(size, size), mode="bilinear", antialias=True).to(images.dtype)
+
+
+def resized_crop(
+    images: Tensor,
+    top: Tensor,
+    left: Tensor,
+    height: Tensor,
+    width: Tensor,
+    size: int,
+    flip: Tensor | None = None,
+) -> Tensor:
+    """Cut a box out of each image and resize it, bilinear with antialiasing, and mirror it.
+
+    A crop, a resize and a mirror image are together a matrix applied to the rows of an image and
+    one applied to its columns. The result is that of torchvision's `resized_crop(antialias=True)`
+    to within 1e-5 (in float32, for images in [0, 1]).
+
+    Args:
+        images: float (B, C, H, W).
+        top: first row of the box, whole px; (B,), or (V, B) for V crops of each image.
+        left: first column of the box, shaped as `top`.
+        height: rows in the box, ≥ 1, shaped as `top`; the box must lie within the image.
+        width: columns in the box, as `height`.
+        size: side of the result, px.
+        flip: which results to mirror left to right, bool, shaped as `top`; None for none.
+
+    Returns:
+        (B, C, size, size), or (V, B, C, size, size) where `top` is (V, B).
+
+    Raises:
+        ValueError: a shape is not as above.
+    """
+    check_images(images)
+    shape = top.shape
+    if top.dim() not in (1, 2) or shape[-1] != len(images):
+        raise ValueError(
+            f"top: expected shape ({len(images)},) or (V, {len(images)}), got {tuple(shape)}"
+        )
+    others = {"left": left, "height": height, "width": width}
+    if flip is not None:
+        others["flip"] = flip
+    for name, values in others.items():
+        if values.shape != shape:
+            raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(values.shape)}")
+
+    wide = images.to(accurate(images.dtype))
+    target = torch.arange(size, dtype=wide.dtype, device=wide.device) + 0.5
+    rows = _resize_weights(top, height, target, images.shape[-2])
+    if flip is not None:
+        target = torch.where(flip.unsqueeze(-1), target.flip(0), target)
+    columns = _resize_weights(left, width, target, images.shape[-1])
+    views_last = (rows.unsqueeze(0) if top.dim() == 1 else rows).transpose(0, 1)
+    columns_last = (columns.unsqueeze(0) if top.dim() == 1 else columns).transpose(0, 1)
+    crops = product_over_axes(wide, views_last, columns_last).to(images.dtype)
+    return crops.squeeze(0) if top.dim() == 1 else crops
+
+
+def _resize_weights(start: Tensor, length: Tensor, target: Tensor, side: int) -> Tensor:
+    """Return the weight of each of `side` pixels in each pixel of a resized segment.
+
+    Args:
+        start: (*,) first pixel of the segment.
+        length: (*,) pixels in it.
+        target: (size,) or (*, size) centres of the pixels that are wanted, in [0, size].
+        side: pixels in the line that the segment is part of.
+
+    Returns:
+        (*, size, side), every row summing to 1.
+    """
+    start, length = start.to(target.dtype).unsqueeze(-1), length.to(target.dtype).unsqueeze(-1)
+    step = length / target.shape[-1]
+    # A triangle as wide as the distance between two results: shrinking then averages over what
+    # it drops. When enlarging, it is as wide as two pixels, which is linear interpolation.
+    reach = step.clamp_min(1.0).unsqueeze(-1)
+    centre = (start + target * step).unsqueeze(-1)
+    pixel = torch.arange(side, dtype=target.dtype, device=target.device) + 0.5
+    inside = (pixel > start) & (pixel < start + length)
+    weights = (pixel - centre).abs_().div_(reach).neg_().add_(1.0).clamp_min_(0.0)
+    weights.mul_(inside.unsqueeze(-2))
+    return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:
+    """Mirror the images for which `flip` (N,), bool, is True, left to right."""
+    check_images(images)
+    return torch.where(per_sample(flip, images, "flip"), images.flip(-1), images)
+
+
+def affine(images: Tensor, degrees: Tensor, translate: Tensor) -> Tensor:
+    """Rotate each image about its centre, then move it; bilinear, with 0 where nothing was.
+
+    The result is that of torchvision's `affine` with bilinear interpolation to within 1e-4 (in
+    float32, for images in [0, 1] of up to 256 px).
+
+    Args:
+        images: float (N, C, H, W).
+        degrees: (N,) angles, clockwise.
+        translate: (N, 2) px to the right and down.
+
+    Returns:
+        (N, C, H, W).
+
+    Raises:
+        ValueError: a shape is not as above.
+    """
+    check_images(images)
+    if translate.shape != (len(images), 2):
+        raise ValueError(
+            f"translate: expected shape ({len(images)}, 2), got {tuple(translate.shape)}"
+        )
+    wide = images.to(accurate(images.dtype))
+    height, width = images.shape[-2:]
+    angle = torch.deg2rad(per_sample(degrees, wide, "degrees").view(-1, 1, 1))
+    right, down = translate.to(wide.dtype).view(-1, 2, 1, 1).unbind(1)
+    x = torch.arange(width, dtype=wide.dtype, device=wide.device) + (0.5 - width / 2)
+    y = torch.arange(height, dtype=wide.dtype, device=wide.device) + (0.5 - height / 2)
+    x, y = x.view(1, 1, -1) - right, y.view(1, -1, 1) - down
+    # Where each pixel of the result comes from: the move undone, then the rotation.
+    cosine, sine = angle.cos(), angle.sin()
+    source_x = (cosine * x + sine * y) * (2 / width)
+    source_y = (cosine * y - sine * x) * (2 / height)
+    grid = torch.stack((source_x, source_y), dim=-1)
+    return F.grid_sample(wide, grid, padding_mode="zeros", align_corners=False).to(images.dtype)

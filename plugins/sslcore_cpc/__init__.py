@@ -1,1 +1,75 @@
-"""placeholder"""
+"""Contrastive predictive coding: predict later patches or frames from earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sslcore
+
+_PAPER = "van den Oord, Li & Vinyals 2018, Representation learning with CPC"
+_RAO_BALLARD = "Rao & Ballard 1999, Predictive coding in the visual cortex"
+
+
+@sslcore.hookimpl
+def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
+    yield sslcore.Augmentation(
+        name="patches",
+        summary="An overlapping grid of patches, row by row, each a view",
+        reference=f"{_PAPER}, section 3.2",
+        build="sslcore_cpc.patches:Patches",
+    )
+    yield sslcore.Augmentation(
+        name="frames",
+        summary="Consecutive frames of a clip, each a view",
+        build="sslcore_cpc.frames:Frames",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_heads() -> Iterator[sslcore.Head]:
+    yield sslcore.Head(
+        name="autoregressive",
+        summary="A GRU over the views and a linear prediction for each step ahead",
+        reference=f"{_PAPER}, section 2.2 and eq. 3",
+        build="sslcore_cpc.head:Autoregressive",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_losses() -> Iterator[sslcore.Loss]:
+    yield sslcore.Loss(
+        name="cpc",
+        summary="Cross-entropy of finding the features that come k steps later",
+        reference=f"{_PAPER}, eq. 4",
+        build="sslcore_cpc.losses:CPC",
+    )
+    yield sslcore.Loss(
+        name="predictive-coding",
+        summary="Mean squared error of predicted against actual later features",
+        reference=_RAO_BALLARD,
+        build="sslcore_cpc.losses:PredictiveCoding",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_methods() -> Iterator[sslcore.Method]:
+    yield sslcore.Method(
+        name="cpc",
+        summary="Tell the patch or frame that comes next from those of other images",
+        reference=_PAPER,
+        augmentation=("patches", "frames"),
+        encoder="small-cnn",
+        head="autoregressive",
+        loss="cpc",
+        settings={"optimizer": {"name": "Adam", "lr": 1e-3}},
+    )
+    yield sslcore.Method(
+        name="predictive-coding",
+        summary="Predict the features of the patch or frame that comes next",
+        reference=_RAO_BALLARD,
+        augmentation=("patches", "frames"),
+        encoder="small-cnn",
+        head="autoregressive",
+        loss="predictive-coding",
+        settings={"optimizer": {"name": "Adam", "lr": 1e-3}},
+    )

@@ -1,0 +1,107 @@
+"""The normalised temperature-scaled cross-entropy, NT-Xent."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def nt_xent(projections: Tensor, temperature: float) -> Tensor:
+    """Return the NT-Xent loss of pairs of projections (SimCLR, Chen et al. 2020, equation (1)).
+
+    With the 2N projections z scaled to unit length, s(i, k) = ⟨z_i, z_k⟩ and p(i) the other view
+    of the image that i is a view of,
+
+        L = mean over i of -log( exp(s(i, p(i)) / τ) / Σ_{k ≠ i} exp(s(i, k) / τ) ).
+
+    It is computed in float32, or in float64 for float64. A row of zeros has similarity 0 to all
+    others.
+
+    Args:
+        projections: float (2, N, D): two views of N ≥ 2 images. They need not be normalised.
+        temperature: τ > 0.
+
+    Returns:
+        A scalar of the type of the projections.
+
+    Raises:
+        ValueError: another shape or type, or a temperature that is not positive.
+    """
+    _check(projections, temperature)
+    count = projections.shape[1]
+    with _without_autocast(projections.device):
+        # One row per view, those of the first views before those of the second.
+        unit = _unit_rows(projections.flatten(0, 1))
+        logits = unit @ unit.mT / temperature
+    itself = torch.eye(2 * count, dtype=torch.bool, device=logits.device)
+    logits = logits.masked_fill(itself, -torch.inf)
+    other_view = torch.arange(2 * count, device=logits.device).roll(count)
+    return F.cross_entropy(logits, other_view).to(projections.dtype)
+
+
+class NTXent(nn.Module):
+    """NT-Xent: tell the other view of an image from all views of all other images.
+
+    SimCLR (Chen et al. 2020), equation (1); see `nt_xent`.
+
+    Args:
+        temperature: τ, what cosine similarities are divided by, > 0. Lower values weigh the most
+            similar other images more.
+
+    Raises:
+        ValueError: the temperature is not positive, or (when called) the projections are not of
+            shape (2, N, D) with N ≥ 2.
+    """
+
+    def __init__(self, *, temperature: Annotated[float, Gt(0)] = 0.5) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature: expected a number > 0, got {temperature}")
+        self.temperature = temperature
+
+    def forward(self, projections: Tensor) -> Tensor:
+        """Return the loss of `projections` (2, N, D), a scalar."""
+        return nt_xent(projections, self.temperature)
+
+
+def _check(projections: Tensor, temperature: float) -> None:
+    shape = tuple(projections.shape)
+    if projections.dim() != 3 or shape[0] != 2 or not projections.is_floating_point():
+        raise ValueError(
+            "NT-Xent takes float projections of shape (2, N, D), two views of N images, "
+            f"got {projections.dtype} of shape {shape}"
+        )
+    if shape[1] < 2:
+        raise ValueError(
+            "NT-Xent needs at least 2 images, so that there are others to tell one from, "
+            f"got {shape[1]}"
+        )
+    if shape[2] < 1:
+        raise ValueError(f"NT-Xent needs projections of length 1 or more, got shape {shape}")
+    if not temperature > 0:
+        raise ValueError(f"temperature: expected a number > 0, got {temperature}")
+
+
+def _unit_rows(rows: Tensor) -> Tensor:
+    """Return rows (M, D) scaled to unit length, in float32 or wider; rows of zeros stay zeros.
+
+    They are first divided by their largest entry, so that no square overflows or vanishes. The
+    result does not depend on that scale, hence no gradient needs to flow through it.
+    """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    largest = rows.detach().abs().amax(-1, keepdim=True)
+    rows = rows / torch.where(largest > 0, largest, 1.0)
+    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / torch.where(length > 0, length, 1.0)
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which matrix products keep the type of their operands."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

@@ -1,0 +1,94 @@
+"""Small convolutional networks: four plain blocks, and a fast one for images of 8 to 32 px."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from annotated_types import Gt, MinLen
+from torch import Tensor, nn
+
+from sslcore.signals import FeaturesAndMaps
+
+#: Maps of this side or more are halved by `SmallCNN`; smaller ones hold too few positions.
+_LEAST_HALVED = 8
+
+
+class CNN4(nn.Module):
+    """Blocks of a 3×3 convolution, ReLU and 2×2 max-pooling; the features keep every position.
+
+    `views` (N, C, h, w) become `feature_maps` (N, F', h', w') with h' = ⌊h / 2^blocks⌋, and
+    `features`, the same numbers as one vector of length F'·h'·w'.
+
+    Args:
+        batch_norm: whether each convolution is followed by batch normalisation.
+        widths: channels after each block; there are as many blocks as widths.
+
+    Raises:
+        ValueError: the views are too small to be halved that often.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        *,
+        batch_norm: bool = False,
+        widths: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (64, 128, 256, 512),
+    ) -> None:
+        super().__init__()
+        least = 2 ** len(widths)
+        if image_size < least:
+            raise ValueError(
+                f"{len(widths)} blocks halve the side {len(widths)} times and need views of at "
+                f"least {least} px, these have {image_size}; give fewer widths or larger images"
+            )
+        blocks: list[nn.Module] = []
+        for before, after in pairwise((channels, *widths)):
+            # Batch normalisation has a bias of its own.
+            blocks.append(nn.Conv2d(before, after, 3, padding=1, bias=not batch_norm))
+            if batch_norm:
+                blocks.append(nn.BatchNorm2d(after))
+            blocks += [nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, views: Tensor) -> FeaturesAndMaps:
+        """Return the last block's maps, and the same flattened as features."""
+        maps = self.blocks(views)
+        return {"features": maps.flatten(1), "feature_maps": maps}
+
+
+class SmallCNN(nn.Module):
+    """Blocks of a 3×3 convolution, batch normalisation and ReLU, then the mean over positions.
+
+    Every block but the last halves its maps by max-pooling where their side is 8 px or more, so
+    views of any size work. `views` (N, C, h, w) become `feature_maps` (N, F, h', w') and, their
+    mean over h' and w', `features` (N, F); F is the last width.
+
+    Args:
+        widths: channels after each block; there are as many blocks as widths.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        *,
+        widths: Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)] = (32, 64, 128, 128),
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        side = image_size
+        for index, (before, after) in enumerate(pairwise((channels, *widths)), start=1):
+            blocks.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
+            if index < len(widths) and side >= _LEAST_HALVED:
+                # Pooled before it is normalised, there is a quarter as much to normalise.
+                blocks.append(nn.MaxPool2d(2))
+                side //= 2
+            blocks += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, views: Tensor) -> FeaturesAndMaps:
+        """Return the last block's maps, and their means as features."""
+        maps = self.blocks(views)
+        return {"features": maps.mean((-2, -1)), "feature_maps": maps}

@@ -1,0 +1,95 @@
+"""Who may import whom, and what stays free of torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLUGINS = sorted(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir())
+NAMES_KNOWN_TO_NOBODY = "import sys; assert 'torch' not in sys.modules, 'torch was imported'"
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plugin_imports_no_other_plugin(plugin):
+    for path in (ROOT / "plugins" / plugin).rglob("*.py"):
+        assert not _imports(path) & (set(PLUGINS) - {plugin}), path
+
+
+def test_the_engine_imports_no_plugin():
+    for path in (ROOT / "sslcore").rglob("*.py"):
+        assert not _imports(path) & set(PLUGINS), path
+
+
+def test_the_engine_names_no_component_and_no_method(registry):
+    from sslcore.components import KINDS
+
+    names = {entry.name for kind in KINDS for entry in registry.entries(kind)}
+    # A data set and a command may be called as an ordinary word is; these are words of the engine.
+    names -= {"encoder", "linear", "noise", "agreement", "frames", "plain", "patches", "folder"}
+    for path in (ROOT / "sslcore").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in names, f"{path} line {node.lineno} says {node.value!r}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["methods"],
+        ["methods", "simclr"],
+        ["components"],
+        ["components", "--json"],
+        ["components", "loss"],
+        ["components", "loss", "nt-xent"],
+        ["components", "augmentation", "two-views"],
+        ["components", "head", "projection"],
+        ["components", "encoder", "resnet18"],
+        ["components", "evaluator", "linear-probe"],
+        ["components", "dataset", "digits"],
+        ["plugins"],
+        ["plugins", "--json"],
+    ],
+    ids=" ".join,
+)
+def test_listing_does_not_import_torch(arguments):
+    program = (
+        "import sys\n"
+        "from sslcore.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit as end: assert not end.code, end.code\n" + NAMES_KNOWN_TO_NOBODY
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_importing_sslcore_does_not_import_torch():
+    program = "import sslcore; sslcore.Method; sslcore.hookimpl\n" + NAMES_KNOWN_TO_NOBODY
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there():
+    import sslcore
+
+    for name in sslcore.__all__:
+        assert getattr(sslcore, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sslcore.nothing

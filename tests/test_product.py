@@ -1,0 +1,125 @@
+"""The whole product of parts: each combination trains two steps, or is refused with the reason."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+
+from sslcore import evaluation
+from sslcore.api import make_recipe
+from sslcore.assembly import ImageShape, build_pipeline
+from sslcore.batches import Batches
+from sslcore.data import Data, Split
+from sslcore.errors import CompositionError
+from sslcore.registry import Registry
+from sslcore.trainer import Trainer
+
+
+def _registry():
+    registry = Registry()
+    registry.load_entry_points()
+    return registry
+
+
+REGISTRY = _registry()
+AUGMENTATIONS = REGISTRY.names("augmentation")
+ENCODERS = REGISTRY.names("encoder")
+EVALUATORS = REGISTRY.names("evaluator")
+
+#: Small versions of the large components, so that the product is affordable.
+SMALL = {"cnn4": {"widths": (4, 4)}, "small-cnn": {"widths": (4, 4)}}
+
+
+def _data(clips: bool) -> Data:
+    generator = torch.Generator().manual_seed(0)
+    shape = (12, 4, 1, 16, 16) if clips else (12, 1, 16, 16)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    labels = torch.arange(12) % 2
+    return Data(Split(images, labels), Split(images, labels), classes=("a", "b"))
+
+
+class _Quiet:
+    def advanced(self, step):
+        pass
+
+    def logged(self, line):
+        assert torch.isfinite(torch.tensor(line.loss))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_every_combination_trains_two_steps_or_is_refused_with_the_reason(
+    augmentation, encoder, tmp_path
+):
+    trained, refused = 0, 0
+    for clips, head, loss in product(
+        (False, True), [*REGISTRY.names("head"), "none"], REGISTRY.names("loss")
+    ):
+        data = _data(clips)
+        try:
+            pipeline, recipe = _composed(augmentation, encoder, head, loss, data, clips)
+        except CompositionError as error:
+            refused += 1
+            assert "(from sslcore" in str(error)
+            continue
+        trained += 1
+        _train_two_steps(recipe, pipeline, data, tmp_path / f"{clips}-{head}-{loss}")
+        _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips)
+    assert trained or refused
+    # An augmentation goes with something, whatever the encoder; only sizes may rule it out.
+    assert trained >= 1 or augmentation in ("patches",)
+
+
+def _composed(augmentation, encoder, head, loss, data, clips):
+    recipe, _ = make_recipe(
+        "autoencoder",
+        data="moving-digits" if clips else "digits",
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        evaluators=["knn"],
+        settings={
+            "training": {"epochs": 2, "batch_size": 12, "log_every": 1, "precision": "fp32"},
+            "encoder": SMALL.get(encoder, {}),
+        },
+        registry=REGISTRY,
+    )
+    return build_pipeline(recipe, ImageShape.of(data.train, 2)), recipe
+
+
+def _train_two_steps(recipe, pipeline, data, folder):
+    folder.mkdir()
+    before = [weight.clone() for weight in pipeline.encoder.parameters()]
+    batches = Batches(data.train, 12, 0, torch.device("cpu"))
+    trainer = Trainer(recipe, pipeline, batches, torch.device("cpu"), "fp32", folder)
+    trainer.train(_Quiet())
+    assert trainer.step == 2
+    after = list(pipeline.encoder.parameters())
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips):
+    for evaluator in EVALUATORS:
+        try:
+            recipe, _ = make_recipe(
+                "autoencoder",
+                data="moving-digits" if clips else "digits",
+                augmentation=augmentation,
+                encoder=encoder,
+                head=head,
+                loss=loss,
+                evaluators=[evaluator],
+                settings={"encoder": SMALL.get(encoder, {})},
+                registry=REGISTRY,
+            )
+        except CompositionError as error:
+            assert "reconstructions" in str(error)  # noqa: PT017
+            continue
+        table = evaluation.evaluate(
+            recipe.evaluators, pipeline, pipeline, data, device=torch.device("cpu"), seed=0
+        )
+        assert set(table) == {"encoder", "random_init", "pixels"}
+        assert all(table.values())

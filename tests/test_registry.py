@@ -1,0 +1,127 @@
+"""Finding plugins and resolving names."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+import sslcore
+from sslcore.errors import UnknownNameError, UsageError
+from sslcore.registry import BrokenPluginWarning, Registry
+
+
+def _plugin(**hooks):
+    module = types.ModuleType("made_up")
+    for name, records in hooks.items():
+        def hook(records=records):
+            yield from records
+        # pluggy reads hook arguments off the signature, so the helper's own must not show.
+        setattr(module, name, sslcore.hookimpl(_without_arguments(hook)))
+    return module
+
+
+def _without_arguments(function):
+    def call():
+        return function()
+
+    return call
+
+
+def _loss(name="made-up", **more):
+    return sslcore.Loss(name=name, summary="Made up", build="made_up:Loss", **more)
+
+
+def test_a_record_is_found_by_name_and_by_distribution_and_name():
+    registry = Registry()
+    registry.register(_plugin(sslcore_losses=[_loss()]), name="p", distribution="d", version="2")
+    assert registry.resolve("loss", "made-up").version == "2"
+    assert registry.resolve("loss", "d:made-up").plugin == "p"
+
+
+def test_a_bare_name_of_two_plugins_is_an_error_that_names_both_with_versions():
+    registry = Registry()
+    for distribution, version in (("one", "1.0"), ("two", "2.0")):
+        registry.register(
+            _plugin(sslcore_losses=[_loss()]),
+            name=distribution,
+            distribution=distribution,
+            version=version,
+        )
+    with pytest.raises(UsageError, match=r"one:made-up \(1.0\) or two:made-up \(2.0\)"):
+        registry.resolve("loss", "made-up")
+    assert registry.resolve("loss", "two:made-up").version == "2.0"
+
+
+def test_what_ships_cannot_be_shadowed():
+    registry = Registry()
+    registry.register(_plugin(sslcore_losses=[_loss()]), name="theirs", distribution="theirs")
+    registry.register(_plugin(sslcore_losses=[_loss()]), name="ours", distribution="sslcore")
+    assert registry.resolve("loss", "made-up").plugin == "ours"
+    assert registry.resolve("loss", "theirs:made-up").plugin == "theirs"
+
+
+def test_an_unknown_name_comes_with_the_nearest_names_and_how_to_list(registry):
+    with pytest.raises(UnknownNameError, match=r"no loss is called 'nt-xnt'; nearest: nt-xent"):
+        registry.resolve("loss", "nt-xnt")
+    with pytest.raises(UnknownNameError, match="sslcore components loss"):
+        registry.resolve("loss", "zzzz")
+
+
+def _raises_half_way():
+    yield _loss("first")
+    raise RuntimeError("half-way")
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        (_raises_half_way, "half-way"),
+        (lambda: iter([sslcore.Head(name="h", summary="s", build="m:H")]), "expected sslcore.Loss"),
+        (lambda: 3, "expected it to yield records"),
+        (lambda: iter([_loss(), _loss()]), "twice"),
+    ],
+)
+def test_a_broken_plugin_is_left_out_whole_with_one_warning(hook, said):
+    module = types.ModuleType("broken")
+    module.sslcore_losses = sslcore.hookimpl(_without_arguments(hook))
+    registry = Registry()
+    with pytest.warns(BrokenPluginWarning, match=f"plugin broken .*{said}"):
+        registry.register(module, name="broken")
+    assert registry.entries("loss") == []
+    assert registry.plugins[0].status == "broken"
+    with pytest.raises(UnknownNameError, match="failed to load: broken"):
+        registry.resolve("loss", "first")
+
+
+def test_a_hook_of_no_known_name_breaks_the_plugin():
+    module = types.ModuleType("misspelt")
+    module.sslcore_loses = sslcore.hookimpl(_without_arguments(lambda: iter([])))
+    with pytest.warns(BrokenPluginWarning):
+        Registry().register(module, name="misspelt")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "Not Kebab"}, "kebab-case"),
+        ({"summary": "two\nlines"}, "one line"),
+        ({"build": "no-colon"}, "package.module:attribute"),
+    ],
+)
+def test_a_bad_record_is_refused_when_it_is_made(change, said):
+    with pytest.raises(ValueError, match=said):
+        sslcore.Loss(**{"name": "ok", "summary": "s", "build": "m:C", **change})
+
+
+def test_every_shipped_plugin_is_active(registry):
+    shipped = [plugin for plugin in registry.plugins if plugin.distribution == "sslcore"]
+    assert {plugin.name for plugin in shipped} == {
+        "sslcore_autoencoder",
+        "sslcore_cpc",
+        "sslcore_infonce",
+        "sslcore_probes",
+        "sslcore_simclr",
+        "sslcore_torchvision",
+    }
+    assert all(plugin.status == "active" for plugin in shipped)

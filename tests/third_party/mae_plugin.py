@@ -1,0 +1,53 @@
+"""A masked autoencoder as somebody else would publish it: hidden patches are never encoded."""
+
+import sslcore
+
+
+@sslcore.hookimpl
+def sslcore_augmentations():
+    yield sslcore.Augmentation(
+        name="patch-mask",
+        summary="The image, and which of its patches are hidden",
+        build="mae_parts:PatchMask",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_encoders():
+    yield sslcore.Encoder(
+        name="tiny-vit",
+        summary="A small transformer over the visible patches",
+        build="mae_parts:TinyViT",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_heads():
+    yield sslcore.Head(
+        name="patch-decoder",
+        summary="A small transformer that fills in the hidden patches",
+        build="mae_parts:PatchDecoder",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_losses():
+    yield sslcore.Loss(
+        name="masked-mse",
+        summary="Mean squared error over the hidden patches",
+        reference="He et al. 2022, section 3",
+        build="mae_parts:MaskedMSE",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_methods():
+    yield sslcore.Method(
+        name="mae",
+        summary="Fill in hidden patches",
+        augmentation="patch-mask",
+        encoder="tiny-vit",
+        head="patch-decoder",
+        loss="masked-mse",
+        settings={"optimizer": {"name": "AdamW", "lr": 1e-3}},
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from sslcore.assembly import ImageShape, build_pipeline
-from sslcore.checkpoint import load_checkpoint
+from sslcore.checkpoint import has_checkpoint, load_checkpoint
 from sslcore.components import Component
 from sslcore.composition import interface_of_entry
 from sslcore.device import pick_device
@@ -181,7 +181,11 @@ def train(
                 f"{run.path} was made for {run.shape()}, and the data now has {session.shape}: "
                 "the data set has changed since"
             )
-        checkpoint = load_checkpoint(run.checkpoints)
+        checkpoint = None
+        if has_checkpoint(run.checkpoints):
+            checkpoint = load_checkpoint(run.checkpoints)
+        else:
+            console.print("note: the run was stopped before its first checkpoint; starting over")
         trainer = session.trainer(run, compile=compile, workers=workers)
         session.train(trainer, run, checkpoint)
     if evaluate:

@@ -112,7 +112,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """Read the newest checkpoint that is whole.
 
     Raises:
-        RunFolderError: there is none.
+        RunFolderError: there is none; `has_checkpoint` tells whether there is one at all.
     """
     skipped: list[str] = []
     for path in reversed(_files(folder)):
@@ -123,6 +123,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     if skipped:
         raise RunFolderError(f"{folder}: no checkpoint is whole: {'; '.join(skipped)}")
     raise RunFolderError(f"{folder}: there is no checkpoint; was the run stopped before its first?")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a run has come to its first checkpoint."""
+    return bool(_files(folder))
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -142,7 +140,7 @@ def verdict(table: Table) -> str:
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.
     """
-    worse: dict[str, list[str]] = {}
+    worse: dict[str, list[str]] = {RANDOM_INIT: [], PIXELS: []}
     for name in _metrics(table):
         if name.endswith("_std") or name not in table[ENCODER]:
             continue
@@ -150,11 +148,11 @@ def verdict(table: Table) -> str:
         for column in (RANDOM_INIT, PIXELS):
             value = table[column].get(name)
             if value is not None and sign * (table[ENCODER][name] - value) <= 0:
-                worse.setdefault(column, []).append(name)
+                worse[column].append(name)
     labels = {RANDOM_INIT: "the same encoder untrained", PIXELS: "raw pixels"}
-    said = [f"no better than {labels[column]} on {_join(names)}" for column, names in worse.items()]
+    said = [
+        f"no better than {labels[column]} on {', '.join(names)}"
+        for column, names in worse.items()
+        if names
+    ]
     return f"the trained encoder is {'; and '.join(said)}" if said else ""
-
-
-def _join(names: Iterable[Any]) -> str:
-    return ", ".join(str(name) for name in names)

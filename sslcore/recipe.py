@@ -90,7 +90,7 @@ class Recipe:
         return (*(part for part in stages if part is not None), *self.evaluators)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as nested plain values, as `recipe.toml` holds them."""
+        """Return the recipe as nested plain values, sections of settings."""
         tables: dict[str, Any] = {"method": self.method}
         for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
             if part is not None:
@@ -98,10 +98,10 @@ class Recipe:
         if self.head is None:
             tables["head"] = {"name": "none"}
         tables["evaluators"] = {part.address: _table(part, named=False) for part in self.evaluators}
-        tables["optimizer"] = {"name": self.optimizer, **_without_none(self.optimizer_settings)}
-        tables["training"] = _without_none(dataclasses.asdict(self.training))
+        tables["optimizer"] = {"name": self.optimizer, **self.optimizer_settings}
+        tables["training"] = dataclasses.asdict(self.training)
         if self.teacher is not None:
-            tables["teacher"] = _without_none(dataclasses.asdict(self.teacher))
+            tables["teacher"] = dataclasses.asdict(self.teacher)
         return plain(tables)
 
     def differences(self, other: Recipe) -> list[str]:
@@ -114,10 +114,8 @@ class Recipe:
         ]
 
     def to_toml(self) -> str:
-        """Return the text of `recipe.toml`."""
-        import tomli_w
-
-        return tomli_w.dumps(self.to_dict())
+        """Return the recipe as TOML, as `--config` takes it."""
+        return to_toml(self.to_dict())
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -132,12 +130,20 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
     provenance = {"from": f"{part.distribution} {part.version}"}
-    return ({"name": part.address} if named else {}) | provenance | _without_none(part.settings)
+    return ({"name": part.address} if named else {}) | provenance | dict(part.settings)
 
 
-def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
-    # TOML has no null, so that None is written as the text that --set takes for it.
-    return {name: "none" if value is None else value for name, value in settings.items()}
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Return sections as TOML; None, which TOML has not, is written as the text "none"."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(tables))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items()}
+    return "none" if value is None else value
 
 
 def read_config(path: str | Path) -> dict[str, Any]:

@@ -52,13 +52,9 @@ class _Layers:
     """Values of one section from several sources, in the order of precedence."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    origin: dict[str, str] = field(default_factory=dict)
 
-    def add(self, values: Mapping[str, Any], origin: str) -> None:
-        for name, value in values.items():
-            if name not in _NOT_SETTINGS:
-                self.values[name] = value
-                self.origin[name] = origin
+    def add(self, values: Mapping[str, Any]) -> None:
+        self.values |= {key: item for key, item in values.items() if key not in _NOT_SETTINGS}
 
 
 class _Resolver:
@@ -245,13 +241,19 @@ class _Resolver:
             for name in self._asked("head").values:
                 self.problems.append(f"head.{name}: the recipe has no head")
 
-    def _asked(self, section: str) -> _Layers:
-        """Return what the user asked for in a section: configuration file, then --set."""
+    def _asked(self, section: str, chosen: Entry | None = None) -> _Layers:
+        """Return what the user asked for in a section: configuration file, then --set.
+
+        Settings that the file gives for another part than the chosen one are not for this one.
+        """
         layers = _Layers()
-        layers.add(self.config.get(section, {}), "--config")
-        for asked, name, value in self.request.settings:
+        configured = self.config.get(section, {})
+        name = configured.get("name")
+        if chosen is None or name in (None, chosen.name, chosen.qualified):
+            layers.add(configured)
+        for asked, key, value in self.request.settings:
             if asked == section:
-                layers.add({name: value}, "--set")
+                layers.add({key: value})
         return layers
 
     def _part(
@@ -269,46 +271,35 @@ class _Resolver:
             for name, value in suggested.get(section, {}).items()
             if name in interface.settings
         }
-        layers.add(fitting, "the data set")
-        layers.add(of_method.get(section, {}), "the method")
-        asked = self._asked(section)
-        layers.add(asked.values, "asked")
-        layers.add(given or {}, "asked")
+        layers.add(fitting)
+        layers.add(of_method.get(section, {}))
+        layers.add(self._asked(section, entry).values)
+        layers.add(given or {})
         settings = self._validated(section, interface.settings, layers, _owner(entry))
-        return Part(
-            entry.kind, entry.name, entry.distribution, entry.version, entry.build, settings
-        )
+        return _part_of(entry, settings)
 
     def _evaluator_parts(
         self, evaluators: Sequence[Stage], dataset: Dataset, method: Method
     ) -> tuple[Part, ...]:
-        asked = self._asked("evaluator")
-        of_method = {
+        """Return the evaluators; one section serves all, and each takes from it what it has."""
+        asked = self._asked("evaluator").values
+        shared = {
             **dataset.defaults.get("evaluator", {}),
             **method.settings.get("evaluator", {}),
         }
         tables = self.config.get("evaluators", {})
         parts: list[Part] = []
-        known: set[str] = set()
         for entry, interface in evaluators:
-            known |= set(interface.settings)
+            own = tables.get(entry.name) or tables.get(entry.qualified) or {}
             layers = _Layers()
-            # One section serves all evaluators: each takes from it what it has.
-            for values in (of_method, asked.values):
-                if values is asked.values:
-                    own = tables.get(entry.name) or tables.get(entry.qualified) or {}
-                    layers.add(own, "--config")
-                layers.add(
-                    {name: item for name, item in values.items() if name in interface.settings}, ""
-                )
+            layers.add({key: item for key, item in shared.items() if key in interface.settings})
+            layers.add(own)
+            layers.add({key: item for key, item in asked.items() if key in interface.settings})
             settings = self._validated("evaluator", interface.settings, layers, _owner(entry))
-            parts.append(
-                Part(
-                    entry.kind, entry.name, entry.distribution, entry.version, entry.build, settings
-                )
-            )
+            parts.append(_part_of(entry, settings))
+        known = {name for _, interface in evaluators for name in interface.settings}
         names = ", ".join(entry.name for entry, _ in evaluators) or "none is chosen"
-        for name in asked.values:
+        for name in asked:
             if name not in known:
                 self.problems.append(
                     f"evaluator.{name}: no chosen evaluator has such a setting ({names})"
@@ -348,8 +339,8 @@ class _Resolver:
     def _training(self, dataset: Dataset, method: Method) -> Training:
         layers = _Layers()
         for source in (dataset.defaults, method.settings):
-            layers.add(source.get("training", {}), "")
-        layers.add(self._asked("training").values, "")
+            layers.add(source.get("training", {}))
+        layers.add(self._asked("training").values)
         before = len(self.problems)
         values = self._validated("training", settings_of(Training), layers, "sslcore's trainer")
         return Training(**values) if len(self.problems) == before else Training()
@@ -363,10 +354,10 @@ class _Resolver:
         known = optimizer_settings(optimizer)
         layers = _Layers()
         suggested = dataset.defaults.get("optimizer", {})
-        layers.add({key: item for key, item in suggested.items() if key in known}, "")
+        layers.add({key: item for key, item in suggested.items() if key in known})
         if asked_name is None or name == find_optimizer(str(own.get("name", "AdamW")))[0]:
-            layers.add(own, "the method")
-        layers.add(self._asked("optimizer").values, "")
+            layers.add(own)
+        layers.add(self._asked("optimizer").values)
         owner = f"torch.optim.{name}"
         values = self._validated("optimizer", known, layers, owner)
         # What is left at torch's own default is not repeated in the recipe.
@@ -387,6 +378,10 @@ class _Resolver:
         if len(self.problems) > before:
             return base
         return dataclasses.replace(base, **values)
+
+
+def _part_of(entry: Entry, settings: Mapping[str, Any]) -> Part:
+    return Part(entry.kind, entry.name, entry.distribution, entry.version, entry.build, settings)
 
 
 def _owner(entry: Entry) -> str:

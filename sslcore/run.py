@@ -16,7 +16,7 @@ import sslcore
 from sslcore.assembly import ImageShape
 from sslcore.errors import RunFolderError
 from sslcore.files import write_safely
-from sslcore.recipe import Recipe, read_config
+from sslcore.recipe import Recipe, read_config, to_toml
 
 RECIPE, METRICS, ENCODER, EVALUATION = (
     "recipe.toml",
@@ -86,12 +86,10 @@ class Run:
 
     def write_recipe(self, recipe: Recipe, shape: ImageShape) -> None:
         """Write `recipe.toml`, with the sizes of the images and the versions in use."""
-        import tomli_w
-
         tables = recipe.to_dict()
         tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
         tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
-        write_safely(self.path / RECIPE, tomli_w.dumps(tables))
+        write_safely(self.path / RECIPE, to_toml(tables))
 
     def config(self) -> dict[str, Any]:
         """Return the recipe as a configuration, complete with names."""

@@ -55,13 +55,15 @@ def _read(module_name: str, attribute: str) -> Interface:
     tree = _parse(module_name)
     names = {**_NAMES, **_constants(tree)}
     definition = _definition(tree, attribute)
-    docstring = ast.get_docstring(definition) or ""
     if isinstance(definition, ast.FunctionDef):
-        return Interface(settings=_settings(definition, names, docstring))
-    constructor = _method(definition, "__init__")
+        docstring = ast.get_docstring(definition) or ""
+        return Interface(settings=_settings(definition, names, docstring, is_function=True))
+    lineage = _lineage(definition, tree)
+    docstring = next(filter(None, map(ast.get_docstring, lineage)), "")
+    constructor = _method(lineage, "__init__")
     parameters = {} if constructor is None else _settings(constructor, names, docstring)
-    call = _method(definition, "forward") or _method(definition, "__call__")
-    if call is None or (constructor is None and not _plain_base(definition)):
+    call = _method(lineage, "forward") or _method(lineage, "__call__")
+    if call is None:
         raise _Unclear
     supplied = {
         name: parameter.default is REQUIRED
@@ -94,16 +96,26 @@ def _definition(tree: ast.Module, name: str) -> ast.ClassDef | ast.FunctionDef:
     raise _Unclear
 
 
-def _method(definition: ast.ClassDef, name: str) -> ast.FunctionDef | None:
-    for node in definition.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return node
+def _lineage(definition: ast.ClassDef, tree: ast.Module) -> list[ast.ClassDef]:
+    """Return a class and the bases it has in its module; bases from elsewhere are unclear."""
+    found = [definition]
+    for base in definition.bases:
+        name = ast.unparse(base)
+        if name in ("nn.Module", "torch.nn.Module"):
+            continue
+        parent = _definition(tree, name)
+        if not isinstance(parent, ast.ClassDef):
+            raise _Unclear
+        found += _lineage(parent, tree)
+    return found
+
+
+def _method(lineage: list[ast.ClassDef], name: str) -> ast.FunctionDef | None:
+    for definition in lineage:
+        for node in definition.body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return node
     return None
-
-
-def _plain_base(definition: ast.ClassDef) -> bool:
-    """Whether a class without constructor inherits none with settings."""
-    return all(ast.unparse(base) in ("nn.Module", "torch.nn.Module") for base in definition.bases)
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None
 
 
 def _settings(
-    function: ast.FunctionDef, names: dict[str, Any], docstring: str
+    function: ast.FunctionDef, names: dict[str, Any], docstring: str, *, is_function: bool = False
 ) -> dict[str, Setting]:
     helps = docstring_arguments(docstring)
     found: dict[str, Setting] = {}
@@ -135,7 +147,8 @@ def _settings(
         if argument.arg == "self":
             continue
         annotation = REQUIRED
-        if argument.annotation is not None and argument.arg not in SUPPLIED:
+        supplied = not is_function and argument.arg in SUPPLIED
+        if argument.annotation is not None and not supplied:
             annotation = _evaluate(argument.annotation, names)
         found[argument.arg] = Setting(
             argument.arg,

@@ -43,9 +43,7 @@ def third_party_registry() -> Registry:
         warnings.simplefilter("error")
         found.load_entry_points()
         for plugin in (example_plugin, byol_plugin, moco_plugin, mae_plugin):
-            found.register(
-                plugin, name=plugin.__name__, distribution="third-party", version="1.0"
-            )
+            found.register(plugin, name=plugin.__name__, distribution="third-party", version="1.0")
     return found
 
 

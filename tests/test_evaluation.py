@@ -16,9 +16,7 @@ from sslcore.run import ENCODER
 
 
 def _train(registry, console, **options):
-    return sslcore.train(
-        "agreement", data="noise", registry=registry, console=console, **options
-    )
+    return sslcore.train("agreement", data="noise", registry=registry, console=console, **options)
 
 
 def test_a_run_ends_with_a_table_of_three_columns(registry, console, tiny):
@@ -112,9 +110,9 @@ def test_clips_are_evaluated_by_the_mean_of_their_frames(registry, console):
     assert torch.allclose(encoder(clip), expected, atol=1e-6)
 
 
-def test_data_without_labels_cannot_be_scored(registry, console, tiny):
+def test_an_unknown_setting_of_an_evaluator_is_named(registry, console, tiny):
     run = _train(registry, console, settings=tiny, evaluators=["knn"])
-    with pytest.raises(UsageError, match="no such setting"):
+    with pytest.raises(UsageError, match="no chosen evaluator has such a setting"):
         sslcore.evaluate(
             run.path, settings={"evaluator": {"kk": 1}}, registry=registry, console=console
         )

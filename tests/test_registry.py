@@ -14,8 +14,10 @@ from sslcore.registry import BrokenPluginWarning, Registry
 def _plugin(**hooks):
     module = types.ModuleType("made_up")
     for name, records in hooks.items():
+
         def hook(records=records):
             yield from records
+
         # pluggy reads hook arguments off the signature, so the helper's own must not show.
         setattr(module, name, sslcore.hookimpl(_without_arguments(hook)))
     return module

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 import sslcore
 from sslcore.checkpoint import load_checkpoint
 from sslcore.errors import InterruptedRun, RunFolderError
-from sslcore.run import ENCODER, METRICS, read_metrics
+from sslcore.run import ENCODER, METRICS, Run, read_metrics
 from sslcore.trainer import Trainer
 
 STEPS = 9
@@ -47,7 +47,7 @@ class _Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", range(1, STEPS))
+@pytest.mark.parametrize("step", range(STEPS))
 def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
     step, settings, registry, console, monkeypatch
 ):
@@ -61,14 +61,9 @@ def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
             raise _Killed
         return train_step(self, batch)
 
-    monkeypatch.setattr(Trainer, "_train_step", killed)
-    with pytest.raises(_Killed):
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(Trainer, "_train_step", killed)
         _train(output="killed", **options)
-    monkeypatch.undo()
-    if step < 2:
-        with pytest.raises(RunFolderError, match="there is no checkpoint"):
-            sslcore.train(resume="killed", registry=registry, console=console, evaluate=False)
-        return
     resumed = sslcore.train(resume="killed", registry=registry, console=console, evaluate=False)
     _same(whole, resumed)
     lines = [read_metrics(run.path / METRICS) for run in (whole, resumed)]
@@ -90,10 +85,9 @@ def test_a_stateful_method_resumes_bit_identical_too(settings, registry, console
             raise _Killed
         return train_step(self, batch)
 
-    monkeypatch.setattr(Trainer, "_train_step", killed)
-    with pytest.raises(_Killed):
+    with monkeypatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(Trainer, "_train_step", killed)
         sslcore.train("moco", data="noise", output="killed", evaluate=False, **options)
-    monkeypatch.undo()
     # What ran before in this process must not matter.
     torch.rand(1000)
     _same(whole, sslcore.train(resume="killed", registry=registry, console=console, evaluate=False))
@@ -141,15 +135,13 @@ def test_two_checkpoints_are_kept(settings, registry, console):
     ]
 
 
-def test_resuming_with_another_recipe_is_refused_and_says_what_differs(
-    settings, registry, console
-):
+def test_resuming_with_another_recipe_is_refused_and_says_what_differs(settings, registry, console):
     options = {"registry": registry, "console": console}
     _train(output="run", settings=settings, **options)
     with pytest.raises(RunFolderError, match=r"training\.epochs: 3 → 5"):
         sslcore.train(resume="run", settings={"training": {"epochs": 5}}, **options)
     with pytest.raises(RunFolderError, match="head"):
-        sslcore.train(resume="run", head="none", loss="agreement", **options)
+        sslcore.train(resume="run", head="predictor", **options)
     same = {"training": {"epochs": 3}}
     sslcore.train(resume="run", settings=same, evaluate=False, **options)
 
@@ -164,11 +156,11 @@ def test_a_stop_request_saves_and_says_how_to_go_on(settings, registry, console,
 
     options = {"registry": registry, "console": console}
     whole = _train(output="whole", settings=settings, **options)
-    monkeypatch.setattr(Trainer, "_train_step", asked)
-    with pytest.raises(InterruptedRun, match=r"step 5 of 9; go on with: sslcore train --resume"):
+    said = r"step 5 of 9; go on with: sslcore train --resume"
+    with monkeypatch.context() as patch, pytest.raises(InterruptedRun, match=said):
+        patch.setattr(Trainer, "_train_step", asked)
         _train(output="asked", settings=settings, **options)
-    monkeypatch.undo()
-    assert load_checkpoint(sslcore.run.Run("asked").checkpoints).step == 5
+    assert load_checkpoint(Run("asked").checkpoints).step == 5
     _same(whole, sslcore.train(resume="asked", evaluate=False, **options))
 
 
@@ -180,7 +172,7 @@ def test_a_real_process_stopped_by_a_signal_can_be_resumed(number, code):
     command += ["--output", "run", "--epochs", "50", "--no-evaluate"]
     command += ["--set", "training.checkpoint_every=3", "--set", "encoder.widths=4,8"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    checkpoints = sslcore.run.Run("run").checkpoints
+    checkpoints = Run("run").checkpoints
     while process.poll() is None and not list(checkpoints.glob("step-*")):
         time.sleep(0.05)
     process.send_signal(number)
@@ -190,3 +182,14 @@ def test_a_real_process_stopped_by_a_signal_can_be_resumed(number, code):
         assert "sslcore train --resume run" in said
         assert "Traceback" not in said
     assert load_checkpoint(checkpoints).step > 0
+
+
+def test_a_run_without_a_whole_checkpoint_says_so_instead_of_starting_over(
+    settings, registry, console
+):
+    options = {"registry": registry, "console": console}
+    run = _train(output="run", settings=settings, **options)
+    for path in run.checkpoints.iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(RunFolderError, match="no checkpoint is whole"):
+        sslcore.train(resume="run", evaluate=False, **options)

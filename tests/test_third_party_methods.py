@@ -21,9 +21,7 @@ QUICK = {"training": {"epochs": 12, "batch_size": 128, "log_every": 4, "precisio
 
 @pytest.mark.parametrize("method", ["byol", "moco", "mae"])
 def test_a_third_party_method_trains_and_its_loss_falls(method, registry, console):
-    run = sslcore.train(
-        method, settings=QUICK, registry=registry, console=console, evaluate=False
-    )
+    run = sslcore.train(method, settings=QUICK, registry=registry, console=console, evaluate=False)
     losses = [line["loss"] for line in read_metrics(run.path / METRICS)]
     # A queue that fills makes MoCo's task harder at first, so its later losses are compared.
     early = max(losses[: len(losses) // 2])
@@ -64,16 +62,12 @@ def test_building_a_pipeline_leaves_the_queue_empty(registry):
 
 
 def test_a_masked_encoder_sees_the_visible_patches_only(registry):
-    recipe, _ = make_recipe(
-        "mae", settings={"augmentation": {"ratio": 0.75}}, registry=registry
-    )
+    recipe, _ = make_recipe("mae", settings={"augmentation": {"ratio": 0.75}}, registry=registry)
     pipeline = build_pipeline(recipe, ImageShape(16, 1))
     pipeline(torch.rand(5, 1, 16, 16), random=sslcore.BatchRandom(0, 0, 5))
     assert pipeline.encoder.seen == 4
     pipeline.eval()
-    FeatureExtractor(pipeline.augmentation, pipeline.encoder)(
-        torch.rand(5, 1, 16, 16)
-    )
+    FeatureExtractor(pipeline.augmentation, pipeline.encoder)(torch.rand(5, 1, 16, 16))
     assert pipeline.encoder.seen == 16
 
 

@@ -179,6 +179,17 @@ def test_every_operation_keeps_the_type_of_the_images(dtype, tolerance):
             assert difference <= tolerance, name
 
 
+def test_images_in_double_precision_are_worked_on_in_double_precision():
+    images = images_of(2, 1, 12, 12).double()
+    three, nine = torch.full((2,), 3), torch.full((2,), 9)
+    made = transforms.resized_crop(images, three, three, nine, nine, 7)
+    expected = oracle.resized_crop(images, 3, 3, 9, 9, [7, 7], antialias=True)
+    torch.testing.assert_close(made, expected, atol=1e-12, rtol=0)
+    made = transforms.gaussian_blur(images, three, 5)
+    expected = oracle.gaussian_blur(images, [5, 5], [3.0, 3.0])
+    torch.testing.assert_close(made, expected, atol=1e-12, rtol=0)
+
+
 def test_an_image_does_not_depend_on_the_others_in_its_batch():
     images = images_of(6, 3, 16, 16)
     swapped = images.clone()

@@ -47,8 +47,10 @@ def test_area_and_aspect_ratio_are_distributed_as_asked():
     assert log_ratio.std() == pytest.approx(2 * math.log(2) / math.sqrt(12), rel=0.02)
     assert (area > 0.0999).all()
     assert (area < 0.5001).all()
-    for start, length in ((drawn.top, height), (drawn.left, width)):
-        place = start / (side - length)
+    top, left = drawn.top / (side - height), drawn.left / (side - width)
+    correlation = torch.corrcoef(torch.stack((area, log_ratio, top, left))) - torch.eye(4)
+    assert correlation.abs().max() < 0.04
+    for place in (top, left):
         assert place.mean() == pytest.approx(0.5, abs=0.01)
         assert place.std() == pytest.approx(1 / math.sqrt(12), rel=0.02)
 

@@ -11,7 +11,12 @@ from torch.nn import functional as F
 
 
 class CPCLoss(TypedDict):
-    """`loss`, a scalar, and `accuracy`: how often the right features score highest, in [0, 1]."""
+    """What `cpc` returns, two scalars.
+
+    Attributes:
+        loss: with graph.
+        accuracy: how often the right features score above all others, in [0, 1].
+    """
 
     loss: Tensor
     accuracy: Tensor
@@ -69,6 +74,8 @@ def cpc_scores(
             "CPC takes its negatives from the other images of the batch, which has 1; "
             "give at least 2"
         )
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
     exact = torch.promote_types(
         torch.promote_types(predictions.dtype, features.dtype), torch.float32
     )
@@ -107,7 +114,8 @@ def cpc(
             `"positions"`: every position of every image.
 
     Raises:
-        ValueError: the shapes are other ones or empty, or there are no negatives.
+        ValueError: the shapes are other ones or empty, there are no negatives, or the temperature
+            is not positive.
     """
     scores, right = cpc_scores(
         step_predictions,
@@ -116,7 +124,9 @@ def cpc(
         normalize=normalize,
         negatives=negatives,
     )
-    accuracy = (scores.detach().argmax(-1) == right).float().mean()
+    # A tie is no success, or collapsed features would score 1.
+    as_high = scores >= scores.gather(-1, right.unsqueeze(-1))
+    accuracy = (as_high.sum(-1) == 1).float().mean()
     loss = F.cross_entropy(scores.flatten(0, 1), right.flatten())
     kept = torch.promote_types(step_predictions.dtype, features.dtype)
     return {"loss": loss.to(kept), "accuracy": accuracy}

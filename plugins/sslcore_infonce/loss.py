@@ -33,18 +33,20 @@ def infonce_per_query(
         normalize: whether the rows are scaled to unit length; a zero row stays zero.
 
     Raises:
-        ValueError: the shapes differ or are not (B, D), or B < 2.
+        ValueError: the shapes differ or are not (B, D), B < 2, or the temperature is not positive.
     """
-    if queries.dim() != 2 or queries.shape != keys.shape:
+    if queries.dim() != 2 or queries.shape != keys.shape or queries.shape[1] < 1:
         raise ValueError(
             "queries and keys must have one shape (B, D), got "
             f"{tuple(queries.shape)} and {tuple(keys.shape)}"
         )
     if len(queries) < 2:
         raise ValueError(
-            f"InfoNCE takes its negatives from the batch, which has {len(queries)} images; "
-            "give at least 2"
+            "InfoNCE takes its negatives from the other images of the batch, which has "
+            f"{len(queries)}; give at least 2"
         )
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
     kept = torch.promote_types(queries.dtype, keys.dtype)
     exact = torch.promote_types(kept, torch.float32)
     # Autocast would take the product in low precision, whose error 1/τ multiplies.

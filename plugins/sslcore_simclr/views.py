@@ -90,7 +90,6 @@ class TwoViews(nn.Module):
         std: tuple[Positive, ...] | None = None,
     ) -> None:
         super().__init__()
-        self.image_size = image_size
         self.views = views
         self.size = size or image_size
         self.crop_scale, self.crop_ratio = crop_scale, crop_ratio

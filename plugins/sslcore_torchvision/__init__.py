@@ -6,9 +6,110 @@ from collections.abc import Iterator
 
 import sslcore
 
-_DIGITS = {"mean": (0.305,), "std": (0.353,), "flip": 0.0, "grayscale": 0.0}
+_RESNET = "He et al. 2016, Deep residual learning for image recognition, table 1"
+_UCI_DIGITS = "Alpaydin & Kaynak 1998, Optical recognition of handwritten digits, UCI"
+_CIFAR = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
 
 
 @sslcore.hookimpl
 def sslcore_encoders() -> Iterator[sslcore.Encoder]:
-    yield sslcore.Encoder(name="small-cnn", summary="x", build="sslcore_torchvision.cnn:SmallCNN")
+    yield sslcore.Encoder(
+        name="small-cnn",
+        summary="Four blocks of 3×3 convolutions, for images of 8 to 32 px; fast on a CPU",
+        build="sslcore_torchvision.cnn:SmallCNN",
+    )
+    yield sslcore.Encoder(
+        name="cnn4",
+        summary="Four convolutions with max-pooling; the features keep every position",
+        build="sslcore_torchvision.cnn:CNN4",
+    )
+    for depth in (18, 34, 50):
+        yield sslcore.Encoder(
+            name=f"resnet{depth}",
+            summary=f"ResNet-{depth} with a stem for small or large images, pretrained if asked",
+            reference=_RESNET,
+            build=f"sslcore_torchvision.resnet:ResNet{depth}",
+        )
+
+
+@sslcore.hookimpl
+def sslcore_datasets() -> Iterator[sslcore.Dataset]:
+    yield sslcore.Dataset(
+        name="digits",
+        summary="1,797 handwritten digits that come with scikit-learn; nothing is fetched",
+        reference=_UCI_DIGITS,
+        build="sslcore_torchvision.digits:digits",
+        default=True,
+        defaults={
+            "augmentation": {
+                "mean": (0.306,),
+                "std": (0.319,),
+                # A mirrored digit is another sign, or none.
+                "flip": 0.0,
+                "crop_scale": (0.5, 1.0),
+                "degrees": 15.0,
+                "translate": 0.1,
+                "grayscale": 0.0,
+                "blur": 0.0,
+            },
+            "training": {"epochs": 30, "batch_size": 256},
+        },
+    )
+    yield sslcore.Dataset(
+        name="moving-digits",
+        summary="Clips of those digits drifting over the frame and bouncing off its sides",
+        reference=_UCI_DIGITS,
+        build="sslcore_torchvision.digits:moving_digits",
+        clips=True,
+        defaults={
+            "augmentation": {"mean": (0.104,), "std": (0.239,), "flip": 0.0},
+            "training": {"epochs": 10, "batch_size": 64},
+        },
+    )
+    yield sslcore.Dataset(
+        name="cifar10",
+        summary="60,000 colour images of 32 px in 10 classes; fetched once (170 MB)",
+        reference=_CIFAR,
+        build="sslcore_torchvision.cifar:cifar10",
+        defaults={
+            "augmentation": {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)},
+        },
+    )
+    yield sslcore.Dataset(
+        name="cifar100",
+        summary="60,000 colour images of 32 px in 100 classes; fetched once (168 MB)",
+        reference=_CIFAR,
+        build="sslcore_torchvision.cifar:cifar100",
+        defaults={
+            "augmentation": {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)},
+        },
+    )
+    yield sslcore.Dataset(
+        name="stl10",
+        summary="100,000 unlabelled and 13,000 labelled images of 96 px; fetched once (2.6 GB)",
+        reference="Coates, Lee & Ng 2011, An analysis of single-layer networks",
+        build="sslcore_torchvision.stl10:stl10",
+        defaults={
+            "augmentation": {"mean": (0.4467, 0.4398, 0.4066), "std": (0.2603, 0.2566, 0.2713)},
+        },
+    )
+    yield sslcore.Dataset(
+        name="fashion-mnist",
+        summary="70,000 grey images of clothes, 28 px, in 10 classes; fetched once (31 MB)",
+        reference="Xiao, Rasul & Vollgraf 2017, Fashion-MNIST",
+        build="sslcore_torchvision.fashion_mnist:fashion_mnist",
+        defaults={
+            "augmentation": {
+                "mean": (0.2860,),
+                "std": (0.3530,),
+                "crop_scale": (0.4, 1.0),
+                "grayscale": 0.0,
+            },
+        },
+    )
+    yield sslcore.Dataset(
+        name="folder",
+        summary="A folder of images of any size, in class folders or not",
+        build="sslcore_torchvision.folder:folder",
+        opens_paths=True,
+    )

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError, URLError
 
 import numpy as np
 from torchvision.datasets.utils import download_and_extract_archive
@@ -23,17 +24,24 @@ from sslcore_torchvision._cache import cache_directory
 _PATIENCE = 20.0
 
 #: What a download, an extraction or a wrong checksum may raise.
-_FAILURES = (OSError, RuntimeError, EOFError, http.client.HTTPException, tarfile.TarError, zlib.error)
+_FAILURES = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    http.client.HTTPException,
+    tarfile.TarError,
+    zlib.error,
+)
 
 
 @contextlib.contextmanager
-def impatient(seconds: float = _PATIENCE) -> Iterator[None]:
+def impatient() -> Iterator[None]:
     """Make connections opened inside give up on a server that stays silent.
 
     torchvision and torch.hub offer no timeout and wait for ever without one.
     """
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+    socket.setdefaulttimeout(_PATIENCE)
     try:
         yield
     finally:
@@ -148,5 +156,6 @@ def require_rows(file: Path, size: int, row_bytes: int) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    reason = getattr(error, "reason", None) or error
-    return " ".join(str(reason).split()) or type(error).__name__
+    if isinstance(error, URLError) and not isinstance(error, HTTPError):
+        error = error.reason if isinstance(error.reason, BaseException) else error
+    return " ".join(str(error).split()) or type(error).__name__

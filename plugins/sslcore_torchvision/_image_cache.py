@@ -32,8 +32,8 @@ class Entry:
     Attributes:
         cache: the directory of all entries.
         folder: identifies the folder.
-        content: identifies its files, their states and their order.
-        settings: identifies how they are decoded.
+        content: identifies its files and their states.
+        settings: identifies how, and in which order, they are decoded.
     """
 
     cache: Path
@@ -45,13 +45,14 @@ class Entry:
     def of(
         cls, cache: Path, root: Path, files: Sequence[ImageFile], settings: tuple[object, ...]
     ) -> Entry:
-        """Return the entry of these files below `root`."""
-        states = "\n".join(f"{file.path}\0{file.state}" for file in files)
+        """Return the entry of these files below `root`, decoded in this order."""
+        order = "\n".join(file.path for file in files)
+        states = "\n".join(f"{file.path}\0{file.state}" for file in sorted(files))
         return cls(
             cache=cache,
             folder=_digest(str(root.resolve())),
             content=_digest(states),
-            settings=_digest(repr(settings)),
+            settings=_digest(f"{settings}\n{order}"),
         )
 
     @property
@@ -66,8 +67,10 @@ class Entry:
         try:
             unreadable = json.loads((self.path / _INDEX).read_text(encoding="utf-8"))
             file = self.path / _ARRAY
-            return mapped(lambda mode: np.load(file, mmap_mode=mode, allow_pickle=False)), unreadable
-        except (OSError, ValueError):
+            return mapped(
+                lambda mode: np.load(file, mmap_mode=mode, allow_pickle=False)
+            ), unreadable
+        except (OSError, ValueError, EOFError):
             # Damaged, or being removed by another process: as good as absent.
             shutil.rmtree(self.path, ignore_errors=True)
             return None

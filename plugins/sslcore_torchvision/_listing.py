@@ -164,9 +164,7 @@ def _classes(files: Iterable[ImageFile], depth: int) -> list[str] | None:
     return names
 
 
-def _with_test_folder(
-    by_top: dict[str, list[ImageFile]], tests: list[str], depth: int
-) -> Listing:
+def _with_test_folder(by_top: dict[str, list[ImageFile]], tests: list[str], depth: int) -> Listing:
     train = by_top["train"]
     train_classes = _classes(train, depth)
     # A test part without classes is of little use where another one has them.

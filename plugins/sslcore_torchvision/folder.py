@@ -137,7 +137,11 @@ def _unreadable(root: Path, readable: int, total: int) -> DataError:
 
 
 def _data(
-    root: Path, listing: Listing, images: Tensor, unreadable: frozenset[int], remark: tuple[str, ...]
+    root: Path,
+    listing: Listing,
+    images: Tensor,
+    unreadable: frozenset[int],
+    remark: tuple[str, ...],
 ) -> Data:
     readable = [row for row in range(len(listing.files)) if row not in unreadable]
     num_train = sum(row < listing.num_train for row in readable)
@@ -150,10 +154,15 @@ def _data(
     notes = [*listing.notes, *remark]
     if unreadable:
         notes.append(_unreadable_note(listing, unreadable))
-    labels, classes = None, ()
-    if listing.classes is not None:
-        names = [listing.classes[row] for row in readable]
-        classes = tuple(sorted(set(names)))
+    labels = None
+    names = [listing.classes[row] for row in readable] if listing.classes else []
+    classes = tuple(sorted(set(names)))
+    if len(classes) == 1:
+        notes.append(
+            f"All images are in {printable(classes[0])}/, so they are used without classes."
+        )
+        classes = ()
+    if classes:
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in names])
     return Data(

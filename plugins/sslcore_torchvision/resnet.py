@@ -128,7 +128,13 @@ def _pretrained(architecture: str, name: str) -> dict[str, Tensor]:
             # The files are in torch's pickle format, of which torch.hub would by default execute
             # whatever it says; weights_only=True restricts it to tensors.
             return chosen.get_state_dict(map_location="cpu", check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, EOFError, http.client.HTTPException, pickle.PickleError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        http.client.HTTPException,
+        pickle.PickleError,
+    ) as error:
         file = Path(torch.hub.get_dir(), "checkpoints", chosen.url.rpartition("/")[2])
         raise ValueError(
             f"weights {name!r} of {architecture} can't be fetched from {chosen.url} ({error}); "

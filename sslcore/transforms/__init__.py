@@ -2,7 +2,8 @@
 
 Every function here is pure: the same images and parameters give the same result, on any device,
 for any split of the batch. Images are float (N, C, H, W) in [0, 1] and per-sample parameters are
-tensors (N,). Nothing waits for the device and nothing loops over samples. Draw parameters with a
+tensors (N,) on the same device; another shape is a ValueError, and nothing is broadcast in
+silence. Nothing waits for the device and nothing loops over samples. Draw parameters with a
 `sslcore.BatchRandom`, directly or through the samplers below.
 
 To make V views of B images in one pass, give `resized_crop` boxes of shape (V, B) and flatten

@@ -1,4 +1,4 @@
-"""What the operations share: checks, per-sample parameters, and products with image axes."""
+"""What the operations share: checks, per-sample parameters, precision."""
 
 from __future__ import annotations
 
@@ -52,26 +52,3 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
-
-
-def product_over_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return `rows @ image @ columns.T` for every channel of every image, V times.
-
-    Args:
-        images: (B, C, H, W), of the type of the matrices.
-        rows: (B, V, h, H), the weights of the input's rows in each row of the output.
-        columns: (B, V, w, W), the same for columns.
-
-    Returns:
-        (V, B, C, h, w), contiguous.
-    """
-    batch, channels, height, width = images.shape
-    views, new_height, new_width = rows.shape[1], rows.shape[2], columns.shape[2]
-    with without_autocast(images.device):
-        # Channels lie beside each other, so that one product serves them all.
-        lines = images.transpose(1, 2).reshape(batch, height, channels * width)
-        lines = torch.bmm(rows.reshape(batch, views * new_height, height), lines)
-        lines = lines.view(batch * views, new_height * channels, width)
-        pixels = torch.bmm(lines, columns.reshape(batch * views, new_width, width).mT)
-    pixels = pixels.view(batch, views, new_height, channels, new_width)
-    return pixels.permute(1, 0, 3, 2, 4).contiguous()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslcore.transforms._batch import accurate, check_images, per_sample, product_over_axes
+from sslcore.transforms._batch import accurate, check_images, per_sample, without_autocast
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -75,9 +75,10 @@ def resized_crop(
     if flip is not None:
         target = torch.where(flip.unsqueeze(-1), target.flip(0), target)
     columns = _resize_weights(left, width, target, images.shape[-1])
-    views_last = (rows.unsqueeze(0) if top.dim() == 1 else rows).transpose(0, 1)
-    columns_last = (columns.unsqueeze(0) if top.dim() == 1 else columns).transpose(0, 1)
-    crops = product_over_axes(wide, views_last, columns_last).to(images.dtype)
+    if top.dim() == 1:
+        rows, columns = rows.unsqueeze(0), columns.unsqueeze(0)
+    crops = _product_over_axes(wide, rows.transpose(0, 1), columns.transpose(0, 1))
+    crops = crops.to(images.dtype)
     return crops.squeeze(0) if top.dim() == 1 else crops
 
 
@@ -104,6 +105,29 @@ def _resize_weights(start: Tensor, length: Tensor, target: Tensor, side: int) ->
     weights = (pixel - centre).abs_().div_(reach).neg_().add_(1.0).clamp_min_(0.0)
     weights.mul_(inside.unsqueeze(-2))
     return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def _product_over_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return `rows @ image @ columns.T` for every channel of every image, V times.
+
+    Args:
+        images: (B, C, H, W), of the type of the matrices.
+        rows: (B, V, h, H), the weights of the input's rows in each row of the output.
+        columns: (B, V, w, W), the same for columns.
+
+    Returns:
+        (V, B, C, h, w), contiguous.
+    """
+    batch, channels, height, width = images.shape
+    views, new_height, new_width = rows.shape[1], rows.shape[2], columns.shape[2]
+    with without_autocast(images.device):
+        # Channels lie beside each other, so that one product serves them all.
+        lines = images.transpose(1, 2).reshape(batch, height, channels * width)
+        lines = torch.bmm(rows.reshape(batch, views * new_height, height), lines)
+        lines = lines.view(batch * views, new_height * channels, width)
+        pixels = torch.bmm(lines, columns.reshape(batch * views, new_width, width).mT)
+    pixels = pixels.view(batch, views, new_height, channels, new_width)
+    return pixels.permute(1, 0, 3, 2, 4).contiguous()
 
 
 def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:

@@ -46,6 +46,13 @@ def test_batch_statistics_are_those_of_all_views_together():
     torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * hidden.var(0))
 
 
+def test_a_hidden_layer_has_a_bias_unless_batch_norm_follows_and_takes_it_away():
+    for batch_norm in (False, True):
+        head = Projection(6, hidden=(7, 8), dim=5, batch_norm=batch_norm)
+        biases = [m.bias is not None for m in head.modules() if isinstance(m, nn.Linear)]
+        assert biases == [not batch_norm, not batch_norm, True]
+
+
 def test_projections_have_unit_length_if_asked_for_and_keep_their_direction():
     plain, unit = Projection(6, dim=5), Projection(6, dim=5, normalize=True)
     unit.load_state_dict(plain.state_dict())

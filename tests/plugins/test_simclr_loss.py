@@ -257,6 +257,19 @@ def test_rows_of_zeros_are_as_far_from_all_others_and_have_a_finite_gradient():
     assert drawn.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_projections_are_scored_in_full_precision(dtype):
+    drawn = torch.randn(2, 9, 16, generator=torch.Generator().manual_seed(0)).to(dtype)
+    for temperature in (0.05, 0.5, 5.0):
+        exact = nt_xent(drawn.float(), temperature).to(dtype)
+        assert torch.equal(nt_xent(drawn, temperature), exact)
+
+
+def test_the_similarity_of_a_row_with_itself_is_left_out_at_any_temperature():
+    drawn = uniform_pairs(2, -1 / 3, -1 / 3)
+    assert nt_xent(drawn, 1e-6).item() == pytest.approx(math.log(3), abs=1e-6)
+
+
 def test_autocast_does_not_lower_the_precision():
     drawn = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,0 +1,148 @@
+"""Evaluators that look at the nearest neighbours by cosine similarity, in blocks of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Gt
+from torch import Tensor
+
+from sslcore_probes.checks import check_classes, check_probe, check_samples
+from sslcore_probes.scaling import accuracy, unit_rows
+
+#: Similarities in one block: bounds the memory at a few times 64 MiB.
+_BLOCK = 2**24
+
+#: Similarities closer than this are a tie, since they are equal but for rounding. A tie is never
+#: broken by the order of the samples, which often is the order of the classes.
+_TIE = 1e-6
+
+#: Parts of the votes closer than this are equal: what ties do to them at usual temperatures.
+_EQUAL_VOTES = 1e-5
+
+
+def _similarities(queries: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row and the cosine similarities (rows, N) of each block of queries."""
+    queries, gallery = unit_rows(queries), unit_rows(gallery)
+    rows = max(1, _BLOCK // len(gallery))
+    for start in range(0, len(queries), rows):
+        yield start, queries[start : start + rows] @ gallery.T
+
+
+class Knn:
+    """Accuracy of a weighted vote of the k nearest training images.
+
+    A neighbour of cosine similarity s votes for its class with weight exp(s / temperature)
+    (Wu et al. 2018, section 3.4). Training images as near as the k-th vote too.
+
+    Args:
+        k: neighbours that vote; all training images where there are fewer.
+        temperature: of the votes, in units of cosine similarity; the lower, the more the nearest
+            ones count.
+    """
+
+    def __init__(
+        self, *, k: Annotated[int, Ge(1)] = 20, temperature: Annotated[float, Gt(0)] = 0.1
+    ) -> None:
+        self.k, self.temperature = k, temperature
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        train_features: Tensor,
+        train_labels: Tensor,
+        test_features: Tensor,
+        test_labels: Tensor,
+    ) -> dict[str, float]:
+        """Return `knn_top1`, in [0, 1].
+
+        Args:
+            train_features: (N, F).
+            train_labels: (N,).
+            test_features: (M, F).
+            test_labels: (M,).
+
+        Raises:
+            ValueError: there are no samples or one class, lengths differ, or a feature is not
+                finite.
+        """
+        check_probe(train_features, train_labels, test_features, test_labels)
+        classes, targets = train_labels.unique(return_inverse=True)
+        membership = F.one_hot(targets, len(classes)).to(train_features.dtype)
+        k = min(self.k, len(train_features))
+        predicted = [
+            classes[_first_of_largest(self._weights(block, k) @ membership)]
+            for _, block in _similarities(test_features, train_features)
+        ]
+        return {"knn_top1": accuracy(torch.cat(predicted), test_labels)}
+
+    def _weights(self, similarities: Tensor, k: int) -> Tensor:
+        """Return the weights (rows, N) of the votes, which sum to 1 for each query."""
+        farthest = similarities.topk(k).values[:, -1:]
+        votes = similarities >= farthest - _TIE
+        return (similarities / self.temperature).masked_fill_(~votes, -torch.inf).softmax(1)
+
+
+def _first_of_largest(votes: Tensor) -> Tensor:
+    """Return the first class (rows,) whose votes (rows, K) are the most, but for rounding."""
+    return (votes >= votes.amax(1, keepdim=True) - _EQUAL_VOTES).byte().argmax(1)
+
+
+class Retrieval:
+    """How often the nearest other test images, by cosine similarity, are of the query's class.
+
+    Every test image is a query once, and is left out of its own gallery. Where several images tie
+    for the last place, the score is its expected value over their order. A query that is the only
+    image of its class counts as a miss.
+    """
+
+    @torch.no_grad()
+    def __call__(self, test_features: Tensor, test_labels: Tensor) -> dict[str, float]:
+        """Return `retrieval_top1` and `retrieval_top5`, in [0, 1].
+
+        `retrieval_top5` counts the queries with at least one image of their class among the five
+        nearest.
+
+        Args:
+            test_features: (M, F).
+            test_labels: (M,).
+
+        Raises:
+            ValueError: there are no samples or one class, lengths differ, or a feature is not
+                finite.
+        """
+        check_samples(test_features, test_labels, "test")
+        check_classes(test_labels, "test")
+        found = {1: 0.0, 5: 0.0}
+        for start, similarities in _similarities(test_features, test_features):
+            similarities.diagonal(start).fill_(-torch.inf)
+            labels = test_labels[start : start + len(similarities)]
+            same = labels[:, None] == test_labels
+            for k in found:
+                found[k] += float(_chance_of_hit(similarities, same, k).sum())
+        return {f"retrieval_top{k}": found[k] / len(test_labels) for k in found}
+
+
+def _chance_of_hit(similarities: Tensor, same: Tensor, k: int) -> Tensor:
+    """Return the chance (rows,) that one of the k nearest is of the same class, over ties.
+
+    Args:
+        similarities: (rows, M), minus infinity for the query itself.
+        same: (rows, M), whether an image is of the query's class.
+        k: neighbours looked at; all where there are fewer.
+    """
+    k = min(k, similarities.shape[1] - 1)
+    last = similarities.topk(k).values[:, -1:]
+    nearer = similarities > last + _TIE
+    tied = (similarities - last).abs() <= _TIE
+    places = k - nearer.sum(1)
+    others, total = (tied & ~same).sum(1), tied.sum(1)
+    miss = (~(nearer & same).any(1)).to(similarities.dtype)
+    for place in range(k):
+        # Drawing without replacement: all `places` drawn from the tied ones are of other classes.
+        drawn = (others - place).clamp_min(0) / (total - place).clamp_min(1)
+        miss = torch.where(place < places, miss * drawn, miss)
+    return 1 - miss

@@ -1,0 +1,169 @@
+"""What a folder without proper images comes to: one sentence, or a note and what can be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sslcore.errors import DataError
+from sslcore_torchvision._listing import image_files
+from sslcore_torchvision.folder import folder
+
+
+def make(path: Path, count: int, start: int = 0) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    for value in range(start, start + count):
+        Image.fromarray(np.full((6, 6), value, dtype=np.uint8)).save(path / f"{value:03}.png")
+
+
+def error_of(path: Path | str, **settings) -> str:
+    with pytest.raises(DataError) as caught:
+        folder(path=str(path), **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_missing_folder(tmp_path):
+    assert error_of(tmp_path / "nowhere") == (
+        f"{tmp_path / 'nowhere'} does not exist; expected a folder of images"
+    )
+    assert "does not exist" in error_of("\0")
+
+
+@pytest.mark.parametrize("path", ["", "  "])
+def test_an_empty_path_is_not_the_working_folder(path, tmp_path):
+    make(Path.cwd(), 3)
+    assert "empty" in error_of(path)
+
+
+def test_a_file_instead_of_a_folder(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    assert "is a file, not a folder" in error_of(tmp_path / "images.zip")
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    (tmp_path / "readme.txt").write_text("")
+    message = error_of(tmp_path)
+    assert "holds no images" in message
+    assert ".jpg" in message
+
+
+def test_a_single_image(tmp_path):
+    make(tmp_path / "a", 1)
+    assert "holds 1 image; at least 2 are needed" in error_of(tmp_path)
+
+
+def test_two_images_are_enough(tmp_path):
+    make(tmp_path, 2)
+    data = folder(path=str(tmp_path))
+    assert (len(data.train), len(data.test)) == (1, 1)
+
+
+def test_two_classes_of_one_image_each_are_enough(tmp_path):
+    make(tmp_path / "a", 1)
+    make(tmp_path / "b", 1)
+    data = folder(path=str(tmp_path))
+    assert (len(data.train), len(data.test)) == (1, 1)
+    assert data.classes == ("a", "b")
+
+
+@pytest.mark.parametrize("chosen", [{}, {"image_size": 4, "channels": 1}])
+def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, chosen):
+    make(tmp_path / "a", 8)
+    make(tmp_path / "b", 8, start=100)
+    for name in ("000", "001", "002", "003"):
+        (tmp_path / "a" / f"{name}.png").write_bytes(b"broken")
+    (tmp_path / "b" / "107.png").unlink()
+    (tmp_path / "b" / "107.png").symlink_to(tmp_path / "nowhere.png")
+    for _ in range(2):  # as decoded, and as cached
+        data = folder(path=str(tmp_path), **chosen)
+        assert data.notes == (
+            "5 of 16 image files can't be read and are left out: "
+            "a/000.png, a/001.png, a/002.png and 2 more.",
+        )
+        for split in (data.train, data.test):
+            expected = [int(value >= 100) for value in split.images[:, 0, 0, 0].tolist()]
+            assert split.labels.tolist() == expected
+        assert len(data.train) + len(data.test) == 11
+
+
+@pytest.mark.parametrize("readable", [0, 1])
+@pytest.mark.parametrize("chosen", [{}, {"image_size": 4, "channels": 1}])
+def test_too_few_readable_files(tmp_path, readable, chosen):
+    make(tmp_path, 5)
+    for name in range(readable, 5):
+        (tmp_path / f"{name:03}.png").write_bytes(b"broken")
+    for _ in range(2):  # nothing is remembered
+        message = error_of(tmp_path, **chosen)
+        assert f"{readable} of 5 image files in {tmp_path} can be read" in message
+
+
+@pytest.mark.parametrize("broken", range(3))
+def test_both_splits_have_an_image_whichever_file_is_broken(tmp_path, broken):
+    make(tmp_path, 3)
+    (tmp_path / f"{broken:03}.png").write_bytes(b"broken")
+    data = folder(path=str(tmp_path))
+    assert (len(data.train), len(data.test)) == (1, 1)
+
+
+def test_a_test_folder_in_which_nothing_can_be_read(tmp_path):
+    make(tmp_path / "train", 3)
+    make(tmp_path / "test", 1)
+    (tmp_path / "test" / "000.png").write_bytes(b"broken")
+    assert "none of the test images" in error_of(tmp_path)
+
+
+def test_a_class_of_which_nothing_can_be_read_is_no_class(tmp_path):
+    for name in ("a", "b", "c"):
+        make(tmp_path / name, 2)
+    for file in (tmp_path / "b").iterdir():
+        file.write_bytes(b"broken")
+    data = folder(path=str(tmp_path))
+    assert data.classes == ("a", "c")
+    assert sorted({*data.train.labels.tolist(), *data.test.labels.tolist()}) == [0, 1]
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    make(tmp_path, 3)
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "pipe.png" not in [file.path for file in image_files(tmp_path)]
+    assert len(folder(path=str(tmp_path)).train) == 2
+
+
+def forbid(path: Path) -> None:
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        path.chmod(0o755)
+        pytest.skip("this user may read everything")
+
+
+def test_a_folder_that_may_not_be_listed(tmp_path):
+    make(tmp_path / "a", 3)
+    make(tmp_path / "b", 3)
+    forbid(tmp_path / "b")
+    try:
+        assert f"{tmp_path / 'b'} can't be listed (Permission denied)" in error_of(tmp_path)
+    finally:
+        (tmp_path / "b").chmod(0o755)
+
+
+def test_a_folder_below_one_that_may_not_be_entered(tmp_path):
+    make(tmp_path / "closed" / "images", 3)
+    forbid(tmp_path / "closed")
+    try:
+        assert "Permission denied" in error_of(tmp_path / "closed" / "images")
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+def test_a_file_that_may_not_be_read_is_left_out_until_it_may(tmp_path):
+    make(tmp_path, 4)
+    forbid(tmp_path / "001.png")
+    assert "001.png" in folder(path=str(tmp_path)).notes[0]
+    (tmp_path / "001.png").chmod(0o644)
+    assert folder(path=str(tmp_path)).notes == ()

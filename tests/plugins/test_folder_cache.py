@@ -1,0 +1,245 @@
+"""The cache of decoded images: when it is used, renewed, and done without."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sslcore.errors import DataError
+from sslcore_torchvision._cache import cache_directory
+from sslcore_torchvision._image_cache import Entry
+from sslcore_torchvision._listing import image_files
+from sslcore_torchvision.folder import folder
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    path = tmp_path / "images"
+    for value in range(10):
+        (path / "ab"[value % 2]).mkdir(parents=True, exist_ok=True)
+        save(path / "ab"[value % 2] / f"{value}.png", value)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "folders"
+
+
+def save(path: Path, value: int) -> None:
+    Image.fromarray(np.full((5, 5), value, dtype=np.uint8)).save(path)
+
+
+def values(data) -> list[int]:
+    return [*data.train.images[:, 0, 0, 0].tolist(), *data.test.images[:, 0, 0, 0].tolist()]
+
+
+def test_a_second_call_reads_the_same_from_the_cache(images, cache):
+    first = folder(path=str(images))
+    (entry,) = cache.iterdir()
+    before = (entry / "images.npy").stat().st_mtime_ns
+    second = folder(path=str(images))
+    assert torch.equal(first.train.images, second.train.images)
+    assert torch.equal(first.test.images, second.test.images)
+    assert torch.equal(first.train.labels, second.train.labels)
+    assert (entry / "images.npy").stat().st_mtime_ns == before
+    # Truly from there: what is changed in it shows.
+    stored = np.load(entry / "images.npy", allow_pickle=False)
+    (entry / "images.npy").unlink()
+    np.save(entry / "images.npy", stored + 100, allow_pickle=False)
+    assert values(folder(path=str(images))) == [value + 100 for value in values(first)]
+
+
+def test_the_cached_file_is_a_plain_npy_file_of_the_readable_images(images, cache):
+    (images / "a" / "0.png").write_bytes(b"broken")
+    data = folder(path=str(images))
+    stored = np.load(next(cache.iterdir()) / "images.npy", allow_pickle=False)
+    assert stored.shape == (9, 1, 5, 5)
+    assert stored[:, 0, 0, 0].tolist() == values(data)
+
+
+def test_nothing_is_written_to_the_folder(images):
+    before = {path: path.stat().st_mtime_ns for path in [images, *images.rglob("*")]}
+    folder(path=str(images))
+    assert {path: path.stat().st_mtime_ns for path in [images, *images.rglob("*")]} == before
+
+
+def test_a_changed_file_a_new_one_and_a_removed_one_renew_the_cache(images, cache):
+    folder(path=str(images))
+    save(images / "a" / "0.png", 77)
+    assert sorted(values(folder(path=str(images)))) == [*range(1, 10), 77]
+    save(images / "b" / "new.png", 78)
+    assert sorted(values(folder(path=str(images)))) == [*range(1, 10), 77, 78]
+    (images / "a" / "2.png").unlink()
+    assert sorted(values(folder(path=str(images)))) == [1, *range(3, 10), 77, 78]
+    # Of the earlier states, nothing is kept.
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_a_file_changed_in_its_time_or_in_its_size_alone_renews_the_cache(tmp_path):
+    for value in range(4):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        save(tmp_path / "images" / f"{value}.bmp", value)
+    folder(path=str(tmp_path / "images"))
+    file = tmp_path / "images" / "0.bmp"
+    before = file.stat()
+    save(file, 50)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert file.stat().st_size == before.st_size
+    assert 50 in values(folder(path=str(tmp_path / "images")))
+    Image.fromarray(np.full((5, 5, 3), 60, dtype=np.uint8)).save(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert file.stat().st_size != before.st_size
+    assert 60 in values(folder(path=str(tmp_path / "images")))
+
+
+def test_each_size_channels_and_test_fraction_is_cached_apart(images, cache):
+    chosen = ({}, {"image_size": 3}, {"channels": 3}, {"test_fraction": 0.5})
+    for settings in chosen:
+        folder(path=str(images), **settings)
+    assert len(list(cache.iterdir())) == 4
+    assert folder(path=str(images), image_size=3).train.image_size == 3
+    assert folder(path=str(images), channels=3).train.channels == 3
+    assert len(folder(path=str(images), test_fraction=0.5).test) == 4
+    assert len(folder(path=str(images)).test) == 2
+
+
+def test_two_folders_with_the_same_names_do_not_meet(images, tmp_path):
+    for value in range(10):
+        other = tmp_path / "other" / "ab"[value % 2] / f"{value}.png"
+        other.parent.mkdir(parents=True, exist_ok=True)
+        save(other, 100 + value)
+        status = (images / "ab"[value % 2] / f"{value}.png").stat()
+        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert max(values(folder(path=str(images)))) < 100
+    assert min(values(folder(path=str(tmp_path / "other")))) >= 100
+
+
+@pytest.mark.parametrize("file", ["images.npy", "unreadable.json"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone"])
+def test_a_damaged_entry_is_made_anew(images, cache, file, damage):
+    expected = values(folder(path=str(images)))
+    victim = next(cache.iterdir()) / file
+    if damage == "gone":
+        victim.unlink()
+    else:
+        victim.write_bytes(victim.read_bytes()[:-1] if damage == "cut" else b"")
+    assert values(folder(path=str(images))) == expected
+    assert victim.stat().st_size > 0
+
+
+def test_a_cached_pickle_is_not_loaded(images, cache, tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    expected = values(folder(path=str(images)))
+    victim = next(cache.iterdir()) / "images.npy"
+    np.save(victim, np.array([Payload()], dtype=object), allow_pickle=True)
+    assert values(folder(path=str(images))) == expected
+    assert not (tmp_path / "executed").exists()
+
+
+def test_without_a_writable_cache_images_are_kept_in_memory_and_that_is_said(
+    images, tmp_path, monkeypatch
+):
+    expected = values(folder(path=str(images)))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "file"))
+    data = folder(path=str(images))
+    assert values(data) == expected
+    (note,) = data.notes
+    assert note.startswith("Decoded images are kept in memory because they can't be cached")
+    assert "SSLCORE_CACHE" in note
+
+
+@pytest.fixture
+def no_file_over_100_bytes():
+    """What a full disk comes to: the first bytes can be written, the others can't."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_where_the_disk_is_full_images_are_kept_in_memory_and_nothing_is_left_behind(
+    images, cache, no_file_over_100_bytes
+):
+    data = folder(path=str(images))
+    assert sorted(values(data)) == list(range(10))
+    assert data.train.labels.tolist() == [value % 2 for value in values(data)[: len(data.train)]]
+    assert "File too large" in data.notes[0]
+    assert list(cache.iterdir()) == []
+
+
+def test_a_run_that_is_stopped_leaves_nothing_behind(images, cache):
+    def until_stopped():
+        yield np.zeros((1, 5, 5), dtype=np.uint8)
+        raise KeyboardInterrupt
+
+    entry = Entry.of(cache, images, image_files(images), ())
+    with pytest.raises(KeyboardInterrupt):
+        entry.store(until_stopped(), (1, 5, 5))
+    assert list(cache.iterdir()) == []
+
+
+def test_of_two_processes_that_decode_at_once_the_first_one_stays(images, cache):
+    files = image_files(images)
+    entry = Entry.of(cache, images, files, ())
+
+    def while_another_finishes():
+        yield np.full((1, 5, 5), 1, dtype=np.uint8)
+        entry.store([np.full((1, 5, 5), 2, dtype=np.uint8)], (1, 5, 5))
+
+    entry.store(while_another_finishes(), (1, 5, 5))
+    loaded = entry.load()
+    assert loaded is not None
+    assert loaded[0][0, 0, 0, 0] == 2
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_what_a_killed_run_left_is_removed_after_a_day(images, cache):
+    for name, age in (("partial-old", 2 * 24 * 3600), ("partial-new", 60)):
+        (cache / name).mkdir(parents=True)
+        (cache / name / "images.npy").write_bytes(b"half")
+        then = time.time() - age
+        os.utime(cache / name / "images.npy", (then, then))
+    folder(path=str(images))
+    assert not (cache / "partial-old").exists()
+    assert (cache / "partial-new").exists()
+
+
+def test_writing_to_cached_images_changes_neither_the_file_nor_the_next_call(images):
+    first = folder(path=str(images))
+    expected = values(first)
+    first.train.images.zero_()
+    assert values(folder(path=str(images))) == expected
+
+
+def test_nothing_is_cached_for_a_folder_that_is_an_error(images, cache):
+    for path in images.rglob("*.png"):
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError):
+        folder(path=str(images))
+    assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_the_cache_directory_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SSLCORE_CACHE", "~/mine")
+    assert cache_directory() == tmp_path / "home" / "mine"
+    monkeypatch.delenv("SSLCORE_CACHE")
+    assert cache_directory() == tmp_path / "xdg" / "sslcore"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_directory() == tmp_path / "home" / ".cache" / "sslcore"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_directory() == tmp_path / "home" / ".cache" / "sslcore"

@@ -20,7 +20,8 @@ from sslcore.evaluation import FeatureExtractor, Table
 from sslcore.interface import load_reference
 from sslcore.recipe import Part, Recipe, read_config
 from sslcore.registry import Registry, default_registry
-from sslcore.resolve import Request, resolve
+from sslcore.request import Request
+from sslcore.resolve import resolve
 from sslcore.run import Run
 from sslcore.session import Session
 

@@ -55,13 +55,8 @@ def signals_before_loss(stages: Sequence[Stage], *, teacher: bool) -> dict[str, 
     return made
 
 
-def problems_of(
-    stages: Sequence[Stage],
-    evaluators: Sequence[Stage],
-    *,
-    clips: bool,
-    teacher: bool,
-    registry: Registry,
+def stage_problems(
+    stages: Sequence[Stage], *, clips: bool, teacher: bool, registry: Registry
 ) -> list[str]:
     """Return why the stages (augmentation, encoder, head, loss) don't go together, in sentences."""
     problems: list[str] = []
@@ -83,6 +78,14 @@ def problems_of(
                 f"{entry} does not say what it provides: its forward must return a TypedDict "
                 "(sslcore.signals has the common ones)"
             )
+    return problems
+
+
+def evaluator_problems(
+    evaluators: Sequence[Stage], stages: Sequence[Stage], *, registry: Registry
+) -> list[str]:
+    """Return what evaluators ask for that these stages don't give, in sentences."""
+    problems: list[str] = []
     made = signals_before_loss(stages, teacher=False)
     for entry, interface in evaluators:
         for signal, needed in interface.needs.items():

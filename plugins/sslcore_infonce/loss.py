@@ -13,9 +13,10 @@ from torch.nn import functional as F
 def infonce(queries: Tensor, keys: Tensor, temperature: float, *, normalize: bool = True) -> Tensor:
     """Return InfoNCE from queries to keys: the mean of `infonce_per_query`, a scalar.
 
-    The arguments and errors are those of `infonce_per_query`.
+    It is of the type of the inputs. The arguments and errors are those of `infonce_per_query`.
     """
-    return infonce_per_query(queries, keys, temperature, normalize=normalize).mean()
+    losses = infonce_per_query(queries, keys, temperature, normalize=normalize)
+    return losses.mean().to(torch.promote_types(queries.dtype, keys.dtype))
 
 
 def infonce_per_query(
@@ -23,8 +24,8 @@ def infonce_per_query(
 ) -> Tensor:
     """Return −log(exp(sᵢᵢ/τ) / Σₖ exp(sᵢₖ/τ)) for every query i, (B,) (eq. 4).
 
-    s is the cosine similarity, or the dot product where `normalize` is off. Low precision is
-    computed in float32, also under autocast, and the result returned in the inputs' type.
+    s is the cosine similarity, or the dot product where `normalize` is off. All is computed in
+    float32 or wider, also under autocast, and returned so.
 
     Args:
         queries: (B, D), B ≥ 2.
@@ -47,16 +48,15 @@ def infonce_per_query(
         )
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    kept = torch.promote_types(queries.dtype, keys.dtype)
-    exact = torch.promote_types(kept, torch.float32)
+    exact = torch.promote_types(torch.promote_types(queries.dtype, keys.dtype), torch.float32)
     # Autocast would take the product in low precision, whose error 1/τ multiplies.
     with torch.autocast(queries.device.type, enabled=False):
         queries, keys = queries.to(exact), keys.to(exact)
         if normalize:
             queries, keys = unit_rows(queries), unit_rows(keys)
         scores = queries @ keys.T / temperature
-        own = torch.arange(len(scores), device=scores.device)
-        return F.cross_entropy(scores, own, reduction="none").to(kept)
+    own = torch.arange(len(scores), device=scores.device)
+    return F.cross_entropy(scores, own, reduction="none")
 
 
 def unit_rows(rows: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor
 _MEMORY = 10
 
 #: A line search ends where the slope is this part of what it was, or after so many trials.
-_SLOPE_LEFT, _TRIALS = 0.3, 12
+_SLOPE_LEFT, _TRIALS = 0.3, 40
 
 
 def fit(

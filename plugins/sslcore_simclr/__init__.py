@@ -50,7 +50,8 @@ def sslcore_methods() -> Iterable[sslcore.Method]:
         head="projection",
         loss="nt-xent",
         settings={
-            "optimizer": {"name": "SGD", "lr": 0.2, "momentum": 0.9, "weight_decay": 1e-4},
+            "head": {"batch_norm": True},
+            "optimizer": {"name": "SGD", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
             "training": {"schedule": "cosine", "warmup_epochs": 1.0},
         },
     )

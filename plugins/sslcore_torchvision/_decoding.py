@@ -11,12 +11,26 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+#: Part of what decoded images are known by in the cache: raise it when they come out otherwise.
+VERSION = 1
 
 #: What is looked for in a file, whatever its name; others, such as EPS, can run programs.
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
 #: Grey modes of Pillow.
 _GREY = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+#: The EXIF tag that tells how a camera was held, and what undoes each of its values.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 #: Side given to images that differ in size, px, unless they are smaller.
 _USUAL_SIDE = 96
 #: The largest side that images keep because they all have it, px.
@@ -117,10 +131,11 @@ def _decoded(path: Path, form: Format) -> np.ndarray:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(image)
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:
         # Damaged EXIF data say nothing about the pixels, which have been read.
         return image
+    return image if turn is None else image.transpose(turn)
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:

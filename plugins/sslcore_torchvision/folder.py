@@ -14,7 +14,7 @@ from torch import Tensor
 from sslcore.data import Data, Split
 from sslcore.errors import DataError
 from sslcore_torchvision._cache import cache_directory
-from sslcore_torchvision._decoding import Format, common_format, decode, survey
+from sslcore_torchvision._decoding import VERSION, Format, common_format, decode, survey
 from sslcore_torchvision._image_cache import Entry
 from sslcore_torchvision._listing import EXTENSIONS, Listing, arrange, image_files, printable
 
@@ -84,7 +84,8 @@ def _images(
     paths = [root.joinpath(*file.parts) for file in listing.files]
     try:
         cache = cache_directory() / "folders"
-        entry = Entry.of(cache, root, listing.files, (image_size, channels, listing.num_train))
+        settings = (VERSION, image_size, channels, listing.num_train)
+        entry = Entry.of(cache, root, listing.files, settings)
         stored = entry.load()
         if stored is None:
             form = _format(root, paths, image_size, channels)

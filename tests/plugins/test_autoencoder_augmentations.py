@@ -148,6 +148,8 @@ def test_hole_is_a_square_of_its_length_cut_off_at_the_edges():
         assert (edges.abs().sum(1) == 2).all()
         # Centres are uniform: every row and column is reached.
         assert side.any(0).all()
+    first = torch.stack([rows.int().argmax(1), columns.int().argmax(1)]).float()
+    assert torch.corrcoef(first)[0, 1].abs() < 0.2
 
 
 def test_hole_is_filled_with_its_grey_level():

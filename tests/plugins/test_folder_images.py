@@ -144,18 +144,39 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path, extension):
     assert np.array_equal(found[0], values >> 8)
 
 
-def test_exif_orientation_is_applied_even_where_the_rest_of_it_is_odd(tmp_path):
-    pixels = np.zeros((8, 16, 3), dtype=np.uint8)
-    pixels[:, :8] = 255  # the left half is white
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize(
+    ("orientation", "stored_as"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_images_are_turned_upright_as_their_exif_data_say(
+    tmp_path, orientation, stored_as, extension
+):
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:16, :16], pixels[:16, 16:], pixels[16:, :16] = 250, 170, 90
+    image = Image.fromarray(pixels)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90° clockwise: the left half comes to the top
-    Image.fromarray(pixels).save(tmp_path / "image.png", exif=exif)
-    found = decoded(tmp_path / "image.png")
-    assert found[:, 0].min() == 255
-    assert found[:, -1].max() == 0
-    Image.fromarray(pixels).save(tmp_path / "odd.jpg", exif=b"Exif\x00\x00nonsense")
-    found = decoded(tmp_path / "odd.jpg")
-    assert found[:, :, 0].min() > 240
+    exif[0x0112] = orientation
+    stored = image if stored_as is None else image.transpose(stored_as)
+    stored.save(tmp_path / f"image.{extension}", exif=exif)
+    found = decoded(tmp_path / f"image.{extension}", 32)
+    assert np.abs(found.transpose(1, 2, 0).astype(int) - pixels).max() <= 3
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp"])
+def test_damaged_exif_data_are_no_reason_to_leave_an_image_out(tmp_path, extension):
+    path = tmp_path / f"image.{extension}"
+    Image.new("RGB", (8, 8), COLOUR).save(path, exif=b"Exif\x00\x00nonsense")
+    assert np.abs(decoded(path).astype(int) - np.array(COLOUR)[:, None, None]).max() <= 6
 
 
 def test_an_orientation_on_its_side_counts_for_the_short_side_too(tmp_path):
@@ -200,6 +221,12 @@ def test_what_is_no_image_is_none(tmp_path, content):
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize("form", ["PCX", "TGA", "ICO", "PDF"])
+def test_formats_that_are_not_expected_are_not_opened_under_another_name(tmp_path, form):
+    Image.new("RGB", (16, 16), COLOUR).save(tmp_path / "image.png", form)
+    assert list(decode([tmp_path / "image.png"], Format(8, 3))) == [None]
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "gif", "webp", "tif", "bmp"])

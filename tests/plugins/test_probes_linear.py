@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
@@ -115,6 +115,7 @@ def test_a_step_of_no_length_teaches_nothing():
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**31), st.floats(-4, 4), st.floats(-2, 3))
+@example(seed=43, exponent=3.0, confidence=3.0)
 def test_a_line_search_gets_near_the_lowest_point(seed, exponent, confidence):
     # Steps from far too short to far too long, from scores that know nothing or are far off.
     generator = torch.Generator().manual_seed(seed)

@@ -44,13 +44,17 @@ def test_dropout_drops_the_share_asked_for_and_keeps_the_mean():
     assert factors.mean().item() == pytest.approx(1, abs=0.008)
 
 
-def test_dropout_acts_on_each_hidden_unit():
+@pytest.mark.parametrize("dropped", [0, 1])
+def test_a_dropped_unit_is_one_that_the_next_layer_does_not_see(dropped):
     layers = _initial([3, 4, 5, 2], torch.Generator().manual_seed(0), torch.device("cpu"))
-    features = torch.ones(6, 3)
-    off = [torch.zeros(6, 4), torch.ones(6, 5)]
-    assert (_logits(features, layers, off) == 0).all()
-    on = [torch.ones(6, 4), torch.ones(6, 5)]
-    assert torch.equal(_logits(features, layers, on), _logits(features, layers))
+    features = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
+    scales = [torch.ones(6, 4), torch.ones(6, 5)]
+    assert torch.equal(_logits(features, layers, scales), _logits(features, layers))
+    scales[dropped][:, 2] = 0
+    after = _logits(features, layers, scales)
+    assert not torch.equal(after, _logits(features, layers))
+    layers[dropped + 1][0][:, 2] = 0
+    assert torch.equal(after, _logits(features, layers))
 
 
 def test_a_training_set_smaller_than_a_batch_is_trained_on():

@@ -1,0 +1,154 @@
+"""Which parts a request means: names looked up, nothing set yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslcore.components import Dataset, Evaluator, Method
+from sslcore.composition import Stage, evaluator_problems, interface_of_entry, takes
+from sslcore.errors import UnknownNameError, UsageError
+from sslcore.registry import Entry, Registry
+from sslcore.request import Request, addresses
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The parts of a recipe.
+
+    Attributes:
+        method: the recipe to start from.
+        method_entry: where it came from.
+        dataset: the data set's record.
+        data: the data set with its interface.
+        path: the folder, where a path was given as data.
+        stages: augmentation, encoder, head (unless there is none) and loss.
+        evaluators: with their interfaces.
+        notes: evaluators of the method that were left out, with the reason.
+    """
+
+    method: Method
+    method_entry: Entry
+    dataset: Dataset
+    data: Stage
+    path: str
+    stages: tuple[Stage, ...]
+    evaluators: tuple[Stage, ...]
+    notes: tuple[str, ...]
+
+    def is_methods_own(self, entry: Entry) -> bool:
+        """Whether a stage is the one that the method names, so that its settings apply."""
+        names = getattr(self.method, entry.kind)
+        names = (names,) if isinstance(names, str) else names or ()
+        return any(name in names for name in addresses(entry))
+
+
+def choose(request: Request, registry: Registry) -> Choice:
+    """Look up every name of a request.
+
+    Raises:
+        UsageError: a name is unknown or ambiguous, or none was given where one is needed.
+    """
+    method_entry = _method(request, registry)
+    method = method_entry.record
+    assert isinstance(method, Method)
+    data_entry, path = _data(request, registry)
+    dataset = data_entry.record
+    assert isinstance(dataset, Dataset)
+    entries = [
+        _augmentation(request, registry, method, clips=dataset.clips),
+        *(_stage(request, registry, kind, getattr(method, kind)) for kind in _AFTER_VIEWS),
+    ]
+    stages = tuple((entry, interface_of_entry(entry)) for entry in entries if entry is not None)
+    evaluators, notes = _evaluators(request, registry, method, stages)
+    return Choice(
+        method,
+        method_entry,
+        dataset,
+        (data_entry, interface_of_entry(data_entry)),
+        path,
+        stages,
+        evaluators,
+        notes,
+    )
+
+
+_AFTER_VIEWS = ("encoder", "head", "loss")
+
+
+def _method(request: Request, registry: Registry) -> Entry:
+    name = request.method or request.config.get("method")
+    if not name:
+        known = ", ".join(registry.names("method"))
+        raise UsageError(f"say which method to train: --method NAME, one of {known}")
+    return registry.resolve("method", str(name))
+
+
+def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
+    """Return the data set, and the path where a path was given."""
+    name = request.name_of("data")
+    records = [
+        (entry, entry.record)
+        for entry in registry.entries("dataset")
+        if isinstance(entry.record, Dataset)
+    ]
+    if name is None:
+        for entry, record in records:
+            if record.default:
+                return entry, ""
+        raise UsageError("say which data to train on: --data NAME or --data PATH")
+    try:
+        return registry.resolve("dataset", name), ""
+    except UnknownNameError as error:
+        path = Path(name).expanduser()
+        looks_like_path = os.sep in name or name.startswith(("~", "."))
+        for entry, record in records:
+            if record.opens_paths and (looks_like_path or path.exists()):
+                return entry, str(path.absolute())
+        raise UnknownNameError(f"{error} (and no folder of that name exists)") from None
+
+
+def _augmentation(request: Request, registry: Registry, method: Method, *, clips: bool) -> Entry:
+    asked = request.name_of("augmentation")
+    if asked:
+        return registry.resolve("augmentation", asked)
+    names = (method.augmentation,) if isinstance(method.augmentation, str) else method.augmentation
+    candidates = [registry.resolve("augmentation", name) for name in names]
+    fitting = (
+        candidate for candidate in candidates if takes(interface_of_entry(candidate), clips=clips)
+    )
+    return next(fitting, candidates[0])
+
+
+def _stage(request: Request, registry: Registry, kind: str, of_method: str | None) -> Entry | None:
+    name = request.name_of(kind) or of_method
+    if name is None or (kind == "head" and name == "none"):
+        return None
+    return registry.resolve(kind, name)
+
+
+def _evaluators(
+    request: Request, registry: Registry, method: Method, stages: Sequence[Stage]
+) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
+    """Return the evaluators; those not asked for by name are left out where they don't fit."""
+    asked = tuple(request.evaluators) or tuple(request.table("evaluators"))
+    if not asked and (named := request.name_of("evaluator")):
+        asked = (named,)
+    names = asked or method.evaluators or _default_evaluators(registry)
+    entries = [registry.resolve("evaluator", name) for name in dict.fromkeys(names)]
+    found = tuple((entry, interface_of_entry(entry)) for entry in entries)
+    if asked:
+        return found, ()
+    misfits = [evaluator_problems([stage], stages, registry=registry) for stage in found]
+    kept = tuple(stage for stage, why in zip(found, misfits, strict=True) if not why)
+    return kept, tuple(f"left out: {why[0]}" for why in misfits if why)
+
+
+def _default_evaluators(registry: Registry) -> tuple[str, ...]:
+    return tuple(
+        entry.name if entry.shipped else entry.qualified
+        for entry in registry.entries("evaluator")
+        if isinstance(entry.record, Evaluator) and entry.record.default
+    )

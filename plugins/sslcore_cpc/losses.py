@@ -96,8 +96,8 @@ def cpc(
     step_predictions: Tensor,
     features: Tensor,
     *,
-    temperature: float = 0.1,
-    normalize: bool = True,
+    temperature: float = 1.0,
+    normalize: bool = False,
     negatives: Literal["images", "positions"] = "images",
 ) -> CPCLoss:
     """Return InfoNCE of the predictions (eq. 4), the mean over images and pairs (k, t).
@@ -172,8 +172,8 @@ class CPC(nn.Module):
 
     Args:
         temperature: by which scores are divided, > 0; lower weighs near negatives more.
-        normalize: whether the score is the cosine; if not, the paper's dot product, which goes
-            with a temperature of 1.
+        normalize: whether the score is the cosine, which wants a temperature near 0.1; if not,
+            the paper's dot product.
         negatives: "images" contrasts with the other images at the predicted position,
             "positions" with every position of every image.
     """
@@ -181,8 +181,8 @@ class CPC(nn.Module):
     def __init__(
         self,
         *,
-        temperature: Annotated[float, Gt(0)] = 0.1,
-        normalize: bool = True,
+        temperature: Annotated[float, Gt(0)] = 1.0,
+        normalize: bool = False,
         negatives: Literal["images", "positions"] = "images",
     ) -> None:
         super().__init__()

@@ -25,9 +25,7 @@ class MaskedViews(TypedDict):
 
 
 class PatchMask(nn.Module):
-    def __init__(
-        self, image_size: int, *, ratio: Annotated[float, Gt(0), Lt(1)] = 0.5
-    ) -> None:
+    def __init__(self, image_size: int, *, ratio: Annotated[float, Gt(0), Lt(1)] = 0.5) -> None:
         super().__init__()
         self.patches = (image_size // PATCH) ** 2
         self.hidden = round(ratio * self.patches)

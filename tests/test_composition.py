@@ -51,12 +51,12 @@ def test_a_signal_that_nobody_provides_is_named(registry):
 
 
 def test_a_missing_signal_comes_with_the_components_that_would_provide_it(registry):
-    with pytest.raises(CompositionError, match="needs projections.* head projection"):
+    with pytest.raises(CompositionError, match=r"needs projections.* head projection"):
         make_recipe("simclr", head="none", registry=registry)
 
 
 def test_a_loss_that_reads_a_teacher_says_how_to_add_one(registry):
-    with pytest.raises(CompositionError, match="add a teacher: --set teacher.momentum"):
+    with pytest.raises(CompositionError, match=r"add a teacher: --set teacher\.momentum"):
         make_recipe("simclr", head="predictor", loss="byol", registry=registry)
     settings = {"teacher": {"momentum": 0.9}}
     recipe, _ = make_recipe(

@@ -61,9 +61,10 @@ def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
             raise _Killed
         return train_step(self, batch)
 
-    with monkeypatch.context() as patch, pytest.raises(_Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_train_step", killed)
-        _train(output="killed", **options)
+        with pytest.raises(_Killed):
+            _train(output="killed", **options)
     resumed = sslcore.train(resume="killed", registry=registry, console=console, evaluate=False)
     _same(whole, resumed)
     lines = [read_metrics(run.path / METRICS) for run in (whole, resumed)]
@@ -85,9 +86,10 @@ def test_a_stateful_method_resumes_bit_identical_too(settings, registry, console
             raise _Killed
         return train_step(self, batch)
 
-    with monkeypatch.context() as patch, pytest.raises(_Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_train_step", killed)
-        sslcore.train("moco", data="noise", output="killed", evaluate=False, **options)
+        with pytest.raises(_Killed):
+            sslcore.train("moco", data="noise", output="killed", evaluate=False, **options)
     # What ran before in this process must not matter.
     torch.rand(1000)
     _same(whole, sslcore.train(resume="killed", registry=registry, console=console, evaluate=False))
@@ -157,9 +159,10 @@ def test_a_stop_request_saves_and_says_how_to_go_on(settings, registry, console,
     options = {"registry": registry, "console": console}
     whole = _train(output="whole", settings=settings, **options)
     said = r"step 5 of 9; go on with: sslcore train --resume"
-    with monkeypatch.context() as patch, pytest.raises(InterruptedRun, match=said):
+    with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_train_step", asked)
-        _train(output="asked", settings=settings, **options)
+        with pytest.raises(InterruptedRun, match=said):
+            _train(output="asked", settings=settings, **options)
     assert load_checkpoint(Run("asked").checkpoints).step == 5
     _same(whole, sslcore.train(resume="asked", evaluate=False, **options))
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -169,19 +170,23 @@ def test_without_a_writable_cache_images_are_kept_in_memory_and_that_is_said(
     assert "SSLCORE_CACHE" in note
 
 
-@pytest.fixture
+@contextmanager
 def no_file_over_100_bytes():
-    """What a full disk comes to: the first bytes can be written, the others can't."""
+    """What a full disk comes to: the first bytes can be written, the others can't.
+
+    Around as little as possible: the limit holds for the report of the tests too.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_where_the_disk_is_full_images_are_kept_in_memory_and_nothing_is_left_behind(
-    images, cache, no_file_over_100_bytes
-):
-    data = folder(path=str(images))
+def test_where_the_disk_is_full_images_are_kept_in_memory_and_nothing_is_left_behind(images, cache):
+    with no_file_over_100_bytes():
+        data = folder(path=str(images))
     assert sorted(values(data)) == list(range(10))
     assert data.train.labels.tolist() == [value % 2 for value in values(data)[: len(data.train)]]
     assert "File too large" in data.notes[0]

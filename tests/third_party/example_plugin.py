@@ -1,7 +1,9 @@
 """A plugin made of the examples in `sslcore.hookspecs`, so that these stay runnable."""
 
 import inspect
+import sys
 import textwrap
+import types
 
 import sslcore
 from sslcore import hookspecs
@@ -24,9 +26,6 @@ def _run(hook):
     exec(compile(source, hook, "exec"), namespace)
     return namespace
 
-
-import sys
-import types
 
 for _hook in [name for name in vars(hookspecs) if name.startswith("sslcore_")]:
     _namespace = _run(_hook)

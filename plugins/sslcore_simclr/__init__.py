@@ -51,7 +51,7 @@ def sslcore_methods() -> Iterable[sslcore.Method]:
         loss="nt-xent",
         settings={
             "head": {"batch_norm": True},
-            "optimizer": {"name": "SGD", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4},
+            "optimizer": {"name": "SGD", "lr": 0.07, "momentum": 0.9, "weight_decay": 1e-4},
             "training": {"schedule": "cosine", "warmup_epochs": 1.0},
         },
     )

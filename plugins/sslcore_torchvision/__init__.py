@@ -55,7 +55,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
                 "blur": 0.0,
             },
             # 1,347 images: small batches, so that an epoch has steps enough to learn in.
-            "training": {"epochs": 20, "batch_size": 64},
+            "training": {"epochs": 10, "batch_size": 64},
         },
     )
     yield sslcore.Dataset(

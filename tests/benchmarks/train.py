@@ -8,6 +8,10 @@ Both train `cnn4` with the same head, optimizer, batch and threads. lightly's si
 SimCLRTransform (32 px, no blur), a DataLoader with two workers over the same files, and its
 NTXentLoss. The two take turns, a block of steps each; the figures are medians over the blocks and
 the ratio is the median of the ratios of neighbouring blocks. Prints one JSON line.
+
+lightly's workers go on preparing batches when its block is over. So each block starts with steps
+that are not timed, in which what was prepared in the meantime is used up, and ends with a pause,
+in which the workers come to rest before the other's turn.
 """
 
 from __future__ import annotations
@@ -32,6 +36,11 @@ from sslcore.batches import Batches
 from sslcore.device import pick_device, pick_precision
 from sslcore.trainer import Trainer
 
+#: Steps of a block that are not timed: lightly's loader holds two batches for each worker.
+WARM_UP = 5
+#: How long two workers take, at the most, to fill that store again.
+REST_SECONDS = 6.0
+
 SETTINGS = {"optimizer": {"lr": 0.06}, "data": {"image_size": 32}}
 
 
@@ -53,6 +62,8 @@ def sslcore_blocks(folder: str, batch: int, steps: int, precision: str) -> Itera
         pipeline.train()
         stream = batches.between(0, trainer.total_steps)
         while True:
+            for _ in range(WARM_UP):
+                trainer._train_step(next(stream))
             started = time.perf_counter()
             for _ in range(steps):
                 trainer._train_step(next(stream))
@@ -88,21 +99,27 @@ def lightly_blocks(folder: str, batch: int, steps: int, workers: int) -> Iterato
             for views, _ in loader:
                 yield views
 
+    def train_step(views: list[torch.Tensor]) -> None:
+        made = []
+        for view in views[:2]:
+            features = network["encoder"](view)["features"]
+            made.append(network["head"](features[None])["projections"][0])
+        loss = criterion(*made)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
     batches = stream()
     while True:
+        for _ in range(WARM_UP):
+            train_step(next(batches))
         started = time.perf_counter()
         for _ in range(steps):
-            first, second = next(batches)
-            made = []
-            for view in (first, second):
-                features = network["encoder"](view)["features"]
-                made.append(network["head"](features[None])["projections"][0])
-            loss = criterion(*made)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
-        yield batch * steps / (time.perf_counter() - started)
+            train_step(next(batches))
+        rate = batch * steps / (time.perf_counter() - started)
+        time.sleep(REST_SECONDS)
+        yield rate
 
 
 def main() -> None:
@@ -117,8 +134,6 @@ def main() -> None:
     options = parser.parse_args()
     ours = sslcore_blocks(options.folder, options.batch, options.steps, options.precision)
     theirs = lightly_blocks(options.folder, options.batch, options.steps, options.workers)
-    # The first block of each warms up and is not counted.
-    next(ours), next(theirs)
     pairs = [(next(ours), next(theirs)) for _ in range(options.blocks)]
     import lightly
 

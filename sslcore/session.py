@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +59,11 @@ class Session:
         Raises:
             UsageError: no such device, data that can't be read, parts that don't go together.
         """
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UsageError(
+                f"started as {os.environ['WORLD_SIZE']} processes, and training over several is "
+                "not supported in this version; start one, without torchrun"
+            )
         where = pick_device(device)
         data = build_data(recipe.data)
         for note in data.notes:

@@ -237,6 +237,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(sslcore_cli):
     assert "--set optimizer.lr=" in err
 
 
+def test_several_processes_are_refused(sslcore_cli, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    code, _, err = sslcore_cli(*AUTOENCODER)
+    assert code == 2
+    assert "started as 4 processes" in err
+
+
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(sslcore.SslcoreError):
         sslcore.cli._run(["methods", "simcrl"], debug=True)

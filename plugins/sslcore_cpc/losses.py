@@ -9,6 +9,8 @@ from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslcore.functional import unit_rows, without_autocast
+
 
 class CPCLoss(TypedDict):
     """What `cpc` returns, two scalars.
@@ -81,7 +83,7 @@ def cpc_scores(
     )
     own = torch.arange(batch, device=features.device).expand(len(predictions), batch)
     # Autocast would take the product in low precision, whose error 1/temperature multiplies.
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features.device):
         scale = unit_rows if normalize else _unchanged
         predictions = scale(predictions.to(exact)) / temperature
         if negatives == "images":
@@ -149,18 +151,6 @@ def predictive_coding(step_predictions: Tensor, features: Tensor) -> Tensor:
     kept = torch.promote_types(predictions.dtype, targets.dtype)
     exact = torch.promote_types(kept, torch.float32)
     return (predictions.to(exact) - targets.to(exact)).square().mean().to(kept)
-
-
-def unit_rows(rows: Tensor) -> Tensor:
-    """Return rows (..., F) at unit length; a zero row stays zero, with a finite gradient.
-
-    No square overflows or vanishes, however large or small the rows are.
-    """
-    # The result does not depend on the scale, so neither does its gradient: detaching is exact.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    scaled = rows / largest.where(largest > 0, 1)
-    # A nonzero row now has a square sum of at least 1; the clamp touches zero rows only.
-    return scaled / scaled.square().sum(-1, keepdim=True).clamp_min(0.5).sqrt()
 
 
 def _unchanged(rows: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslcore.functional import unit_rows, without_autocast
+
 
 def infonce(queries: Tensor, keys: Tensor, temperature: float, *, normalize: bool = True) -> Tensor:
     """Return InfoNCE from queries to keys: the mean of `infonce_per_query`, a scalar.
@@ -50,25 +52,13 @@ def infonce_per_query(
         raise ValueError(f"temperature must be > 0, got {temperature}")
     exact = torch.promote_types(torch.promote_types(queries.dtype, keys.dtype), torch.float32)
     # Autocast would take the product in low precision, whose error 1/τ multiplies.
-    with torch.autocast(queries.device.type, enabled=False):
+    with without_autocast(queries.device):
         queries, keys = queries.to(exact), keys.to(exact)
         if normalize:
             queries, keys = unit_rows(queries), unit_rows(keys)
         scores = queries @ keys.T / temperature
     own = torch.arange(len(scores), device=scores.device)
     return F.cross_entropy(scores, own, reduction="none")
-
-
-def unit_rows(rows: Tensor) -> Tensor:
-    """Return rows (..., D) at unit length; a zero row stays zero, with a finite gradient.
-
-    No square overflows or vanishes, however large or small the rows are.
-    """
-    # The result does not depend on the scale, so neither does its gradient: detaching is exact.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    scaled = rows / largest.where(largest > 0, 1)
-    # A nonzero row now has a square sum of at least 1; the clamp touches zero rows only.
-    return scaled / scaled.square().sum(-1, keepdim=True).clamp_min(0.5).sqrt()
 
 
 class InfoNCE(nn.Module):

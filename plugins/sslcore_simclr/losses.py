@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from sslcore.functional import unit_rows, without_autocast
 
 
 def nt_xent(projections: Tensor, temperature: float) -> Tensor:
@@ -34,9 +35,9 @@ def nt_xent(projections: Tensor, temperature: float) -> Tensor:
     """
     _check(projections, temperature)
     count = projections.shape[1]
-    with _without_autocast(projections.device):
+    with without_autocast(projections.device):
         # One row per view, those of the first views before those of the second.
-        unit = _unit_rows(projections.flatten(0, 1))
+        unit = unit_rows(projections.flatten(0, 1))
         logits = unit @ unit.mT / temperature
     itself = torch.eye(2 * count, dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(itself, -torch.inf)
@@ -85,23 +86,3 @@ def _check(projections: Tensor, temperature: float) -> None:
         raise ValueError(f"NT-Xent needs projections of length 1 or more, got shape {shape}")
     if not temperature > 0:
         raise ValueError(f"temperature: expected a number > 0, got {temperature}")
-
-
-def _unit_rows(rows: Tensor) -> Tensor:
-    """Return rows (M, D) scaled to unit length, in float32 or wider; rows of zeros stay zeros.
-
-    They are first divided by their largest entry, so that no square overflows or vanishes. The
-    result does not depend on that scale, hence no gradient needs to flow through it.
-    """
-    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    rows = rows / torch.where(largest > 0, largest, 1.0)
-    length = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    return rows / torch.where(length > 0, length, 1.0)
-
-
-def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which matrix products keep the type of their operands."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()

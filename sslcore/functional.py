@@ -1,0 +1,33 @@
+"""Small exact operations that losses need: unit rows, and a way out of autocast."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Return rows (..., D) at unit length, in float32 or wider; a zero row stays zero.
+
+    No square overflows or vanishes, however large or small the rows are, and the gradient of a
+    zero row is finite.
+    """
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    # The result does not depend on the scale, so neither does its gradient: detaching is exact.
+    largest = rows.detach().abs().amax(-1, keepdim=True)
+    scaled = rows / largest.where(largest > 0, 1)
+    # A nonzero row now has a square sum of at least 1; the clamp touches zero rows only.
+    return scaled / scaled.square().sum(-1, keepdim=True).clamp_min(0.5).sqrt()
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which products keep their precision, whatever the caller set.
+
+    A similarity is divided by the temperature, and so is its rounding error.
+    """
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

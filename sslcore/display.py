@@ -27,8 +27,11 @@ _HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
 
 
 def stderr_console() -> Console:
-    """Return the console for everything that is not a result."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """Return the console for everything that is not a result.
+
+    Markup is off: a path or a plugin's message may hold square brackets.
+    """
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 class ProgressDisplay:
@@ -95,7 +98,7 @@ class ProgressDisplay:
             self.console.print(f"epoch {epoch}, step {line.step}/{self.total}: {numbers}")
         warning = line.reading.warning() if line.reading is not None else ""
         if warning and not self._warned:
-            self.console.print(f"[bold red]warning:[/] step {line.step}: {warning}")
+            self.console.print(f"warning: step {line.step}: {warning}", style="bold red")
         self._warned = bool(warning)
 
 

@@ -140,7 +140,7 @@ class Session:
             )
         said = verdict(table)
         if said:
-            self.console.print(f"[bold yellow]warning:[/] {said}")
+            self.console.print(f"warning: {said}", style="bold yellow")
         return table
 
     def _evaluators(self) -> tuple[Part, ...]:

@@ -50,7 +50,7 @@ def third_party_registry() -> Registry:
 @pytest.fixture
 def console():
     """A console that writes into memory: `console.file.getvalue()`."""
-    return Console(file=io.StringIO(), width=200, highlight=False)
+    return Console(file=io.StringIO(), width=200, highlight=False, markup=False)
 
 
 TINY = {"training": {"epochs": 1, "batch_size": 16, "precision": "fp32", "log_every": 1}}

@@ -76,6 +76,9 @@ class Request:
                     found.append(f"[{key}]: {_no_section(key, _FILE_SECTIONS)}")
             elif key != "method":
                 found.append(f"{key}: expected a section [{key}], got {value!r}")
+        for name, table in self.table("evaluators").items():
+            if not isinstance(table, Mapping):
+                found.append(f"[evaluators]: expected a section [evaluators.{name}], got {table!r}")
         for section, name, _ in self.settings:
             if section not in SECTIONS:
                 found.append(f"{section}.{name}: {_no_section(section, SECTIONS)}")

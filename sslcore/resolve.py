@@ -98,9 +98,9 @@ class _Settings:
         tables = self.request.table("evaluators")
         parts: list[Part] = []
         for entry, interface in self.choice.evaluators:
-            own: Mapping[str, Any] = next(
-                (tables[name] for name in addresses(entry) if tables.get(name)), {}
-            )
+            own = next((tables[name] for name in addresses(entry) if name in tables), {})
+            # A table that is none is among the problems already.
+            own = own if isinstance(own, Mapping) else {}
             values = self._suggested("evaluator", interface.settings)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
             values |= without_provenance(own) | _known(asked, interface.settings)

@@ -7,6 +7,7 @@ user types, and is what the help shows.
 from __future__ import annotations
 
 import inspect
+import math
 import tomllib
 import types
 import typing
@@ -61,6 +62,8 @@ class Setting:
             return value
         if isinstance(value, bool) and not _admits_bool(self.annotation):
             raise ValueError(f"expected {self.type}, got {value!r}")
+        if not _is_finite(value):
+            raise ValueError(f"expected {self.type}, finite, got {value!r}")
         adapter = TypeAdapter(self.annotation, config=ConfigDict(arbitrary_types_allowed=True))
         try:
             return adapter.validate_python(value)
@@ -75,6 +78,12 @@ def _admits_bool(annotation: Any) -> bool:
     if typing.get_origin(annotation) is typing.Literal:
         return any(isinstance(option, bool) for option in typing.get_args(annotation))
     return any(_admits_bool(part) for part in _parts(annotation))
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_finite(item) for item in value)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from sslcore.batches import Batch, Batches
 from sslcore.checkpoint import Checkpoint, save_checkpoint
 from sslcore.collapse import Reading, read_signals
 from sslcore.device import autocast
-from sslcore.errors import InterruptedRun, TrainingError
+from sslcore.errors import InterruptedRun, TrainingError, UsageError
 from sslcore.optimizers import find_optimizer, learning_rate_factor, teacher_momentum
 from sslcore.pipeline import Pipeline, Signals
 from sslcore.random import BatchRandom
@@ -93,7 +93,10 @@ class Trainer:
         if not self.parameters:
             raise TrainingError("there is nothing to train: no stage has trainable parameters")
         _, optimizer = find_optimizer(recipe.optimizer)
-        self.optimizer = optimizer(self.parameters, **recipe.optimizer_settings)
+        try:
+            self.optimizer = optimizer(self.parameters, **recipe.optimizer_settings)
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"optimizer {recipe.optimizer}: {error}") from error
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.steps_per_epoch = batches.steps_per_epoch

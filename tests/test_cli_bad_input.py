@@ -244,6 +244,32 @@ def test_several_processes_are_refused(sslcore_cli, monkeypatch):
     assert "started as 4 processes" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("loss = 3", "loss: expected a section [loss], got 3"),
+        ("evaluators = ['knn']", "evaluators: expected a section [evaluators]"),
+        ("[evaluators]\nknn = 3", "expected a section [evaluators.knn], got 3"),
+        ("[loss]\nname = 3", "no loss is called '3'"),
+        ("[los]\ntemperature = 3", "[los]: no such section; nearest: loss"),
+        ("not toml", "not TOML"),
+        ("[optimizer]\nlr = inf", "optimizer.lr: expected a number > 0, finite, got inf"),
+    ],
+)
+def test_a_malformed_configuration_file_is_refused(text, said, sslcore_cli):
+    Path("config.toml").write_text(text)
+    code, _, err = sslcore_cli("train", "--method", "simclr", "--config", "config.toml")
+    assert code == 2
+    assert said in err
+
+
+def test_what_only_the_optimizer_knows_to_be_wrong_is_a_usage_error(sslcore_cli):
+    code, _, err = sslcore_cli(*AUTOENCODER, *QUICK, "--set", "optimizer.betas=2,3")
+    assert code == 2
+    assert "optimizer Adam: Invalid beta parameter" in err
+    assert os.listdir() == []
+
+
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(sslcore.SslcoreError):
         sslcore.cli._run(["methods", "simcrl"], debug=True)

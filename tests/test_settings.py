@@ -99,6 +99,8 @@ def test_a_fitting_value_is_taken_as_the_annotated_type(name, value, result):
         ("temperature", "hot"),
         ("temperature", 0),
         ("temperature", -1.0),
+        ("temperature", float("inf")),
+        ("temperature", float("nan")),
         ("temperature", None),
         ("temperature", True),
         ("widths", [0]),
@@ -116,7 +118,7 @@ def test_any_other_value_is_refused_with_what_is_expected(name, value):
     assert repr(value) in str(refused.value)
 
 
-@given(st.floats(allow_nan=False))
+@given(st.floats(allow_nan=False, allow_infinity=False))
 @settings(deadline=None, max_examples=50)
 def test_a_bound_holds_for_every_number(value):
     setting = Setting("x", Annotated[float, Gt(0)], 1.0)

@@ -98,7 +98,7 @@ class _Settings:
         tables = self.request.table("evaluators")
         parts: list[Part] = []
         for entry, interface in self.choice.evaluators:
-            own = next((tables[name] for name in addresses(entry) if name in tables), {})
+            own: Any = next((tables[name] for name in addresses(entry) if name in tables), {})
             # A table that is none is among the problems already.
             own = own if isinstance(own, Mapping) else {}
             values = self._suggested("evaluator", interface.settings)

@@ -99,14 +99,8 @@ def make_recipe(
         UsageError: see `sslcore.resolve.resolve`.
     """
     tables = read_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    for told in ("images", "versions"):
+    for told in ("images", "train_images", "versions"):
         tables.pop(told, None)
-    if isinstance(settings, Mapping):
-        settings = [
-            (section, name, value)
-            for section, values in settings.items()
-            for name, value in values.items()
-        ]
     request = Request(
         method=method,
         data=data,
@@ -116,9 +110,22 @@ def make_recipe(
         loss=loss,
         evaluators=evaluators,
         config=tables,
-        settings=settings,
+        settings=as_triples(settings),
     )
     return resolve(request, registry or default_registry())
+
+
+def as_triples(
+    settings: Settings | Sequence[tuple[str, str, Any]],
+) -> list[tuple[str, str, Any]]:
+    """Return settings by section as (section, name, value)."""
+    if not isinstance(settings, Mapping):
+        return list(settings)
+    return [
+        (section, name, value)
+        for section, values in settings.items()
+        for name, value in values.items()
+    ]
 
 
 def train(
@@ -174,9 +181,14 @@ def train(
         # The folder is made last, so that what can't be done leaves nothing behind.
         run = Run(output if output is not None else Run.default_path(recipe))
         trainer = session.trainer(run, compile=compile, workers=workers)
-        run.create(recipe, session.shape)
+        run.create(recipe, session.shape, len(session.data.train))
         session.train(trainer, run)
     else:
+        if len(session.data.train) != run.train_images():
+            raise RunFolderError(
+                f"{run.path} was started on {run.train_images():,} training images, and there are "
+                f"{len(session.data.train):,} now: the data set has changed since"
+            )
         if session.shape != run.shape():
             raise RunFolderError(
                 f"{run.path} was made for {run.shape()}, and the data now has {session.shape}: "
@@ -185,9 +197,18 @@ def train(
         checkpoint = None
         if has_checkpoint(run.checkpoints):
             checkpoint = load_checkpoint(run.checkpoints)
+        elif run.finished:
+            raise RunFolderError(
+                f"{run.path} has finished and its checkpoints are gone: nothing is left to go on "
+                "with; its encoder can still be loaded"
+            )
         else:
+            run.checkpoints.mkdir(exist_ok=True)
             console.print("note: the run was stopped before its first checkpoint; starting over")
         trainer = session.trainer(run, compile=compile, workers=workers)
+        if checkpoint is None or checkpoint.step < trainer.total_steps:
+            # Figures of an earlier step must not pass for those of the finished run.
+            run.discard_evaluation()
         session.train(trainer, run, checkpoint)
     if evaluate:
         run.write_evaluation(session.evaluate())
@@ -242,9 +263,16 @@ def evaluate(
     console = console or stderr_console()
     opened = Run.open(run)
     config = opened.config()
+    triples = as_triples(settings)
+    others = sorted({section for section, _, _ in triples if section != "evaluator"})
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: a run is evaluated as it was trained; only settings of the "
+            "evaluator can be given"
+        )
     if evaluators:
         config["evaluators"] = {name: {} for name in evaluators}
-    recipe, _ = make_recipe(config=config, settings=settings, registry=registry)
+    recipe, _ = make_recipe(config=config, settings=triples, registry=registry)
     if data is not None:
         recipe = replace(recipe, data=_other_data(recipe, data, opened.shape(), registry))
     session = Session.prepare(recipe, device=device, console=console, shape=opened.shape())
@@ -253,7 +281,10 @@ def evaluate(
         raise UsageError(
             f"the run was trained on {session.shape}, and {recipe.data.name} has {found}"
         )
-    load_checkpoint(opened.checkpoints).restore(session.pipeline)
+    checkpoint = load_checkpoint(opened.checkpoints)
+    for skipped in checkpoint.skipped:
+        console.print(f"note: {skipped}; evaluating step {checkpoint.step}")
+    checkpoint.restore(session.pipeline)
     table = session.evaluate()
     if not table:
         names = ", ".join(part.name for part in recipe.evaluators)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,11 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    folder: Path, step: int, pipeline: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    step: int,
+    pipeline: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint into `folder` and delete the ones older than the one before it.
 
@@ -95,7 +100,11 @@ def save_checkpoint(
         tensors["random/cuda"] = torch.cuda.get_rng_state()
     # safetensors refuses tensors that share memory or are not contiguous.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    scalars = {"optimizer": numbers, "groups": state["param_groups"]}
+    scalars = {
+        "optimizer": numbers,
+        "groups": state["param_groups"],
+        "scaler": dict(scaler or {}),
+    }
     metadata = {
         "step": str(step),
         "scalars": json.dumps(scalars),

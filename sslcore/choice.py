@@ -27,6 +27,7 @@ class Choice:
         stages: augmentation, encoder, head (unless there is none) and loss.
         evaluators: with their interfaces.
         notes: evaluators of the method that were left out, with the reason.
+        methods_own: kinds of the stages that are the method's own.
     """
 
     method: Method
@@ -37,12 +38,11 @@ class Choice:
     stages: tuple[Stage, ...]
     evaluators: tuple[Stage, ...]
     notes: tuple[str, ...]
+    methods_own: frozenset[str]
 
     def is_methods_own(self, entry: Entry) -> bool:
         """Whether a stage is the one that the method names, so that its settings apply."""
-        names = getattr(self.method, entry.kind)
-        names = (names,) if isinstance(names, str) else names or ()
-        return any(name in names for name in addresses(entry))
+        return entry.kind in self.methods_own
 
 
 def choose(request: Request, registry: Registry) -> Choice:
@@ -72,7 +72,16 @@ def choose(request: Request, registry: Registry) -> Choice:
         stages,
         evaluators,
         notes,
+        frozenset(entry.kind for entry, _ in stages if _is_named_by(method, entry, registry)),
     )
+
+
+def _is_named_by(method: Method, entry: Entry, registry: Registry) -> bool:
+    names = getattr(method, entry.kind)
+    names = (names,) if isinstance(names, str) else names or ()
+    close = [name for name in names if name in addresses(entry)]
+    # The same bare name may be another distribution's, whose settings are other ones.
+    return any(registry.resolve(entry.kind, name) == entry for name in close)
 
 
 _AFTER_VIEWS = ("encoder", "head", "loss")

@@ -67,8 +67,8 @@ def read_collapse(signal: str, representations: Tensor) -> Reading:
     std = rows.std(0, correction=0).mean()
     smaller = rows if rows.shape[0] >= rows.shape[1] else rows.T
     # Singular values by way of the smaller Gram matrix, in double: squaring halves the digits.
-    gram = smaller.T.double() @ smaller.double()
-    singular = torch.linalg.eigvalsh(gram.cpu()).clamp_min(0).sqrt()
+    smaller = smaller.cpu().double()
+    singular = torch.linalg.eigvalsh(smaller.T @ smaller).clamp_min(0).sqrt()
     share = singular / singular.sum().clamp_min(1e-12)
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
     return Reading(signal, rows.shape[-1], float(std), float(entropy.exp()))
@@ -77,6 +77,7 @@ def read_collapse(signal: str, representations: Tensor) -> Reading:
 def read_signals(signals: dict[str, Tensor]) -> Reading | None:
     """Read the projections, or where there are none the features."""
     for name in ("projections", "features"):
-        if name in signals:
+        # A single image is always alike itself.
+        if name in signals and signals[name].shape[-2] > 1:
             return read_collapse(name, signals[name])
     return None

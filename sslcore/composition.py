@@ -37,6 +37,10 @@ def interface_of_entry(entry: Entry) -> Interface:
         return interface_of(load_reference(entry.build))
     except SslcoreError as error:
         raise CompositionError(f"{entry}: {error}") from error
+    except Exception as error:
+        raise CompositionError(
+            f"{entry}: {entry.build} is no class or function with a signature: {error}"
+        ) from error
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:

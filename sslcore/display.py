@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -113,7 +114,9 @@ def describe(line: LogLine) -> str:
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """Print an evaluation: a row per metric, the trained encoder beside its two baselines."""
-    console = console if console is not None else Console(file=sys.stdout, highlight=False)
+    console = (
+        console if console is not None else Console(file=sys.stdout, highlight=False, markup=False)
+    )
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("metric")
     for column in table:
@@ -122,7 +125,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for name in _metrics(table):
         if name in spreads:
             continue
-        shown.add_row(name, *(_cell(table[column], name) for column in table))
+        shown.add_row(escape(name), *(_cell(table[column], name) for column in table))
     console.print(shown)
 
 

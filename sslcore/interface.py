@@ -75,7 +75,7 @@ def load_reference(reference: str) -> Any:
     module_name, _, attribute = reference.partition(":")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SslcoreError(
             f"{reference} can't be loaded: {type(error).__name__}: {error}"
         ) from error

@@ -105,7 +105,7 @@ class Registry:
         It is registered whole or not at all; a failure is recorded and warned of, not raised.
         """
         try:
-            self._manager.register(plugin, name=name)
+            self._manager.register(plugin, name=f"{distribution}:{name}")
             self._manager.check_pending()
             status = PluginStatus(
                 name,
@@ -113,7 +113,7 @@ class Registry:
                 version,
                 tuple(self._collect(plugin, name, distribution, version)),
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             status = self._broken(name, distribution, version, error)
@@ -132,7 +132,7 @@ class Registry:
             seen.add((distribution, point.name))
             try:
                 plugin = point.load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 self.plugins.append(self._broken(point.name, distribution, version, error))
                 continue
             self.register(plugin, name=point.name, distribution=distribution, version=version)
@@ -158,7 +158,9 @@ class Registry:
                     names.add(record.name)
                     yield Entry(record, name, distribution, version)
 
-    def _broken(self, name: str, distribution: str, version: str, error: Exception) -> PluginStatus:
+    def _broken(
+        self, name: str, distribution: str, version: str, error: BaseException
+    ) -> PluginStatus:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         warnings.warn(
             f"plugin {name} (from {distribution} {version}) is broken and was left out: {said}; "

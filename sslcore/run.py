@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import sslcore
 from sslcore.assembly import ImageShape
-from sslcore.errors import RunFolderError
+from sslcore.errors import RunFolderError, UsageError
 from sslcore.files import write_safely
 from sslcore.recipe import Recipe, read_config, to_toml
 
@@ -52,7 +52,7 @@ class Run:
             number += 1
         return candidate
 
-    def create(self, recipe: Recipe, shape: ImageShape) -> None:
+    def create(self, recipe: Recipe, shape: ImageShape, train_images: int) -> None:
         """Make the folder of a new run and write its recipe.
 
         Raises:
@@ -63,13 +63,21 @@ class Run:
             is_run = (self.path / RECIPE).exists()
             advice = f"go on with it: --resume {self.path}; or " if is_run else ""
             raise RunFolderError(f"{self.path} exists already; {advice}choose another --output")
+        tables = recipe.to_dict()
+        tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
+        tables["train_images"] = {"count": train_images}
+        tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
+        try:
+            text = to_toml(tables)
+        except (TypeError, UnicodeError) as error:
+            raise UsageError(f"a setting can't be written as TOML: {error}") from error
         try:
             self.checkpoints.mkdir(parents=True)
         except OSError as error:
             raise RunFolderError(
                 f"{self.path} can't be made: {error.strerror}; choose another --output"
             ) from error
-        self.write_recipe(recipe, shape)
+        write_safely(self.path / RECIPE, text)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -84,13 +92,6 @@ class Run:
             raise RunFolderError(f"{run.path} {what}; runs are folders like runs/METHOD-DATA-TIME")
         return run
 
-    def write_recipe(self, recipe: Recipe, shape: ImageShape) -> None:
-        """Write `recipe.toml`, with the sizes of the images and the versions in use."""
-        tables = recipe.to_dict()
-        tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
-        tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
-        write_safely(self.path / RECIPE, to_toml(tables))
-
     def config(self) -> dict[str, Any]:
         """Return the recipe as a configuration, complete with names."""
         return read_config(self.path / RECIPE)
@@ -98,6 +99,29 @@ class Run:
     def shape(self) -> ImageShape:
         """Return the sizes of the images that the run was made for."""
         return ImageShape(**self.config()["images"])
+
+    def train_images(self) -> int:
+        """Return how many training images the run was started on.
+
+        Raises:
+            RunFolderError: the recipe does not say.
+        """
+        try:
+            return int(self.config()["train_images"]["count"])
+        except (KeyError, TypeError, ValueError):
+            raise RunFolderError(
+                f"{self.path / RECIPE} does not say how many images the run was started on "
+                "([train_images] count): it can be evaluated, not resumed"
+            ) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end and written its encoder."""
+        return (self.path / ENCODER).exists()
+
+    def discard_evaluation(self) -> None:
+        """Remove figures that training on makes untrue."""
+        (self.path / EVALUATION).unlink(missing_ok=True)
 
     def write_encoder(self, encoder: nn.Module) -> None:
         """Write `encoder.safetensors`."""

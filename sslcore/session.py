@@ -59,7 +59,7 @@ class Session:
         Raises:
             UsageError: no such device, data that can't be read, parts that don't go together.
         """
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
             raise UsageError(
                 f"started as {os.environ['WORLD_SIZE']} processes, and training over several is "
                 "not supported in this version; start one, without torchrun"

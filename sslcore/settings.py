@@ -204,7 +204,8 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
     section, dot, name = key.strip().partition(".")
     if not equals or not dot or not section or not name:
         raise ValueError(f"--set {text}: expected SECTION.NAME=VALUE, as in loss.temperature=0.2")
-    return section, name, parse_value(value.strip())
+    # A part may be called none, and none of the names is a number.
+    return section, name, value.strip() if name == "name" else parse_value(value.strip())
 
 
 def parse_value(text: str) -> Any:

@@ -110,6 +110,8 @@ class Trainer:
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         checkpoint.restore(self.pipeline, self.optimizer)
+        if self.scaler.is_enabled() and checkpoint.scalars.get("scaler"):
+            self.scaler.load_state_dict(checkpoint.scalars["scaler"])
         self.step = checkpoint.step
 
     def train(self, observer: Observer, *, go_on: str = "") -> None:
@@ -149,7 +151,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint."""
-        save_checkpoint(self.checkpoints, self.step, self.pipeline, self.optimizer)
+        save_checkpoint(
+            self.checkpoints,
+            self.step,
+            self.pipeline,
+            self.optimizer,
+            self.scaler.state_dict(),
+        )
 
     def _train_step(self, batch: Batch) -> Signals:
         progress = batch.step / self.total_steps
@@ -193,8 +201,10 @@ class Trainer:
         limit = self.training.clip_grad_norm
         if limit is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
-        # With fp16 the scaler skips a step whose scaled gradient overflowed; that is no failure.
-        watched = loss if self.scaler.is_enabled() else loss + norm.to(loss.device)
+        # With fp16 the scaler skips a step whose scaled gradient overflowed and halves the scale;
+        # that is no failure until there is nothing left to halve.
+        skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        watched = loss if skips else loss + norm.to(loss.device)
         if bool(torch.isfinite(watched)):
             return
         what = "gradient" if bool(torch.isfinite(loss)) else "loss"
@@ -210,6 +220,11 @@ class Trainer:
     def _guarded(self, run: Callable[[Batch], Signals], batch: Batch) -> Signals:
         try:
             return run(batch)
+        except ValueError as error:
+            raise UsageError(
+                f"a part refused the batch of step {batch.step + 1} "
+                f"({len(batch.images)} images): {error}"
+            ) from error
         except torch.OutOfMemoryError as error:
             size = self.training.batch_size
             raise TrainingError(

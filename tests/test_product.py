@@ -34,7 +34,7 @@ SMALL = {"cnn4": {"widths": (4, 4)}, "small-cnn": {"widths": (4, 4)}}
 
 def _data(clips: bool) -> Data:
     generator = torch.Generator().manual_seed(0)
-    shape = (12, 4, 1, 16, 16) if clips else (12, 1, 16, 16)
+    shape = (12, 5, 1, 16, 16) if clips else (12, 1, 16, 16)
     images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     labels = torch.arange(12) % 2
     return Data(Split(images, labels), Split(images, labels), classes=("a", "b"))

@@ -196,3 +196,54 @@ def test_a_run_without_a_whole_checkpoint_says_so_instead_of_starting_over(
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(RunFolderError, match="no checkpoint is whole"):
         sslcore.train(resume="run", evaluate=False, **options)
+
+
+def test_fp16_resumes_bit_identical_with_its_scale(settings, registry, console, monkeypatch):
+    settings["training"]["precision"] = "fp16"
+    options = {"settings": settings, "registry": registry, "console": console}
+    whole = _train(output="whole", **options)
+    train_step = Trainer._train_step
+
+    def killed(self, batch):
+        if batch.step == 5:
+            raise _Killed
+        return train_step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", killed)
+        with pytest.raises(_Killed):
+            _train(output="killed", **options)
+    resumed = sslcore.train(resume="killed", registry=registry, console=console, evaluate=False)
+    _same(whole, resumed)
+    scales = [load_checkpoint(run.checkpoints).scalars["scaler"] for run in (whole, resumed)]
+    assert scales[0] == scales[1]
+    assert scales[0]["_growth_tracker"] == STEPS
+
+
+def test_figures_of_an_earlier_step_do_not_outlive_further_training(settings, registry, console):
+    options = {"registry": registry, "console": console}
+    run = _train(output="run", settings=settings, **options)
+    sorted(run.checkpoints.iterdir())[-1].unlink()
+    sslcore.evaluate(run.path, evaluators=["knn"], **options)
+    assert run.read_evaluation()
+    sslcore.train(resume="run", evaluate=False, **options)
+    assert run.read_evaluation() == {}
+
+
+def test_a_finished_run_without_checkpoints_is_not_started_over(settings, registry, console):
+    options = {"registry": registry, "console": console}
+    run = _train(output="run", settings=settings, **options)
+    for path in run.checkpoints.iterdir():
+        path.unlink()
+    with pytest.raises(RunFolderError, match="its checkpoints are gone"):
+        sslcore.train(resume="run", evaluate=False, **options)
+    assert read_metrics(run.path / METRICS)
+
+
+def test_data_that_has_changed_in_number_is_refused(settings, registry, console):
+    options = {"registry": registry, "console": console}
+    run = _train(output="run", settings=settings, **options)
+    recipe = run.path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("count = 48", "count = 47"))
+    with pytest.raises(RunFolderError, match="started on 47 training images, and there are 48"):
+        sslcore.train(resume="run", evaluate=False, **options)

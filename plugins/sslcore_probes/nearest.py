@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from annotated_types import Ge, Gt
 from torch import Tensor
 
+from sslcore.functional import unit_rows
 from sslcore_probes.checks import check_classes, check_probe, check_samples
-from sslcore_probes.scaling import accuracy, unit_rows
+from sslcore_probes.scaling import accuracy
 
 #: Similarities in one block: bounds the memory at a few times 64 MiB.
 _BLOCK = 2**24

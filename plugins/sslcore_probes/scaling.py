@@ -6,7 +6,6 @@ Both divide by the largest magnitude first, so that no square leaves the range o
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 #: A column whose standard deviation is below this part of its largest magnitude is constant: what
@@ -29,12 +28,6 @@ def standardize(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     deviation, mean = torch.std_mean(train, dim=0, correction=0)
     deviation = torch.where(deviation > _CONSTANT, deviation, 1)
     return train.sub_(mean).div_(deviation), test.sub_(mean).div_(deviation)
-
-
-def unit_rows(features: Tensor) -> Tensor:
-    """Return features (N, F) with rows of length 1; a row of zeros stays one."""
-    largest = features.abs().amax(1, keepdim=True)
-    return F.normalize(features / torch.where(largest > 0, largest, 1), dim=1)
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslcore_probes.scaling import standardize, unit_rows
+from sslcore.functional import unit_rows
+from sslcore_probes.scaling import standardize
 
 
 def _features(seed, count=50, dimensions=7):

@@ -1,0 +1,54 @@
+"""The conformance kit: properties that every loss, and every other part, must have.
+
+    from sslcore.testing import LossSpec, conformance
+
+    @conformance(LossSpec(make=lambda temperature=0.5: NTXent(temperature=temperature),
+                          family="nt-xent"))
+    def test_nt_xent(case):
+        case.run()
+
+It needs the extra `sslcore[test]` (Hypothesis and pytest).
+"""
+
+from __future__ import annotations
+
+try:
+    import hypothesis as _hypothesis
+except ImportError as error:
+    raise ImportError("sslcore.testing needs Hypothesis: pip install 'sslcore[test]'") from error
+
+from sslcore.testing.conformance import SUITES, Case, cases, check, conformance
+from sslcore.testing.losses.example import Example
+from sslcore.testing.losses.family import (
+    Family,
+    HyperRange,
+    Mutant,
+    families,
+    register_family,
+)
+from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.property import Property, declare
+from sslcore.testing.report import MutationScore, Report, Row
+from sslcore.testing.violation import Violation
+
+__all__ = [
+    "SUITES",
+    "Case",
+    "Example",
+    "Family",
+    "HyperRange",
+    "LossSpec",
+    "Mutant",
+    "MutationScore",
+    "Property",
+    "Report",
+    "Row",
+    "Violation",
+    "cases",
+    "check",
+    "conformance",
+    "declare",
+    "families",
+    "register_family",
+]
+del _hypothesis

@@ -1,0 +1,58 @@
+"""Which checks belong to which kind of spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sslcore.errors import UsageError
+from sslcore.testing.losses import checking as losses
+from sslcore.testing.losses.family import family_called
+from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.property import Property
+from sslcore.testing.report import MutationScore, Row
+
+
+@dataclass(frozen=True)
+class Checker:
+    """How specs of a kind are checked.
+
+    Attributes:
+        subject: makes what the properties see of a spec.
+        properties: what a spec is checked for.
+        name: what a report calls it.
+        score: what the checks that ran are worth, from the rows; None where there is no measure.
+        notes: what the reader of a report should know.
+    """
+
+    subject: Callable[[Any], Any]
+    properties: Callable[[Any], tuple[Property, ...]]
+    name: Callable[[Any], str]
+    score: Callable[[Any, list[Row]], MutationScore | None] = lambda spec, rows: None
+    notes: Callable[[Any], tuple[str, ...]] = lambda spec: ()
+
+
+_CHECKERS: dict[type, Checker] = {
+    LossSpec: Checker(
+        LossSubject,
+        losses.properties_of,
+        lambda spec: spec.name or family_called(spec.family).name,
+        losses.scored,
+        losses.notes_on,
+    )
+}
+
+
+def checker_of(spec: Any) -> Checker:
+    """Return how a spec is checked.
+
+    Raises:
+        UsageError: it is no spec.
+    """
+    found = _CHECKERS.get(type(spec))
+    if found is None:
+        known = ", ".join(kind.__name__ for kind in _CHECKERS)
+        raise UsageError(f"expected a spec ({known}), got {type(spec).__name__}")
+    return found

@@ -1,0 +1,71 @@
+"""From a spec of a loss to its properties and a report."""
+
+from __future__ import annotations
+
+from sslcore.errors import UsageError, nearest
+from sslcore.testing.losses.against_reference import REFERENCE
+from sslcore.testing.losses.family import families
+from sslcore.testing.losses.generic import GENERIC
+from sslcore.testing.losses.mutation import mutation_score
+from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.property import Property
+from sslcore.testing.report import MutationScore, Row
+from sslcore.testing.violation import Hung, Violation
+
+CUSTOM = "custom"
+
+
+def properties_of(spec: LossSpec) -> tuple[Property, ...]:
+    """Return the properties that a spec is checked for.
+
+    Raises:
+        UsageError: it names an unknown family or property.
+    """
+    family = LossSubject(spec).family
+    found = (*GENERIC, *REFERENCE, *family.properties, *_claimed(spec))
+    names = [item.name for item in found]
+    for name in spec.expected_failures:
+        if name not in names:
+            raise UsageError(
+                f"expected_failures: {family.name} has no property {name!r}{nearest(name, names)}"
+            )
+    return found
+
+
+def _claimed(spec: LossSpec) -> list[Property]:
+    """Return the properties of other families that the spec claims."""
+    known = {item.name: item for family in families() for item in family.properties}
+    for name in spec.invariances:
+        if name not in known:
+            raise UsageError(f"invariances: there is no property {name!r}{nearest(name, known)}")
+    return [known[name] for name in spec.invariances]
+
+
+def scored(spec: LossSpec, rows: list[Row]) -> MutationScore | None:
+    """Return what the checks that ran on a loss are worth; None where there is no measure."""
+    subject = LossSubject(spec)
+    if not subject.family.mutants:
+        return None
+    ran = {row.property for row in rows if row.status not in ("n/a", "vacuous")}
+    properties = [item for item in properties_of(spec) if item.name in ran]
+    return mutation_score(subject, properties, plain=is_plain(subject))
+
+
+def is_plain(subject: LossSubject) -> bool:
+    """Whether the loss is a plain function; False where it can't even be made."""
+    try:
+        return subject.is_plain(subject.make(subject.adapt(subject.family.anchors()[0])))
+    except (Violation, Hung):
+        return False
+
+
+def notes_on(spec: LossSpec) -> tuple[str, ...]:
+    """Return what the reader of a report should know."""
+    subject = LossSubject(spec)
+    if subject.family.name != CUSTOM or spec.reference is not None or spec.points:
+        return ()
+    return (
+        "invariances alone can't certify a loss: a constant has them all. Give a reference "
+        "(LossSpec(..., reference=…)) or a value at a named point (points=…)",
+    )

@@ -1,0 +1,55 @@
+"""What an author states of a loss to have it checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from sslcore.testing.losses.family import Family
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """A loss to check.
+
+    Attributes:
+        make: called afresh for each example, with those hyperparameters of the family that it
+            names (`temperature`); returns the loss, which takes the signals of its family as
+            keywords, or is a plain function of tensors.
+        family: a family's name, or a `Family`.
+        signals: the arguments of a plain function, such as `"z1,z2"`; read off its parameters by
+            default.
+        name: for the report; the family's name by default.
+        constants: hyperparameters that the loss has built in, such as `{"temperature": 0.07}`.
+        convention: which of the family's conventions it follows; found out by default.
+        dtypes: the types that it supports.
+        expected_failures: properties that are known not to hold, each with the reason. One that
+            holds nevertheless is an error.
+        reference: for the family `custom`: the loss in float64, as a function of the same
+            signals as keywords.
+        points: for the family `custom`: inputs by signal with the value there.
+        invariances: for the family `custom`: properties of other families that it claims.
+        stateful: whether a call changes it by design (a queue, a centre).
+        suite: the version of the checks.
+        seconds: how long a call may take.
+    """
+
+    make: Callable[..., Any]
+    family: str | Family
+    signals: str | None = None
+    name: str = ""
+    constants: Mapping[str, float] = field(default_factory=dict)
+    convention: str | None = None
+    dtypes: Sequence[str] = DTYPES
+    expected_failures: Mapping[str, str] = field(default_factory=dict)
+    reference: Callable[..., Tensor] | None = None
+    points: Sequence[tuple[Mapping[str, Tensor], float]] = ()
+    invariances: Sequence[str] = ()
+    stateful: bool = False
+    suite: str = "2026.1"
+    seconds: float = 5.0

@@ -1,0 +1,362 @@
+"""A loss under examination: made afresh, called under a time limit, its answers examined."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslcore.errors import UsageError
+from sslcore.testing.limits import OutOfTime, time_limit
+from sslcore.testing.losses.example import Example, Inputs, as_code
+from sslcore.testing.losses.family import Family, family_called
+from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.search import Meter
+from sslcore.testing.violation import Hung, Violation
+
+#: Errors are measured in units of this many roundings.
+_ROUNDINGS = 8
+#: After a call that hung, later ones get this part of the time.
+_AFTER_HANGING = 0.1
+
+DTYPE = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
+
+
+class LossSubject:
+    """A loss, as the properties see it.
+
+    Args:
+        spec: what its author states.
+
+    Raises:
+        UsageError: the spec names an unknown family, convention or constant.
+    """
+
+    def __init__(self, spec: LossSpec) -> None:
+        self.spec = spec
+        self.family: Family = family_called(spec.family)
+        self.meter = Meter()
+        self._seconds = spec.seconds
+        self._convention: Callable[[Inputs, Mapping[str, float]], Tensor] | None = None
+        _check_spec(spec, self.family)
+        self._accepted = _parameters(spec.make)
+
+    # Making and calling
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The hyperparameters of the family that `make` takes."""
+        if self._accepted is None:
+            return frozenset(self.family.hyper)
+        return frozenset(name for name in self.family.hyper if name in self._accepted)
+
+    def accepts(self, name: str) -> bool:
+        """Whether `make` takes a parameter of that name."""
+        return self._accepted is not None and name in self._accepted
+
+    def adapt(self, example: Example) -> Example:
+        """Return the example with the hyperparameters that the loss has, where it can't be told."""
+        hyper = {
+            name: (
+                example.hyper.get(name, item.default)
+                if name in self.takes
+                else self.spec.constants.get(name, item.default)
+            )
+            for name, item in self.family.hyper.items()
+        }
+        return replace(example, hyper=hyper)
+
+    def make(self, example: Example, **further: Any) -> Any:
+        """Return a new loss with the example's hyperparameters."""
+        arguments = {name: example.hyper[name] for name in self.family.hyper if name in self.takes}
+        code = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        try:
+            with time_limit(self._seconds):
+                return self.spec.make(**arguments, **further)
+        except OutOfTime:
+            raise self._hung(f"{code} did not return in {self._seconds:g} s", code) from None
+        except (Exception, SystemExit) as error:
+            raise Violation(f"{code} raised {_said(error)}", code) from error
+
+    def is_plain(self, loss: Any) -> bool:
+        """Whether the loss is a plain function of tensors, not one of the contract's signals.
+
+        Raises:
+            Violation: it is neither.
+        """
+        if self.spec.signals is not None:
+            return True
+        function = loss.forward if isinstance(loss, torch.nn.Module) else loss
+        try:
+            parameters = list(inspect.signature(function).parameters.values())
+        except (TypeError, ValueError):
+            raise Violation(
+                f"make returned {type(loss).__name__}, which can't be called with tensors"
+            ) from None
+        needed = [
+            item.name
+            for item in parameters
+            if item.default is item.empty
+            and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
+        ]
+        if needed and set(needed) <= {*self.family.signals, "rows"}:
+            return False
+        several = any(item.kind is item.VAR_POSITIONAL for item in parameters)
+        if self.family.plain is not None and (
+            len(needed) == len(self.family.plain_names) or (several and not needed)
+        ):
+            return True
+        names = ", ".join(needed) or "nothing"
+        raise Violation(
+            f"the loss takes {names}; a loss of the family {self.family.name} takes "
+            f"{', '.join(self.family.signals)}"
+            + (
+                f", or as a plain function {', '.join(self.family.plain_names)}"
+                * bool(self.family.plain)
+            )
+        )
+
+    def call(self, loss: Any, example: Example, **further: Any) -> Tensor:
+        """Return the loss of an example, a scalar tensor.
+
+        Raises:
+            Violation: it raised, or returned something else.
+            Hung: it did not return.
+        """
+        if self.is_plain(loss):
+            assert self.family.plain is not None
+            calls = self.family.plain(example.inputs)
+            scores = [self._scalar(self._raw(loss, example, *each), example) for each in calls]
+            return scores[0] if len(scores) == 1 else torch.stack(scores).mean()
+        return self._scalar(self._raw(loss, example, **example.inputs, **further), example)
+
+    def raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
+        """Call the loss as it is, and let what it raises through."""
+        try:
+            with time_limit(self._seconds):
+                return loss(*arguments, **keywords)
+        except OutOfTime:
+            code = self.code(example)
+            raise self._hung(f"the call did not return in {self._seconds:g} s", code) from None
+
+    def _raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
+        try:
+            return self.raw(loss, example, *arguments, **keywords)
+        except (Exception, SystemExit) as error:
+            raise self.violation(f"it raised {_said(error)}", example) from error
+
+    def _scalar(self, returned: Any, example: Example) -> Tensor:
+        value = returned.get("loss") if isinstance(returned, Mapping) else returned
+        if not isinstance(value, Tensor):
+            what = f"{type(value).__name__} ({value!r})" if value is not None else "None"
+            raise self.violation(f"it returned a {what}, expected a scalar tensor", example)
+        if value.dim() != 0:
+            raise self.violation(
+                f"it returned a tensor of shape {tuple(value.shape)}, expected a scalar", example
+            )
+        return value
+
+    def _hung(self, message: str, code: str) -> Hung:
+        self._seconds = max(0.2, self.spec.seconds * _AFTER_HANGING)
+        return Hung(message, code)
+
+    # What properties ask for
+
+    def value(self, example: Example, dtype: str = "float64", **further: Any) -> float:
+        """Return the loss of an example in a type, by a new loss, as a number."""
+        example = example.to(DTYPE[dtype])
+        with torch.no_grad():
+            return float(self.call(self.make(example), example, **further))
+
+    def gradients(
+        self, example: Example, dtype: str = "float64", **further: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss, and its gradient by signal (zero where none arrives), in float64."""
+        example = _leaves(example.to(DTYPE[dtype]), self.family.trainable)
+        score = self.call(self.make(example), example, **further)
+        return score.detach(), self.backward(score, example)
+
+    def backward(self, score: Tensor, example: Example) -> dict[str, Tensor]:
+        """Return the gradient of a score by signal, in float64; zero where none arrives."""
+        leaves = {name: example.inputs[name] for name in self.family.trainable}
+        if not score.requires_grad:
+            raise self.violation("the loss has no graph: no gradient reaches any input", example)
+        try:
+            with time_limit(self._seconds):
+                found = torch.autograd.grad(score, list(leaves.values()), allow_unused=True)
+        except OutOfTime:
+            raise self._hung("its gradient did not come back", self.code(example)) from None
+        except RuntimeError as error:
+            raise self.violation(f"its gradient raised {_said(error)}", example) from error
+        return {
+            name: torch.zeros_like(leaf).double() if gradient is None else gradient.double()
+            for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+        }
+
+    def reference(self, example: Example) -> float:
+        """Return the reference's value in float64."""
+        with torch.no_grad():
+            return float(self._reference()(example.to(torch.float64).inputs, example.hyper))
+
+    def reference_gradients(self, example: Example) -> dict[str, Tensor]:
+        """Return the reference's gradient by signal, in float64."""
+        example = _leaves(example.to(torch.float64), self.family.trainable)
+        score = self._reference()(example.inputs, example.hyper)
+        leaves = [example.inputs[name] for name in self.family.trainable]
+        found = torch.autograd.grad(score, leaves, allow_unused=True)
+        return {
+            name: torch.zeros_like(leaf) if gradient is None else gradient
+            for name, leaf, gradient in zip(self.family.trainable, leaves, found, strict=True)
+        }
+
+    def _reference(self) -> Callable[[Inputs, Mapping[str, float]], Tensor]:
+        if self._convention is None:
+            self._convention = self._find_convention()
+        return self._convention
+
+    def _find_convention(self) -> Callable[[Inputs, Mapping[str, float]], Tensor]:
+        """Return the reference in the convention that the loss follows where papers differ."""
+        if self.spec.reference is not None:
+            stated = self.spec.reference
+            return lambda inputs, hyper: stated(**inputs)
+        assert self.family.reference is not None
+        if self.spec.convention is not None:
+            return self.family.conventions[self.spec.convention]
+        candidates = [self.family.reference, *self.family.conventions.values()]
+        if len(candidates) == 1:
+            return candidates[0]
+        example = self.adapt(self.family.anchors()[-1])
+        try:
+            value = self.value(example)
+        except Violation:
+            return candidates[0]
+        inputs, hyper = example.inputs, example.hyper
+        return min(candidates, key=lambda item: abs(float(item(inputs, hyper)) - value))
+
+    def tolerance(self, example: Example, value: float, dtype: str = "float64") -> float:
+        """Return how far a value may be off: eight roundings of the numbers that it is made of."""
+        scale = self.family.scale(example.inputs, example.hyper)
+        return _ROUNDINGS * torch.finfo(DTYPE[dtype]).eps * (1 + scale + abs(value))
+
+    def compare(
+        self,
+        got: float,
+        expected: float,
+        tolerance: float,
+        example: Example,
+        what: str,
+    ) -> None:
+        """Raise a violation where two numbers differ by more than the tolerance."""
+        error = abs(got - expected)
+        if tolerance > 0 and error == error:
+            self.meter.see(error / tolerance)
+        if not error <= tolerance:
+            raise self.violation(
+                f"{what}: got {got:.10g}, expected {expected:.10g} (tolerance {tolerance:.2g})",
+                example,
+            )
+
+    def at_most(
+        self, got: float, bound: float, tolerance: float, example: Example, what: str
+    ) -> None:
+        """Raise a violation where a number is above its bound by more than the tolerance."""
+        if tolerance > 0 and got == got:
+            self.meter.see(max(0.0, (got - bound) / tolerance))
+        if not got <= bound + tolerance:
+            raise self.violation(
+                f"{what}: got {got:.10g}, which must be at most {bound:.10g} "
+                f"(tolerance {tolerance:.2g})",
+                example,
+            )
+
+    def violation(self, message: str, example: Example) -> Violation:
+        """Return a violation that shows this example."""
+        return Violation(message, self.code(example), example.size)
+
+    def code(self, example: Example) -> str:
+        """Return Python that calls the loss on the example, to be pasted."""
+        lines = ["import torch"]
+        arguments = {name: value for name, value in example.hyper.items() if name in self.takes}
+        made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        try:
+            plain = self.is_plain(self.spec.make(**arguments))
+        except Exception:
+            plain = False
+        if plain and self.family.plain is not None:
+            names = self.family.plain_names
+            if self.spec.signals:
+                names = tuple(part.strip() for part in self.spec.signals.split(","))
+            calls = self.family.plain(example.inputs)
+            for each in calls:
+                lines += [
+                    f"{name} = {as_code(item)}" for name, item in zip(names, each, strict=False)
+                ]
+                lines.append(f"{made}({', '.join(names)})")
+        else:
+            lines += [f"{name} = {as_code(item)}" for name, item in example.inputs.items()]
+            lines.append(f"{made}({', '.join(f'{name}={name}' for name in example.inputs)})")
+        return "\n".join(lines)
+
+
+def _leaves(example: Example, names: tuple[str, ...]) -> Example:
+    """Return the example with some inputs as leaves that want a gradient."""
+    return example.with_inputs(
+        **{name: example.inputs[name].detach().clone().requires_grad_() for name in names}
+    )
+
+
+def _parameters(make: Callable[..., Any]) -> frozenset[str] | None:
+    """Return the names of the parameters that `make` takes; None where it takes any."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(item.kind is item.VAR_KEYWORD for item in parameters):
+        return None
+    return frozenset(item.name for item in parameters)
+
+
+def _check_spec(spec: LossSpec, family: Family) -> None:
+    if not callable(spec.make):
+        raise UsageError(f"make must be callable, got {type(spec.make).__name__}")
+    unknown = [name for name in spec.constants if name not in family.hyper]
+    if unknown:
+        known = ", ".join(family.hyper) or "none"
+        raise UsageError(
+            f"constants: the family {family.name} has no {', '.join(unknown)}; it has {known}"
+        )
+    if spec.convention is not None and spec.convention not in family.conventions:
+        known = ", ".join(family.conventions) or "none"
+        raise UsageError(
+            f"convention: the family {family.name} has no {spec.convention!r}; it has {known}"
+        )
+    wrong = [name for name in spec.dtypes if name not in DTYPE]
+    if wrong:
+        raise UsageError(f"dtypes: unknown {', '.join(wrong)}; known are {', '.join(DTYPE)}")
+
+
+def _said(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def random_states() -> tuple[Any, ...]:
+    """Return what a loss has to leave alone: random states and torch's global switches."""
+    import numpy
+
+    state = numpy.random.get_state(legacy=False)
+    assert isinstance(state, dict)
+    return (
+        random.getstate(),
+        state["state"]["pos"],
+        state["state"]["key"].tobytes(),
+        torch.get_rng_state().numpy().tobytes(),
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+    )

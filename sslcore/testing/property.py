@@ -1,0 +1,64 @@
+"""A property: one sentence of mathematics, with the code that looks for an example against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+#: What `applies` returns where a property can be checked.
+APPLIES = ""
+
+
+def _everywhere(subject: Any) -> str:
+    return APPLIES
+
+
+def _nothing(subject: Any) -> Sequence[Any]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of a kind of part.
+
+    Attributes:
+        name: kebab-case; the pytest id.
+        code: where the documentation numbers it, such as C8.
+        formula: what holds, in mathematics.
+        kills: the bugs that break it.
+        check: `check(subject, example)` raises `Violation` where the property does not hold.
+        precondition: when it must hold; empty means always.
+        examples: a Hypothesis strategy for a subject, or None where the anchors are all there is.
+        anchors: fixed examples, small ones first, that are always tried.
+        applies: `APPLIES`, or the reason why a subject can't be checked for it.
+        max_examples: how many examples are drawn.
+    """
+
+    name: str
+    code: str
+    formula: str
+    kills: str
+    check: Callable[[Any, Any], None]
+    precondition: str = ""
+    examples: Callable[[Any], SearchStrategy[Any]] | None = None
+    anchors: Callable[[Any], Sequence[Any]] = _nothing
+    applies: Callable[[Any], str] = _everywhere
+    max_examples: int = 25
+
+    def named(self, name: str, **changes: Any) -> Property:
+        """Return the same property under another name, with some attributes changed."""
+        return replace(self, name=name, **changes)
+
+
+def declare(
+    name: str, code: str, *, formula: str, kills: str, **rest: Any
+) -> Callable[[Callable[[Any, Any], None]], Property]:
+    """Make a property of the function below; the arguments are those of `Property`."""
+
+    def made(check: Callable[[Any, Any], None]) -> Property:
+        return Property(name, code, formula, kills, check, **rest)
+
+    return made

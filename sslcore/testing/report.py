@@ -1,0 +1,127 @@
+"""What a check found, property by property, and what it did not look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["pass", "fail", "n/a", "expected failure", "unexpected pass", "vacuous"]
+
+#: Statuses that a report can't pass with.
+BAD: tuple[Status, ...] = ("fail", "unexpected pass", "vacuous")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One property of one subject.
+
+    Attributes:
+        property: its name.
+        code: its number in the documentation.
+        status: what came of it.
+        reason: why it does not apply, is expected to fail, or failed; empty where it holds.
+        counterexample: Python that shows a failure, to be pasted; empty otherwise.
+        examples: how many examples were tried.
+        error: the largest error seen, as a multiple of the tolerance; None where none is measured.
+        formula: what should hold.
+    """
+
+    property: str
+    code: str
+    status: Status
+    reason: str = ""
+    counterexample: str = ""
+    examples: int = 0
+    error: float | None = None
+    formula: str = ""
+
+
+@dataclass(frozen=True)
+class MutationScore:
+    """How many broken variants the checks that ran would have caught.
+
+    Attributes:
+        killed: names of the variants that some check caught.
+        survived: names of those that none did.
+    """
+
+    killed: tuple[str, ...] = ()
+    survived: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        total = len(self.killed) + len(self.survived)
+        said = f"{len(self.killed)} of {total} broken variants would have been caught"
+        return said + (f"; not: {', '.join(self.survived)}" if self.survived else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rows of a subject and how far they can be trusted.
+
+    Attributes:
+        subject: what was checked.
+        rows: one for each property that was declared.
+        mutation: what the checks that ran are worth; None where there are no broken variants.
+        notes: sentences to read.
+        suite: the version of the checks.
+    """
+
+    subject: str
+    rows: tuple[Row, ...]
+    mutation: MutationScore | None = None
+    notes: tuple[str, ...] = ()
+    suite: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was checked and nothing failed, passed unexpectedly or was vacuous."""
+        checked = any(row.status in ("pass", "expected failure") for row in self.rows)
+        return checked and not any(row.status in BAD for row in self.rows)
+
+    @property
+    def failures(self) -> list[Row]:
+        """The rows that keep the report from passing."""
+        return [row for row in self.rows if row.status in BAD]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many properties were declared, and how many there are of each status."""
+        found = Counter(row.status for row in self.rows)
+        return {"declared": len(self.rows), **dict(found.most_common())}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "subject": self.subject,
+            "suite": self.suite,
+            "passed": self.passed,
+            "counts": self.counts,
+            "mutation": None if self.mutation is None else asdict(self.mutation),
+            "notes": list(self.notes),
+            "properties": [asdict(row) for row in self.rows],
+        }
+
+    def __str__(self) -> str:
+        width = max((len(row.property) for row in self.rows), default=8)
+        lines = [f"{self.subject} (suite {self.suite})"]
+        for row in self.rows:
+            error = "" if row.error is None else f"  error/tolerance {row.error:.2g}"
+            tried = f"  {row.examples} examples" if row.examples else ""
+            lines.append(f"  {row.property:<{width}}  {row.status}{tried}{error}")
+            if row.reason:
+                lines += [f"      {line}" for line in row.reason.splitlines()]
+            if row.counterexample:
+                lines += [f"      {line}" for line in row.counterexample.splitlines()]
+        lines.append(self.summary())
+        return "\n".join(lines)
+
+    def summary(self) -> str:
+        """Return the verdict in a line or two."""
+        counts = ", ".join(f"{number} {status}" for status, number in self.counts.items())
+        lines = [f"{'passed' if self.passed else 'FAILED'}: {counts}"]
+        if self.mutation is not None:
+            lines.append(str(self.mutation))
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""Look for an example against a property: the fixed ones first, then drawn ones, shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis.errors import Unsatisfiable
+
+from sslcore.testing.property import Property
+from sslcore.testing.report import Row
+from sslcore.testing.violation import Hung, Violation
+
+#: A check is vacuous where fewer than this part of the draws was accepted.
+_ACCEPTED = 0.1
+
+
+class Meter:
+    """Counts examples and keeps the largest error, as a multiple of the tolerance."""
+
+    def __init__(self) -> None:
+        self.examples = 0
+        self.error: float | None = None
+
+    def see(self, ratio: float) -> None:
+        """Take note of an error."""
+        self.error = ratio if self.error is None else max(self.error, ratio)
+
+
+def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: bool = True) -> Row:
+    """Check one property of a subject.
+
+    Args:
+        item: the property.
+        subject: what it is checked on; its `meter`, if it has one, is told of errors.
+        draw: whether to draw examples besides the anchors.
+        shrink: whether to look for the smallest example once one is found.
+
+    Returns:
+        A row with status pass, fail, n/a or vacuous. Nothing that the subject does is raised.
+    """
+    reason = _told(lambda: item.applies(subject))
+    if reason:
+        return Row(item.name, item.code, "n/a", reason, formula=item.formula)
+    meter = subject.meter = Meter()
+    found: Violation | Hung | None = None
+    try:
+        for example in item.anchors(subject):
+            meter.examples += 1
+            try:
+                item.check(subject, example)
+            except Violation as violation:
+                found = violation
+                break
+        if item.examples is not None and draw and (found is None or shrink):
+            smaller = _searched(item, subject, meter, shrink=shrink)
+            if isinstance(smaller, Row):
+                if found is None:
+                    return smaller
+            elif smaller is not None and (
+                found is None or not found.size or smaller.size <= found.size
+            ):
+                found = smaller
+    except Hung as hung:
+        found = hung
+    except Violation as violation:
+        found = violation
+    if found is None and meter.examples == 0:
+        return Row(item.name, item.code, "vacuous", "no example was tried", formula=item.formula)
+    return Row(
+        item.name,
+        item.code,
+        "pass" if found is None else "fail",
+        "" if found is None else str(found),
+        "" if found is None else found.code,
+        meter.examples,
+        meter.error,
+        item.formula,
+    )
+
+
+def _searched(
+    item: Property, subject: Any, meter: Meter, *, shrink: bool
+) -> Violation | Row | None:
+    """Return the violation that drawing examples comes to, or a row that says it was vacuous."""
+    assert item.examples is not None
+    drawn = accepted = 0
+
+    @settings(
+        max_examples=item.max_examples,
+        deadline=None,
+        # The verdict is the same in every run, and nothing is left on the disk.
+        derandomize=True,
+        database=None,
+        verbosity=Verbosity.quiet,
+        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    @given(item.examples(subject))
+    def search(example: Any) -> None:
+        nonlocal drawn, accepted
+        drawn += 1
+        item.check(subject, example)
+        accepted += 1
+
+    before = meter.error
+    try:
+        search()
+    except Violation as violation:
+        meter.examples += drawn
+        return violation
+    except Unsatisfiable:
+        accepted = 0
+    meter.examples += accepted
+    if accepted < _ACCEPTED * item.max_examples and accepted < drawn:
+        meter.error = before
+        return Row(
+            item.name,
+            item.code,
+            "vacuous",
+            f"{drawn - accepted} of {drawn} draws were rejected",
+            examples=accepted,
+            formula=item.formula,
+        )
+    return None
+
+
+def _told(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except Violation:
+        # What can't even be made is not exempt: the check itself will say what is wrong.
+        return ""

@@ -2,130 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from sslcore.assembly import ImageShape, build_pipeline
-from sslcore.checkpoint import has_checkpoint, load_checkpoint
-from sslcore.components import Component
-from sslcore.composition import interface_of_entry
+from sslcore.assembly import ImageShape, build_features
+from sslcore.checkpoint import load_checkpoint
+from sslcore.console import stderr_console
 from sslcore.device import pick_device
-from sslcore.display import stderr_console
-from sslcore.errors import RunFolderError, SettingsError, UsageError, nearest
+from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation import FeatureExtractor, Table
-from sslcore.interface import load_reference
-from sslcore.recipe import Part, Recipe, read_config
+from sslcore.files import user_path
+from sslcore.generators import preserved_generators
+from sslcore.locking import locked
+from sslcore.making import Settings, as_triples, build, make_recipe
+from sslcore.recipe import Part, Recipe, Training
 from sslcore.registry import Registry, default_registry
-from sslcore.request import Request
-from sslcore.resolve import resolve
-from sslcore.run import Run
+from sslcore.resuming import (
+    check_installed,
+    last_checkpoint,
+    recipe_to_resume,
+    recorded_part,
+    unfinished,
+)
+from sslcore.run import RECIPE, Run
 from sslcore.session import Session
+from sslcore.settings import settings_of
 
-Settings = Mapping[str, Mapping[str, Any]]
+__all__ = [
+    "Run",
+    "build",
+    "check_installed",
+    "default_registry",
+    "evaluate",
+    "load_encoder",
+    "make_recipe",
+    "train",
+]
 
-
-def build(kind: str, name: str, *, registry: Registry | None = None, **settings: Any) -> Any:
-    """Build one component by name: `build("loss", "nt-xent", temperature=0.2)`.
-
-    Args:
-        kind: "augmentation", "encoder", "head", "loss", "evaluator" or "dataset".
-        name: the component's name.
-        registry: where to look; everything installed by default.
-        **settings: its settings, and what the engine would supply (`feature_dim=512`).
-
-    Raises:
-        UsageError: unknown name or setting, or a value of the wrong type or range.
-    """
-    entry = (registry or default_registry()).resolve(kind, name)
-    if not isinstance(entry.record, Component):
-        raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
-    interface = interface_of_entry(entry)
-    problems: list[str] = []
-    valid: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key in interface.supplied:
-            valid[key] = value
-        elif key not in interface.settings:
-            known = [*interface.settings, *interface.supplied]
-            problems.append(f"{kind}.{key}: no such setting{nearest(key, known)} ({entry})")
-        else:
-            try:
-                valid[key] = interface.settings[key].validate(value)
-            except ValueError as error:
-                problems.append(f"{kind}.{key}: {error} ({entry})")
-    for key, needed in interface.supplied.items():
-        if needed and key not in valid:
-            problems.append(f"{kind}.{key}: must be given where no engine supplies it ({entry})")
-    if problems:
-        raise SettingsError(problems)
-    try:
-        return load_reference(entry.build)(**valid)
-    except ValueError as error:
-        raise UsageError(f"{entry}: {error}") from error
-
-
-def make_recipe(
-    method: str | None = None,
-    *,
-    data: str | None = None,
-    augmentation: str | None = None,
-    encoder: str | None = None,
-    head: str | None = None,
-    loss: str | None = None,
-    evaluators: Sequence[str] = (),
-    config: str | Path | Mapping[str, Any] | None = None,
-    settings: Settings | Sequence[tuple[str, str, Any]] = (),
-    registry: Registry | None = None,
-) -> tuple[Recipe, list[str]]:
-    """Return the recipe that these names and settings stand for, and notes on it.
-
-    Args:
-        method: the recipe to start from.
-        data: a data set's name, or a path.
-        augmentation: instead of the method's own.
-        encoder: instead of the method's own.
-        head: instead of the method's own; "none" for none.
-        loss: instead of the method's own.
-        evaluators: instead of the method's own.
-        config: a TOML file of recipe sections, or such sections.
-        settings: by section, `{"loss": {"temperature": 0.2}}`, or as (section, name, value).
-        registry: where to look; everything installed by default.
-
-    Raises:
-        UsageError: see `sslcore.resolve.resolve`.
-    """
-    tables = read_config(config) if isinstance(config, (str, Path)) else dict(config or {})
-    for told in ("images", "train_images", "versions"):
-        tables.pop(told, None)
-    request = Request(
-        method=method,
-        data=data,
-        augmentation=augmentation,
-        encoder=encoder,
-        head=head,
-        loss=loss,
-        evaluators=evaluators,
-        config=tables,
-        settings=as_triples(settings),
-    )
-    return resolve(request, registry or default_registry())
-
-
-def as_triples(
-    settings: Settings | Sequence[tuple[str, str, Any]],
-) -> list[tuple[str, str, Any]]:
-    """Return settings by section as (section, name, value)."""
-    if not isinstance(settings, Mapping):
-        return list(settings)
-    return [
-        (section, name, value)
-        for section, values in settings.items()
-        for name, value in values.items()
-    ]
+#: What `train` hands on to `make_recipe`.
+_PARTS = ("augmentation", "encoder", "head", "loss", "evaluators", "config")
 
 
 def train(
@@ -165,74 +85,65 @@ def train(
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
+    _check_arguments(parts)
     console = console or stderr_console()
     registry = registry or default_registry()
     asked = {"method": method, "data": data, "settings": settings, **parts}
+    notes: list[str] = []
+    run = None
     if resume is not None:
-        run, recipe = _resumed(Run.open(resume), asked, output, registry)
-        notes: list[str] = []
+        run = Run.open(resume)
+        recipe = recipe_to_resume(run, asked, output, registry)
     else:
-        run = None
+        if output is not None:
+            user_path(output, "--output")
         recipe, notes = make_recipe(**asked, registry=registry)
     for note in notes:
         console.print(f"note: {note}")
     session = Session.prepare(recipe, device=device, console=console)
-    if run is None:
-        # The folder is made last, so that what can't be done leaves nothing behind.
-        run = Run(output if output is not None else Run.default_path(recipe))
-        trainer = session.trainer(run, compile=compile, workers=workers)
-        run.create(recipe, session.shape, len(session.data.train))
-        session.train(trainer, run)
-    else:
-        if len(session.data.train) != run.train_images():
-            raise RunFolderError(
-                f"{run.path} was started on {run.train_images():,} training images, and there are "
-                f"{len(session.data.train):,} now: the data set has changed since"
-            )
-        if session.shape != run.shape():
-            raise RunFolderError(
-                f"{run.path} was made for {run.shape()}, and the data now has {session.shape}: "
-                "the data set has changed since"
-            )
+    with ExitStack() as held:
+        held.enter_context(preserved_generators(session.device))
         checkpoint = None
-        if has_checkpoint(run.checkpoints):
-            checkpoint = load_checkpoint(run.checkpoints)
-        elif run.finished:
-            raise RunFolderError(
-                f"{run.path} has finished and its checkpoints are gone: nothing is left to go on "
-                "with; its encoder can still be loaded"
-            )
+        if run is None:
+            # The folder is made last, so that what can't be done leaves nothing behind.
+            run = Run(output if output is not None else Run.default_path(recipe))
+            trainer = session.trainer(run, compile=compile, workers=workers)
+            run.create(recipe, session.shape, len(session.data.train))
+            held.enter_context(locked(run.path))
         else:
-            run.checkpoints.mkdir(exist_ok=True)
-            console.print("note: the run was stopped before its first checkpoint; starting over")
-        trainer = session.trainer(run, compile=compile, workers=workers)
-        if checkpoint is None or checkpoint.step < trainer.total_steps:
-            # Figures of an earlier step must not pass for those of the finished run.
-            run.discard_evaluation()
+            held.enter_context(locked(run.path))
+            checkpoint = last_checkpoint(run, session)
+            trainer = session.trainer(run, compile=compile, workers=workers)
+            if checkpoint is not None and checkpoint.step == trainer.total_steps:
+                console.print(f"note: {run.path} has finished: no step is left to train")
+            else:
+                # Figures of an earlier step must not pass for those of the finished run.
+                run.discard_evaluation()
         session.train(trainer, run, checkpoint)
-    if evaluate:
-        run.write_evaluation(session.evaluate())
+        if evaluate:
+            _keep(session.evaluate(), run, console)
     return run
 
 
-def _resumed(
-    run: Run, asked: dict[str, Any], output: str | Path | None, registry: Registry
-) -> tuple[Run, Recipe]:
-    """Return a run to go on with and its recipe; refuse options that would make it another one."""
-    if output is not None and Path(output).absolute() != run.path.absolute():
-        raise RunFolderError("a resumed run stays in its folder: leave out --output")
-    recipe, _ = make_recipe(config=run.config(), registry=registry)
-    if any(asked.values()):
-        changed = make_recipe(
-            **{**asked, "config": asked.get("config") or run.config()}, registry=registry
-        )[0]
-        different = recipe.differences(changed)
-        if different:
-            raise RunFolderError(
-                f"{run.path} was started with another recipe ({', '.join(different)}); resume it "
-                "without these options, or start a new run"
+def _check_arguments(parts: dict[str, Any]) -> None:
+    """Refuse what `train` doesn't take, and say where it belongs."""
+    for name, value in parts.items():
+        if name in _PARTS:
+            continue
+        if name in settings_of(Training):
+            advice = f": say settings={ {'training': {name: value}}!r}"
+        elif name == "lr":
+            advice = f": say settings={ {'optimizer': {name: value}}!r}"
+        else:
+            advice = f"{nearest(name, _PARTS)}; settings go by section, as in " + repr(
+                {"loss": {"temperature": 0.2}}
             )
-    return run, recipe
+        raise UsageError(f"sslcore.train has no argument {name!r}{advice}")
+
+
+def _keep(table: Table, run: Run, console: Console) -> None:
+    if note := run.write_evaluation(table):
+        console.print(f"note: {note}")
 
 
 def evaluate(
@@ -272,7 +183,9 @@ def evaluate(
         )
     if evaluators:
         config["evaluators"] = {name: {} for name in evaluators}
-    recipe, _ = make_recipe(config=config, settings=triples, registry=registry)
+    check_installed(opened, config, registry)
+    source = str(opened.path / RECIPE)
+    recipe, _ = make_recipe(config=config, source=source, settings=triples, registry=registry)
     if data is not None:
         recipe = replace(recipe, data=_other_data(recipe, data, opened.shape(), registry))
     session = Session.prepare(recipe, device=device, console=console, shape=opened.shape())
@@ -284,6 +197,8 @@ def evaluate(
     checkpoint = load_checkpoint(opened.checkpoints)
     for skipped in checkpoint.skipped:
         console.print(f"note: {skipped}; evaluating step {checkpoint.step}")
+    if note := unfinished(opened, recipe, checkpoint.step):
+        console.print(f"note: {note}")
     checkpoint.restore(session.pipeline)
     table = session.evaluate()
     if not table:
@@ -293,7 +208,7 @@ def evaluate(
             "labels"
         )
     if data is None:
-        opened.write_evaluation(table)
+        _keep(table, opened, console)
     return table
 
 
@@ -319,10 +234,24 @@ def load_encoder(
         registry: where to look for parts.
 
     Raises:
-        UsageError: there is no such run, or a part of it is not installed.
+        UsageError: there is no such run, or its augmentation or encoder is not installed (no
+            other part is needed).
     """
     opened = Run.open(run)
-    recipe, _ = make_recipe(config=opened.config(), registry=registry)
-    pipeline = build_pipeline(recipe, opened.shape())
-    pipeline.encoder.load_state_dict(opened.read_encoder())
-    return FeatureExtractor(pipeline.augmentation, pipeline.encoder).to(pick_device(device))
+    shape = opened.shape()
+    registry = registry or default_registry()
+    check_installed(opened, opened.config(), registry, kinds=("augmentation", "encoder"))
+    where = pick_device(device)
+    augmentation, encoder = build_features(
+        recorded_part(opened, "augmentation", registry),
+        recorded_part(opened, "encoder", registry),
+        shape,
+    )
+    try:
+        encoder.load_state_dict(opened.read_encoder())
+    except RuntimeError as error:
+        said = str(error).splitlines()[-1].strip()
+        raise RunFolderError(
+            f"{opened.path}: its encoder does not fit its recipe: {said}"
+        ) from error
+    return FeatureExtractor(augmentation, encoder, shape).to(where)

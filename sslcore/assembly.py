@@ -6,7 +6,6 @@ the parts before it, so a shape that does not fit is an error before the first i
 
 from __future__ import annotations
 
-import copy
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,10 +16,12 @@ from sslcore.data import Data, Split
 from sslcore.errors import CompositionError, DataError, SslcoreError
 from sslcore.interface import interface_of, load_reference
 from sslcore.pipeline import Pipeline, Signals, call, encode, project
+from sslcore.probing import check_loss, first_line, probed
 from sslcore.random import BatchRandom
 from sslcore.recipe import Part, Recipe
 
-_DUMMY_BATCH = 4
+#: Images in a dummy batch, unless the batches of the run are smaller.
+_LARGEST_DUMMY = 4
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,11 @@ class ImageShape:
         """Read it off a split."""
         return cls(split.image_size, split.channels, split.num_frames, num_classes)
 
-    def dummy(self) -> Tensor:
-        """Return a small batch of grey images."""
+    def dummy(self, batch: int) -> Tensor:
+        """Return a batch of grey images."""
         clip = () if self.num_frames is None else (self.num_frames,)
         side = self.image_size
-        return torch.full((_DUMMY_BATCH, *clip, self.channels, side, side), 0.5)
+        return torch.full((batch, *clip, self.channels, side, side), 0.5)
 
     def __str__(self) -> str:
         kind = "images" if self.num_frames is None else f"clips of {self.num_frames} frames"
@@ -72,8 +73,8 @@ def build_part(part: Part, supplied: dict[str, Any]) -> Any:
         return target(**arguments)
     except SslcoreError:
         raise
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise CompositionError(f"{part}: {_first_line(error)}") from error
+    except Exception as error:
+        raise CompositionError(f"{part}: {first_line(error)}") from error
 
 
 def build_data(part: Part) -> Data:
@@ -88,8 +89,8 @@ def build_data(part: Part) -> Data:
         if type(error) is SslcoreError:
             raise DataError(f"{part}: {error}") from error
         raise
-    except (ValueError, OSError) as error:
-        raise DataError(f"{part}: {_first_line(error)}") from error
+    except Exception as error:
+        raise DataError(f"{part}: {first_line(error)}") from error
     if not isinstance(data, Data):
         raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
     return data
@@ -98,109 +99,113 @@ def build_data(part: Part) -> Data:
 def build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
     """Build every stage of a recipe for images of a shape.
 
-    Initial weights are a function of the recipe's seed; torch's global generator is left as it was.
+    Initial weights are a function of the recipe's seed; torch's global generators are left as
+    they were.
+
+    Raises:
+        CompositionError: a part refuses its settings or the shapes that reach it.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        # torch.manual_seed would seed every GPU as well, and nothing is drawn there.
+        torch.default_generator.manual_seed(recipe.training.seed)
+        return _build_pipeline(recipe, shape)
+
+
+def build_features(
+    augmentation: Part, encoder: Part, shape: ImageShape
+) -> tuple[nn.Module, nn.Module]:
+    """Build what turns images of a shape into features, with weights that mean nothing.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.training.seed)
-        return _build_pipeline(recipe, shape)
+        probe = _Probe(shape, _LARGEST_DUMMY)
+        return probe.augmentation(augmentation), probe.encoder(encoder)
 
 
 def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
-    supplied: dict[str, Any] = asdict(shape)
-    random = BatchRandom(0, 0, _DUMMY_BATCH)
-    signals: Signals = {"images": shape.dummy(), "random": random, "progress": 0.0}
-
-    augmentation = build_part(recipe.augmentation, supplied)
-    signals |= _probed(recipe.augmentation, call, augmentation, signals, shape)
-    views = signals["views"]
-    if views.dim() != 5 or views.shape[1] != _DUMMY_BATCH:
-        raise CompositionError(
-            f"{recipe.augmentation}: views must be (V, B, C, h, w) with B = {_DUMMY_BATCH}, "
-            f"got {tuple(views.shape)}"
-        )
-    supplied |= {
-        "num_views": views.shape[0],
-        "channels": views.shape[2],
-        "image_size": views.shape[-1],
-    }
-
-    encoder = build_part(recipe.encoder, supplied)
-    signals |= _probed(recipe.encoder, encode, encoder, signals, shape)
-    if "features" not in signals:
-        raise CompositionError(f"{recipe.encoder} gives no features, and evaluators need them")
-    maps = signals.get("feature_maps")
-    supplied |= {
-        "feature_dim": signals["features"].shape[-1],
-        "feature_map_shape": None if maps is None else tuple(maps.shape[2:]),
-    }
-
-    head = None if recipe.head is None else build_part(recipe.head, supplied)
-    if head is not None:
-        assert recipe.head is not None
-        signals |= _probed(recipe.head, project, head, signals, shape)
-    projections = signals.get("projections")
-    supplied["projection_dim"] = None if projections is None else projections.shape[-1]
-
-    loss = build_part(recipe.loss, supplied)
+    # No larger than a batch, so that a loss which needs more images says so here.
+    probe = _Probe(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
+    augmentation = probe.augmentation(recipe.augmentation)
+    encoder = probe.encoder(recipe.encoder)
+    head = None if recipe.head is None else probe.head(recipe.head)
+    loss = build_part(recipe.loss, probe.supplied)
     pipeline = Pipeline(augmentation, encoder, head, loss, teacher=recipe.teacher is not None)
-    _check_loss(recipe, pipeline, signals, shape)
+    check_loss(recipe.loss, pipeline, probe.signals, shape)
     return pipeline
 
 
-def _probed(
-    part: Part, run: Any, module: nn.Module, signals: Signals, shape: ImageShape
-) -> Signals:
-    """Run a stage once on dummies, leaving its buffers (batch-norm statistics) as they were."""
-    before = {name: value.clone() for name, value in module.named_buffers()}
-    try:
-        with torch.no_grad():
-            made = run(module, signals)
-    except SslcoreError:
-        raise
-    except Exception as error:
-        raise CompositionError(f"{part} can't work on {shape}: {_first_line(error)}") from error
-    finally:
-        for name, value in module.named_buffers():
-            if name in before:
-                value.copy_(before[name])
-    if not isinstance(made, dict):
-        raise CompositionError(f"{part}: forward must return a dict, got {type(made).__name__}")
-    return made
+class _Probe:
+    """Dummy images on their way through the stages, and what is read off them for the next one."""
 
-
-def _check_loss(recipe: Recipe, pipeline: Pipeline, signals: Signals, shape: ImageShape) -> None:
-    """Score the dummies with a copy of the loss, so that a queue in it does not notice."""
-    signals = dict(signals)
-    if pipeline.teacher is not None:
-        signals |= {
-            f"teacher_{name}": item.clone()
-            for name, item in signals.items()
-            if isinstance(item, Tensor) and name not in ("images", "views", "targets", "mask")
+    def __init__(self, shape: ImageShape, batch: int) -> None:
+        self.shape, self.batch = shape, batch
+        self.supplied: dict[str, Any] = asdict(shape)
+        self.signals: Signals = {
+            "images": shape.dummy(batch),
+            "random": BatchRandom(0, 0, batch),
+            "progress": 0.0,
         }
-    if pipeline.supervised:
-        signals["labels"] = torch.zeros(_DUMMY_BATCH, dtype=torch.int64)
-    try:
-        score = call(copy.deepcopy(pipeline.loss), signals)
-    except SslcoreError:
-        raise
-    except Exception as error:
-        shapes = ", ".join(
-            f"{name} {tuple(item.shape)}"
-            for name, item in signals.items()
-            if isinstance(item, Tensor) and name != "images"
-        )
-        raise CompositionError(
-            f"{recipe.loss} can't work on {shape}: {_first_line(error)} (it was given {shapes})"
-        ) from error
-    value = score.get("loss") if isinstance(score, dict) else score
-    if not isinstance(value, Tensor) or value.dim() != 0:
-        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise CompositionError(f"{recipe.loss} must return a scalar tensor, got {got}")
 
+    def augmentation(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        made = probed(part, call, module, self.signals, self.shape)
+        views = self._views(part, made)
+        self._in_eval_mode(part, module)
+        self.signals |= made
+        self.supplied |= {
+            "num_views": views.shape[0],
+            "channels": views.shape[2],
+            "image_size": views.shape[-1],
+        }
+        return module
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    def _in_eval_mode(self, part: Part, module: nn.Module) -> None:
+        """Ask for the views that evaluators will see, for which there are no random numbers."""
+        training = module.training
+        module.eval()
+        try:
+            made = probed(part, call, module, {**self.signals, "random": None}, self.shape)
+        except CompositionError as error:
+            raise CompositionError(
+                f"{error} (in eval mode, without `random`: evaluators need views that are the "
+                "same every time)"
+            ) from error
+        finally:
+            module.train(training)
+        self._views(part, made)
+
+    def _views(self, part: Part, made: Signals) -> Tensor:
+        views = made.get("views")
+        if not isinstance(views, Tensor):
+            raise CompositionError(
+                f"{part} must return a dict with the tensor `views`, got {', '.join(made) or '{}'}"
+            )
+        if views.dim() != 5 or views.shape[1] != self.batch:
+            raise CompositionError(
+                f"{part}: views must be (V, B, C, h, w) with B = {self.batch}, "
+                f"got {tuple(views.shape)}"
+            )
+        return views
+
+    def encoder(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        self.signals |= probed(part, encode, module, self.signals, self.shape)
+        if "features" not in self.signals:
+            raise CompositionError(f"{part} gives no features, and evaluators need them")
+        maps = self.signals.get("feature_maps")
+        self.supplied |= {
+            "feature_dim": self.signals["features"].shape[-1],
+            "feature_map_shape": None if maps is None else tuple(maps.shape[2:]),
+            # Without a head there are no projections.
+            "projection_dim": None,
+        }
+        return module
+
+    def head(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        self.signals |= probed(part, project, module, self.signals, self.shape)
+        projections = self.signals.get("projections")
+        self.supplied["projection_dim"] = None if projections is None else projections.shape[-1]
+        return module

@@ -6,6 +6,7 @@ would have seen had it come there from step 0.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,18 +86,25 @@ class Batches:
                 rows = self.rows(step)
                 yield self._batch(step, images[rows.to(images.device)], rows)
             return
-        rows_of = [self.rows(step) for step in range(start, stop)]
+        # Rows that the loader has asked for, and whose images have not come yet.
+        under_way: deque[Tensor] = deque()
+
+        def rows_of_steps() -> Iterator[Tensor]:
+            for step in range(start, stop):
+                under_way.append(self.rows(step))
+                yield under_way[-1]
+
         loader = DataLoader(
             _Rows(self.split.images),
-            batch_sampler=rows_of,  # type: ignore[arg-type]
+            batch_sampler=rows_of_steps(),  # type: ignore[arg-type]
             num_workers=self.workers,
             collate_fn=_as_is,  # type: ignore[arg-type]
             pin_memory=self.device.type == "cuda",
             # Its own generator: the global one belongs to the model and is saved with it.
             generator=torch.Generator(),
         )
-        for step, (rows, images) in enumerate(zip(rows_of, loader, strict=True), start):
-            yield self._batch(step, images, rows)
+        for step, images in enumerate(loader, start):
+            yield self._batch(step, images, under_way.popleft())
 
     def _batch(self, step: int, images: Tensor, rows: Tensor) -> Batch:
         labels = None if self.labels is None else self.labels[rows].to(self.device)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from sslcore.errors import RunFolderError
 from sslcore.files import write_safely
+from sslcore.generators import generator_states, restore_generators
 
 _KEPT = 2
 
@@ -31,7 +32,7 @@ class Checkpoint:
     Attributes:
         step: steps done.
         tensors: every tensor, by `part/name`.
-        scalars: the optimizer's groups and numbers.
+        scalars: the optimizer's groups and numbers, and the scaler's.
         skipped: newer checkpoints that were damaged, with the reason.
     """
 
@@ -41,7 +42,7 @@ class Checkpoint:
     skipped: tuple[str, ...] = ()
 
     def restore(self, pipeline: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Put weights, buffers, optimizer state and torch's random state back.
+        """Put weights, buffers and, with an optimizer, its state and torch's random state back.
 
         Raises:
             RunFolderError: the tensors are those of other modules.
@@ -61,9 +62,12 @@ class Checkpoint:
         for index, numbers in self.scalars["optimizer"].items():
             state.setdefault(int(index), {}).update(numbers)
         optimizer.load_state_dict({"state": state, "param_groups": self.scalars["groups"]})
-        torch.set_rng_state(self.tensors["random/cpu"])
-        if torch.cuda.is_available() and "random/cuda" in self.tensors:
-            torch.cuda.set_rng_state(self.tensors["random/cuda"])
+        restore_generators(self._part("random"), _device_of(pipeline))
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """The losses since the last line of metrics.jsonl, scalars."""
+        return list(self.tensors["training/losses"])
 
     def _part(self, part: str) -> dict[str, Tensor]:
         start = f"{part}/"
@@ -80,8 +84,17 @@ def save_checkpoint(
     pipeline: nn.Module,
     optimizer: torch.optim.Optimizer,
     scaler: Mapping[str, Any] | None = None,
+    losses: Sequence[Tensor] = (),
 ) -> Path:
     """Write a checkpoint into `folder` and delete the ones older than the one before it.
+
+    Args:
+        folder: where to.
+        step: steps done.
+        pipeline: the stages.
+        optimizer: of their weights.
+        scaler: the numbers of the gradient scaler, where there is one.
+        losses: scalars that no line of metrics.jsonl has told of yet.
 
     Raises:
         RunFolderError: it can't be written; the checkpoints before it are untouched.
@@ -95,9 +108,9 @@ def save_checkpoint(
                 tensors[f"optimizer/{index}/{key}"] = value
             else:
                 numbers.setdefault(str(index), {})[key] = value
-    tensors["random/cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random/cuda"] = torch.cuda.get_rng_state()
+    for kind, generator in generator_states(_device_of(pipeline)).items():
+        tensors[f"random/{kind}"] = generator
+    tensors["training/losses"] = torch.stack(list(losses)) if losses else torch.zeros(0)
     # safetensors refuses tensors that share memory or are not contiguous.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     scalars = {
@@ -105,12 +118,9 @@ def save_checkpoint(
         "groups": state["param_groups"],
         "scaler": dict(scaler or {}),
     }
-    metadata = {
-        "step": str(step),
-        "scalars": json.dumps(scalars),
-        "checksum": str(_checksum(plain)),
-    }
-    path = folder / f"step-{step:09d}.safetensors"
+    metadata = {"step": str(step), "scalars": json.dumps(scalars)}
+    metadata["checksum"] = str(_checksum(plain, metadata))
+    path = folder / f"{_stem(step)}.safetensors"
     write_safely(path, save(plain, metadata))
     for old in _files(folder)[:-_KEPT]:
         old.unlink(missing_ok=True)
@@ -127,8 +137,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     for path in reversed(_files(folder)):
         try:
             return _read(path, tuple(skipped))
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            skipped.append(f"{path.name} is damaged ({str(error).splitlines()[0]})")
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            skipped.append(f"{path.name} is damaged ({reason})")
     if skipped:
         raise RunFolderError(f"{folder}: no checkpoint is whole: {'; '.join(skipped)}")
     raise RunFolderError(f"{folder}: there is no checkpoint; was the run stopped before its first?")
@@ -140,22 +151,56 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    from safetensors import safe_open
-
+    # One opening: what is read belongs together, even if the file is replaced meanwhile.
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
-    tensors = load_file(path)
-    if str(_checksum(tensors)) != metadata["checksum"]:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("step", "scalars", "checksum"):
+        if name not in metadata:
+            raise ValueError(f"it does not say its {name}")
+    if metadata["checksum"] != str(_checksum(tensors, metadata)):
         raise ValueError("its checksum differs")
-    return Checkpoint(int(metadata["step"]), tensors, json.loads(metadata["scalars"]), skipped)
+    if path.stem != _stem(int(metadata["step"])):
+        raise ValueError(f"it is of step {metadata['step']}")
+    for name in ("random/cpu", "training/losses"):
+        if name not in tensors:
+            raise ValueError(f"it lacks {name}")
+    scalars = json.loads(metadata["scalars"])
+    _check_scalars(scalars)
+    return Checkpoint(int(metadata["step"]), tensors, scalars, skipped)
+
+
+def _check_scalars(scalars: Any) -> None:
+    """Raise ValueError unless these are the scalars that `save_checkpoint` writes."""
+    if not (
+        isinstance(scalars, dict)
+        and scalars.keys() == {"optimizer", "groups", "scaler"}
+        and isinstance(scalars["optimizer"], dict)
+        and all(key.isdecimal() for key in scalars["optimizer"])
+        and all(isinstance(numbers, dict) for numbers in scalars["optimizer"].values())
+        and isinstance(scalars["groups"], list)
+        and all(isinstance(group, dict) and "params" in group for group in scalars["groups"])
+        and isinstance(scalars["scaler"], dict)
+    ):
+        raise ValueError("its scalars are not those of a checkpoint")
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.safetensors"))
+    # A step of ten digits comes after those of nine.
+    return sorted(folder.glob("step-*.safetensors"), key=lambda path: (len(path.name), path.name))
 
 
-def _checksum(tensors: dict[str, Tensor]) -> int:
-    total = 0
+def _stem(step: int) -> str:
+    return f"step-{step:09d}"
+
+
+def _device_of(pipeline: nn.Module) -> torch.device:
+    return next((item.device for item in pipeline.parameters()), torch.device("cpu"))
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
+    """Return a number for everything in a checkpoint: tensors, step and scalars."""
+    total = zlib.crc32(f"{metadata['step']} {metadata['scalars']}".encode())
     for name in sorted(tensors):
         data = tensors[name].flatten().view(torch.uint8).numpy().data
         total = zlib.crc32(data, zlib.crc32(name.encode(), total))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sslcore.components import Dataset, Evaluator, Method
 from sslcore.composition import Stage, evaluator_problems, interface_of_entry, takes
 from sslcore.errors import UnknownNameError, UsageError
+from sslcore.files import user_path
 from sslcore.registry import Entry, Registry
 from sslcore.request import Request, addresses
 
@@ -91,8 +91,17 @@ def _method(request: Request, registry: Registry) -> Entry:
     name = request.method or request.config.get("method")
     if not name:
         known = ", ".join(registry.names("method"))
-        raise UsageError(f"say which method to train: --method NAME, one of {known}")
-    return registry.resolve("method", str(name))
+        where = f" (or `method` in {request.source})" if request.source else ""
+        raise UsageError(f"say which method to train: --method NAME{where}, one of {known}")
+    return _found(request, registry, "method", str(name), "method")
+
+
+def _found(request: Request, registry: Registry, kind: str, name: str, section: str) -> Entry:
+    """Look a name up; say so where it is the configuration file's."""
+    try:
+        return registry.resolve(kind, name)
+    except UsageError as error:
+        raise type(error)(f"{error}{request.told_by(section, 'name')}") from None
 
 
 def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
@@ -109,9 +118,9 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
                 return entry, ""
         raise UsageError("say which data to train on: --data NAME or --data PATH")
     try:
-        return registry.resolve("dataset", name), ""
+        return _found(request, registry, "dataset", name, "data"), ""
     except UnknownNameError as error:
-        path = Path(name).expanduser()
+        path = user_path(name, "--data")
         looks_like_path = os.sep in name or name.startswith(("~", "."))
         for entry, record in records:
             if record.opens_paths and (looks_like_path or path.exists()):
@@ -122,7 +131,7 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
 def _augmentation(request: Request, registry: Registry, method: Method, *, clips: bool) -> Entry:
     asked = request.name_of("augmentation")
     if asked:
-        return registry.resolve("augmentation", asked)
+        return _found(request, registry, "augmentation", asked, "augmentation")
     names = (method.augmentation,) if isinstance(method.augmentation, str) else method.augmentation
     candidates = [registry.resolve("augmentation", name) for name in names]
     fitting = (
@@ -135,7 +144,7 @@ def _stage(request: Request, registry: Registry, kind: str, of_method: str | Non
     name = request.name_of(kind) or of_method
     if name is None or (kind == "head" and name == "none"):
         return None
-    return registry.resolve(kind, name)
+    return _found(request, registry, kind, name, kind)
 
 
 def _evaluators(
@@ -146,7 +155,12 @@ def _evaluators(
     if not asked and (named := request.name_of("evaluator")):
         asked = (named,)
     names = asked or method.evaluators or _default_evaluators(registry)
-    entries = [registry.resolve("evaluator", name) for name in dict.fromkeys(names)]
+    section = "evaluators" if "evaluators" in request.config else "evaluator"
+    entries: list[Entry] = []
+    for name in names:
+        entry = _found(request, registry, "evaluator", name, section)
+        # One evaluator may have been named in two ways.
+        entries += [] if entry in entries else [entry]
     found = tuple((entry, interface_of_entry(entry)) for entry in entries)
     if asked:
         return found, ()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 _KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_ADDRESS = re.compile(rf"([^\s:]+:)?{_KEBAB_CASE.pattern}")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 #: Settings by section: `{"loss": {"temperature": 0.5}, "training": {"epochs": 20}}`.
@@ -85,11 +86,14 @@ class Loss(Component):
 
     Attributes:
         supervised: whether it may ask for `labels`; no other training stage sees them.
+        family: what `sslcore check` holds it against: a family of `sslcore.testing`, or one of the
+            plugin's own as `"package.module:attribute"`; empty where there is none.
     """
 
     kind: ClassVar[str] = "loss"
 
     supervised: bool = False
+    family: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,29 @@ class Evaluator(Component):
     kind: ClassVar[str] = "evaluator"
 
     default: bool = False
+
+
+#: The sections in which a method, or a data set's defaults, may set something.
+_SECTIONS = ("augmentation", "encoder", "head", "loss", "evaluator", "optimizer", "training")
+
+
+def _check_sections(whose: str, sections: Any) -> None:
+    if not isinstance(sections, Mapping):
+        raise ValueError(f"{whose} must be a dict of sections, got {sections!r}")
+    for section, values in sections.items():
+        if section not in _SECTIONS:
+            raise ValueError(f"{whose}: no section {section!r}; there are {', '.join(_SECTIONS)}")
+        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
+            raise ValueError(
+                f"{whose}: section {section!r} must be a dict of settings by name, got {values!r}"
+            )
+
+
+def _check_address(whose: str, name: Any) -> None:
+    if not isinstance(name, str) or not _ADDRESS.fullmatch(name):
+        raise ValueError(
+            f"{whose}: {name!r} is no name of a part: expected kebab-case, or distribution:name"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +151,16 @@ class Dataset(Component):
     opens_paths: bool = False
     defaults: Sections = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whose = f"{self.kind} {self.name!r}"
+        for name in ("clips", "default", "opens_paths"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"{whose}: {name} must be True or False, got {getattr(self, name)!r}"
+                )
+        _check_sections(f"{whose}: defaults", self.defaults)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
@@ -136,6 +173,15 @@ class Teacher:
 
     momentum: float = 0.996
     final_momentum: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("momentum", "final_momentum"):
+            value = getattr(self, name)
+            if name == "final_momentum" and value is None:
+                continue
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1:
+                raise ValueError(f"teacher: {name} must be a number from 0 to 1, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +208,25 @@ class Method(Record):
     evaluators: tuple[str, ...] = ()
     settings: Sections = field(default_factory=dict)
     teacher: Teacher | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whose = f"{self.kind} {self.name!r}"
+        several = {"augmentation": self.augmentation, "evaluators": self.evaluators}
+        for name, names in several.items():
+            single = name == "augmentation" and isinstance(names, str)
+            listed = (names,) if single else names
+            if not isinstance(listed, (tuple, list)) or (name == "augmentation" and not listed):
+                raise ValueError(f"{whose}: {name} must be a tuple of names, got {names!r}")
+            for each in listed:
+                _check_address(f"{whose}: {name}", each)
+        for name in ("encoder", "loss"):
+            _check_address(f"{whose}: {name}", getattr(self, name))
+        if self.head is not None:
+            _check_address(f"{whose}: head", self.head)
+        _check_sections(f"{whose}: settings", self.settings)
+        if self.teacher is not None and not isinstance(self.teacher, Teacher):
+            raise ValueError(f"{whose}: teacher must be a sslcore.Teacher, got {self.teacher!r}")
 
 
 #: Every kind of record, in the order in which a tensor meets them.

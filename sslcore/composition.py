@@ -31,16 +31,23 @@ def interface_of_entry(entry: Entry) -> Interface:
     """Import the code behind a component and read its interface.
 
     Raises:
-        CompositionError: the code can't be imported; the message names the plugin.
+        CompositionError: the code can't be imported, or has a setting that a recipe can't hold;
+            the message names the plugin.
     """
     try:
-        return interface_of(load_reference(entry.build))
+        interface = interface_of(load_reference(entry.build))
     except SslcoreError as error:
         raise CompositionError(f"{entry}: {error}") from error
     except Exception as error:
         raise CompositionError(
             f"{entry}: {entry.build} is no class or function with a signature: {error}"
         ) from error
+    if "name" in interface.settings:
+        raise CompositionError(
+            f"{entry} has a setting called name, which a recipe can't tell from the name of the "
+            "part; its plugin must call it something else"
+        )
+    return interface
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:

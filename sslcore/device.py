@@ -40,6 +40,8 @@ def pick_device(name: str = "auto") -> torch.device:
         raise UsageError(f"--device {name}: no Apple GPU is available here; say --device cpu")
     if device.type not in ("cpu", "mps"):
         raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    if device.index:
+        raise UsageError(f"--device {name}: there is one {device.type}; say --device {device.type}")
     return device
 
 

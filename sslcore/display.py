@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 
@@ -17,22 +16,14 @@ from rich.progress import (
 )
 from rich.table import Table as RichTable
 
+from sslcore.console import stdout_console
 from sslcore.evaluation import ENCODER, PIXELS, RANDOM_INIT, Table
-from sslcore.run import Metrics
-from sslcore.trainer import LogLine
+from sslcore.metrics import LogLine, Metrics
 
 #: Seconds between two lines where there is no terminal to draw a bar in.
 _QUIET_SECONDS = 10.0
 
 _HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
-
-
-def stderr_console() -> Console:
-    """Return the console for everything that is not a result.
-
-    Markup is off: a path or a plugin's message may hold square brackets.
-    """
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 class ProgressDisplay:
@@ -114,9 +105,7 @@ def describe(line: LogLine) -> str:
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """Print an evaluation: a row per metric, the trained encoder beside its two baselines."""
-    console = (
-        console if console is not None else Console(file=sys.stdout, highlight=False, markup=False)
-    )
+    console = console if console is not None else stdout_console()
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("metric")
     for column in table:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import numbers
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sslcore.assembly import build_part
+from sslcore.assembly import ImageShape, build_part
 from sslcore.data import Data, Split, as_float
-from sslcore.errors import UsageError
+from sslcore.errors import SslcoreError, UsageError
 from sslcore.pipeline import Pipeline, augment, encode, project
+from sslcore.probing import first_line
 from sslcore.recipe import Part
 
 #: Columns of the table, in order.
@@ -32,17 +35,44 @@ class FeatureExtractor(nn.Module):
     Args:
         augmentation: the run's augmentation, put into eval mode.
         encoder: the run's encoder, put into eval mode.
+        shape: of the images that they were made for; where it is given, others are refused.
     """
 
-    def __init__(self, augmentation: nn.Module, encoder: nn.Module) -> None:
+    def __init__(
+        self, augmentation: nn.Module, encoder: nn.Module, shape: ImageShape | None = None
+    ) -> None:
         super().__init__()
-        self.augmentation, self.encoder = augmentation, encoder
+        self.augmentation, self.encoder, self.shape = augmentation, encoder, shape
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, F) of images (B, C, H, W), or clips, uint8 or float in [0, 1]."""
+        """Return features (B, F) of images (B, C, H, W), or clips, uint8 or float in [0, 1].
+
+        Raises:
+            ValueError: it is no such tensor, or the encoder was made for images of another form.
+        """
+        images = self._checked(images)
         signals = augment(self.augmentation, images)
         return encode(self.encoder, signals)["features"].mean(0)
+
+    def _checked(self, images: Any) -> Tensor:
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"expected a tensor of images, got {type(images).__name__}; torch.from_numpy makes "
+                "a tensor of an array"
+            )
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise ValueError(f"expected images in uint8, or floats in [0, 1], got {images.dtype}")
+        if self.shape is not None:
+            frames, channels = self.shape.num_frames, self.shape.channels
+            dims = 4 if frames is None else 5
+            if images.dim() != dims or images.shape[-3] != channels:
+                form = f"(B, {channels}, H, W)" if dims == 4 else f"(B, T, {channels}, H, W)"
+                raise ValueError(
+                    f"expected a batch {form}, since the encoder was trained on {self.shape}; got "
+                    f"shape {tuple(images.shape)}"
+                )
+        return images if images.dtype == torch.uint8 else images.float()
 
 
 class _Outputs:
@@ -107,8 +137,11 @@ def evaluate(
     *,
     device: torch.device,
     seed: int,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Table:
     """Run evaluators and return `{column: {metric: value}}`, the two baselines among the columns.
+
+    An evaluator that fails is left out, with a warning; the figures of the others are kept.
 
     Args:
         evaluators: as in the recipe.
@@ -117,9 +150,11 @@ def evaluate(
         data: the splits; evaluators fit on `data.fit` and are scored on `data.test`.
         device: where to compute.
         seed: for the draws of evaluators.
+        warn: called with a sentence for each evaluator that fails.
 
     Raises:
-        UsageError: an evaluator needs labels and the data has none, or refuses what it got.
+        UsageError: an evaluator needs labels and the data has none, or two give the same metric.
+        SslcoreError: every evaluator failed.
     """
     supplied = {"num_classes": len(data.classes) or None}
     built = [(part, build_part(part, supplied)) for part in evaluators]
@@ -131,16 +166,39 @@ def evaluate(
             )
     trained.eval()
     untrained.eval()
-    table: Table = {}
+    figures: dict[str, Table] = {str(part): {} for part in evaluators}
+    failures: list[str] = []
     for column, pipeline in ((ENCODER, trained), (RANDOM_INIT, untrained), (PIXELS, trained)):
         outputs = _Outputs(column, pipeline, data, device)
-        table[column] = {}
         for part, evaluator in built:
+            name = str(part)
+            if name not in figures:
+                continue
             try:
-                table[column] |= _score(evaluator, outputs, seed)
-            except ValueError as error:
-                raise UsageError(f"{part}, on {column}: {error}") from error
-    return table
+                figures[name][column] = _score(evaluator, outputs, seed)
+            except Exception as error:
+                # Figures without their baselines would mean nothing: none of its are shown.
+                del figures[name]
+                failures.append(f"{part} failed on {column}: {first_line(error)}")
+                warn(f"{failures[-1]}; its figures are left out")
+        _refuse_shared_names(figures, column)
+    if not figures:
+        raise SslcoreError("no evaluator is left:\n" + "\n".join(failures))
+    return {
+        column: {name: value for part in figures.values() for name, value in part[column].items()}
+        for column in (ENCODER, RANDOM_INIT, PIXELS)
+    }
+
+
+def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
+    owners: dict[str, str] = {}
+    for part, table in figures.items():
+        for name in table[column]:
+            if (other := owners.setdefault(name, part)) != part:
+                raise UsageError(
+                    f"{other} and {part} both give the metric {name}: choose one of them with "
+                    "--evaluator"
+                )
 
 
 def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
@@ -150,7 +208,14 @@ def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
             arguments[name] = seed
         elif not (name == "reconstructions" and outputs.column == PIXELS):
             arguments[name] = outputs.get(name)
-    return {name: float(value) for name, value in evaluator(**arguments).items()}
+    metrics = evaluator(**arguments)
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"it returned {type(metrics).__name__}, expected a dict of numbers")
+    for name, value in metrics.items():
+        scalar = isinstance(value, Tensor) and value.dim() == 0
+        if not isinstance(name, str) or not (scalar or isinstance(value, numbers.Real)):
+            raise TypeError(f"it returned {name!r}: {value!r}, expected a dict of numbers")
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def needs_labels(evaluator: Any) -> bool:

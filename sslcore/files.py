@@ -1,12 +1,16 @@
-"""Files that are never half written."""
+"""Files that are never half written, JSON that every reader takes, and paths that a user names."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from sslcore.errors import RunFolderError
+from sslcore.errors import RunFolderError, UsageError
 
 
 def write_safely(path: Path, content: bytes | str) -> None:
@@ -27,9 +31,58 @@ def write_safely(path: Path, content: bytes | str) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
-    except OSError as error:
+    except BaseException as error:
+        # Whatever struck (Ctrl-C too), half a file must not stay behind.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise RunFolderError(
             f"{path} can't be written: {error.strerror}; what was written before is untouched"
         ) from error
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return a value as JSON; a number that is not finite, which JSON has not, becomes null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def user_path(named: str | Path, option: str) -> Path:
+    """Return the path that a user named, `~` expanded.
+
+    Args:
+        named: what the user wrote.
+        option: where, for the message: `"--data"`.
+
+    Raises:
+        UsageError: it is empty, too long or not UTF-8, or the `~user` in it is nobody.
+    """
+    text = str(named)
+    shown = text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+    if not str(named).strip():
+        raise UsageError(f"{option}: expected a path, got {text!r}")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{option} {shown!r}: the path is not UTF-8; rename it") from None
+    try:
+        path = Path(named).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except RuntimeError:
+        user = text.partition(os.sep)[0]
+        raise UsageError(f"{option} {shown}: there is no user {user!r} here") from None
+    except OSError as error:
+        raise UsageError(f"{option} {shown}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{option} {shown!r}: {error}") from None
+    return path

@@ -47,10 +47,12 @@ def find_optimizer(name: str) -> tuple[str, type[torch.optim.Optimizer]]:
 def optimizer_settings(optimizer: type[torch.optim.Optimizer]) -> dict[str, Setting]:
     """Return the settings of an optimizer."""
     skip = frozenset({"params", "foreach", "maximize", "capturable", "differentiable", "fused"})
-    return {
-        name: Setting(name, _BOUNDS.get(name, setting.annotation), setting.default)
-        for name, setting in settings_of(optimizer, skip=skip).items()
-    }
+    found = settings_of(optimizer, skip=skip)
+    for name, setting in found.items():
+        # Adafactor's eps is a pair, which these bounds say nothing of.
+        if name in _BOUNDS and not isinstance(setting.default, tuple):
+            found[name] = Setting(name, _BOUNDS[name], setting.default)
+    return found
 
 
 def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -> float:

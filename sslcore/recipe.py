@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.components import Teacher
 from sslcore.errors import UsageError
+from sslcore.files import user_path
 from sslcore.registry import SHIPPED
-from sslcore.settings import plain
+from sslcore.settings import NONE_TEXT, plain
+
+#: Beyond any run, and far below where a count of steps stops being exact.
+_MOST_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +40,13 @@ class Training:
         checkpoint_every: steps between two checkpoints.
     """
 
-    epochs: Annotated[int, Ge(1)] = 100
+    epochs: Annotated[int, Ge(1), Le(_MOST_EPOCHS)] = 100
     batch_size: Annotated[int, Ge(1)] = 256
     schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: Annotated[float, Ge(0)] = 0.0
+    warmup_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     log_every: Annotated[int, Ge(1)] = 10
     checkpoint_every: Annotated[int, Ge(1)] = 500
 
@@ -134,7 +138,10 @@ def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
-    """Return sections as TOML; None, which TOML has not, is written as the text "none"."""
+    """Return sections as TOML; None, which TOML has not, is written as the text "none".
+
+    Reading leaves it as text: whether None is meant depends on the setting.
+    """
     import tomli_w
 
     return tomli_w.dumps(_without_none(tables))
@@ -143,25 +150,30 @@ def to_toml(tables: Mapping[str, Any]) -> str:
 def _without_none(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items()}
-    return "none" if value is None else value
+    return NONE_TEXT if value is None else value
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Read a TOML file of recipe sections; `"none"` stands for None.
+    """Read a TOML file of recipe sections that a user named.
 
     Raises:
         UsageError: the file can't be read or is not TOML.
     """
     try:
-        tables = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        return read_tables(user_path(path, "--config"))
+    except ValueError as error:
+        raise UsageError(f"--config {path}: {error}") from error
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a TOML file; None is the text "none" in it.
+
+    Raises:
+        ValueError: the file can't be read or is not TOML; the message does not name it.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"--config {path}: can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"--config {path}: not TOML: {error}") from error
-    return _with_none(tables)
-
-
-def _with_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: item if key == "name" else _with_none(item) for key, item in value.items()}
-    return None if value == "none" else value
+        raise ValueError(f"can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not TOML: {error}") from error

@@ -8,7 +8,9 @@ from typing import Any
 
 from sslcore.composition import STAGES
 from sslcore.errors import nearest
+from sslcore.recipe import Training
 from sslcore.registry import Entry
+from sslcore.settings import settings_of
 
 #: The sections that settings are in.
 SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
@@ -25,6 +27,7 @@ class Request:
 
     Attributes:
         config: sections read from a configuration file.
+        source: what messages call that file; empty where there is none.
         settings: (section, name, value), as `--set` gives them; later ones win.
     """
 
@@ -36,6 +39,7 @@ class Request:
     loss: str | None = None
     evaluators: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
     settings: Sequence[tuple[str, str, Any]] = ()
 
     def name_of(self, section: str) -> str | None:
@@ -62,6 +66,20 @@ class Request:
         found |= {key: value for asked, key, value in self.settings if asked == section}
         return without_provenance(found)
 
+    def told_by(self, section: str, name: str) -> str:
+        """Return `" (in FILE)"` where the file is what gives a setting, or the name of a part."""
+        asked = any((section, name) == (other, key) for other, key, _ in self.settings)
+        if name == "name" and getattr(self, section, None):
+            asked = True
+        tables = [self.table(section)]
+        if section == "evaluator":
+            own = self.table("evaluators").values()
+            tables += [table for table in own if isinstance(table, Mapping)]
+        in_file = any(name in table for table in tables)
+        if name == "name":
+            in_file = in_file or section in self.config
+        return f" (in {self.source})" if self.source and in_file and not asked else ""
+
     def table(self, section: str) -> Mapping[str, Any]:
         """Return a section of the configuration file, empty where there is none."""
         table = self.config.get(section, {})
@@ -75,14 +93,29 @@ class Request:
                 if key not in _FILE_SECTIONS:
                     found.append(f"[{key}]: {_no_section(key, _FILE_SECTIONS)}")
             elif key != "method":
-                found.append(f"{key}: expected a section [{key}], got {value!r}")
+                found.append(_at_the_top(key, value))
         for name, table in self.table("evaluators").items():
             if not isinstance(table, Mapping):
                 found.append(f"[evaluators]: expected a section [evaluators.{name}], got {table!r}")
+        if self.source:
+            found = [f"{self.source}: {problem}" for problem in found]
         for section, name, _ in self.settings:
             if section not in SECTIONS:
                 found.append(f"{section}.{name}: {_no_section(section, SECTIONS)}")
         return found
+
+
+def _at_the_top(key: str, value: Any) -> str:
+    """Say where a key belongs that stands above all sections."""
+    for section, known in (("training", settings_of(Training)), ("optimizer", ("lr",))):
+        if key in known:
+            return f"{key} belongs under [{section}]"
+    if key in _FILE_SECTIONS:
+        return f"{key}: expected a section [{key}], got {value!r}"
+    return (
+        f"{key}: only `method` stands above the sections, got {value!r}"
+        f"{nearest(key, ('method', *_FILE_SECTIONS))}"
+    )
 
 
 def _no_section(section: str, known: Sequence[str]) -> str:

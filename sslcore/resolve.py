@@ -14,8 +14,8 @@ from annotated_types import Ge, Le
 
 from sslcore.choice import Choice, choose
 from sslcore.components import Sections, Teacher
-from sslcore.composition import Stage, evaluator_problems, stage_problems
-from sslcore.errors import CompositionError, SettingsError, nearest
+from sslcore.composition import Stage, evaluator_problems, interface_of_entry, stage_problems
+from sslcore.errors import CompositionError, SettingsError, UsageError, nearest
 from sslcore.interface import SUPPLIED
 from sslcore.recipe import Part, Recipe, Training
 from sslcore.registry import Registry
@@ -43,11 +43,82 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
     return recipe, list(choice.notes)
 
 
-class _Settings:
-    """Layers and validates the settings of every section, collecting what is wrong with them."""
+def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
+    """Return one part that a request names, with the settings that the request alone gives it.
+
+    Raises:
+        UsageError: it is not named, unknown, or its settings are wrong.
+    """
+    name = request.name_of(kind)
+    if name is None:
+        raise UsageError(f"{request.source or 'the request'} names no {kind}")
+    entry = registry.resolve(kind, name)
+    checked = _Validation(request)
+    values = request.settings_of(kind, *addresses(entry))
+    part = checked.part(kind, (entry, interface_of_entry(entry)), values)
+    if checked.problems:
+        raise SettingsError(checked.problems)
+    return part
+
+
+class _Validation:
+    """Validates the settings of sections, collecting what is wrong with them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.problems: list[str] = []
+
+    def part(self, section: str, stage: Stage, values: Mapping[str, Any]) -> Part:
+        entry, interface = stage
+        owner = f"{entry.name}, from {entry.distribution} {entry.version}"
+        valid = self.validated(section, interface.settings, values, owner)
+        return Part(
+            entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
+        )
+
+    def validated(
+        self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
+    ) -> dict[str, Any] | None:
+        """Return every setting of a section, or None where one is wrong; the problems are kept."""
+        before = len(self.problems)
+        for name in values:
+            if name in known:
+                continue
+            told = self.request.told_by(section, name)
+            if name in SUPPLIED and section != "data":
+                self.problems.append(
+                    f"{section}.{name}: the engine supplies it ({SUPPLIED[name]}){told}"
+                )
+                continue
+            has = ", ".join(known) or "none"
+            self.problems.append(
+                f"{section}.{name}: no such setting{nearest(name, known)}; it has {has} "
+                f"({owner}){told}"
+            )
+        valid: dict[str, Any] = {}
+        for name, setting in known.items():
+            if name in values:
+                try:
+                    valid[name] = setting.validate(values[name])
+                except ValueError as error:
+                    told = self.request.told_by(section, name)
+                    self.problems.append(f"{section}.{name}: {error} ({owner}){told}")
+            elif setting.default is REQUIRED:
+                self.problems.append(
+                    f"{section}.{name}: must be given: {setting.type}; say "
+                    f"--set {section}.{name}=… ({owner})"
+                )
+            else:
+                valid[name] = setting.default
+        return valid if len(self.problems) == before else None
+
+
+class _Settings(_Validation):
+    """Layers the settings of every section."""
 
     def __init__(self, request: Request, choice: Choice) -> None:
-        self.request, self.choice = request, choice
+        super().__init__(request)
+        self.choice = choice
         self.problems = request.problems()
 
     def recipe(self) -> Recipe:
@@ -82,7 +153,7 @@ class _Settings:
         values = self.request.settings_of("data", *addresses(entry))
         if self.choice.path:
             values["path"] = self.choice.path
-        return self._part("data", self.choice.data, values)
+        return self.part("data", self.choice.data, values)
 
     def _stage(self, stage: Stage) -> Part:
         entry, interface = stage
@@ -90,7 +161,7 @@ class _Settings:
         own = self.choice.method.settings if self.choice.is_methods_own(entry) else {}
         values = suggested | _section(own, entry.kind)
         values |= self.request.settings_of(entry.kind, *addresses(entry))
-        return self._part(entry.kind, stage, values)
+        return self.part(entry.kind, stage, values)
 
     def _evaluators(self) -> tuple[Part, ...]:
         """Return the evaluators; one section serves all, and each takes from it what it has."""
@@ -104,7 +175,7 @@ class _Settings:
             values = self._suggested("evaluator", interface.settings)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
             values |= without_provenance(own) | _known(asked, interface.settings)
-            parts.append(self._part("evaluator", (entry, interface), values))
+            parts.append(self.part("evaluator", (entry, interface), values))
         known = {name for _, interface in self.choice.evaluators for name in interface.settings}
         names = ", ".join(part.name for part in parts) or "none is chosen"
         for name in asked:
@@ -120,7 +191,7 @@ class _Settings:
         values = self._suggested("training", known)
         values |= _section(self.choice.method.settings, "training")
         values |= self.request.settings_of("training")
-        valid = self._validated("training", known, values, "sslcore's trainer")
+        valid = self.validated("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 
     def _optimizer(self) -> tuple[str, dict[str, Any]]:
@@ -128,7 +199,11 @@ class _Settings:
 
         of_method = self.choice.method.settings.get("optimizer", {})
         methods_own, _ = find_optimizer(str(of_method.get("name", "AdamW")))
-        name, optimizer = find_optimizer(self.request.name_of("optimizer") or methods_own)
+        try:
+            name, optimizer = find_optimizer(self.request.name_of("optimizer") or methods_own)
+        except UsageError as error:
+            told = self.request.told_by("optimizer", "name")
+            raise UsageError(f"{error}{told}") from None
         known = optimizer_settings(optimizer)
         values = self._suggested("optimizer", known)
         if name == methods_own:
@@ -136,7 +211,7 @@ class _Settings:
         configured = self.request.table("optimizer").get("name")
         same = configured is not None and find_optimizer(str(configured))[0] == name
         values |= self.request.settings_of("optimizer", *([str(configured)] if same else [name]))
-        valid = self._validated("optimizer", known, values, f"torch.optim.{name}") or {}
+        valid = self.validated("optimizer", known, values, f"torch.optim.{name}") or {}
         # What is left at torch's own default is not repeated in the recipe.
         return name, _known(valid, values)
 
@@ -150,51 +225,12 @@ class _Settings:
             "momentum": Setting("momentum", share, base.momentum),
             "final_momentum": Setting("final_momentum", share | None, base.final_momentum),
         }
-        valid = self._validated("teacher", known, asked, "sslcore's teacher")
+        valid = self.validated("teacher", known, asked, "sslcore's teacher")
         return None if valid is None else dataclasses.replace(base, **valid)
 
     def _suggested(self, section: str, known: Mapping[str, Any]) -> dict[str, Any]:
         """Return the data set's defaults for a section, as far as it has such settings."""
         return _known(_section(self.choice.dataset.defaults, section), known)
-
-    def _part(self, section: str, stage: Stage, values: Mapping[str, Any]) -> Part:
-        entry, interface = stage
-        owner = f"{entry.name}, from {entry.distribution} {entry.version}"
-        valid = self._validated(section, interface.settings, values, owner)
-        return Part(
-            entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
-        )
-
-    def _validated(
-        self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
-    ) -> dict[str, Any] | None:
-        """Return every setting of a section, or None where one is wrong; the problems are kept."""
-        before = len(self.problems)
-        for name in values:
-            if name in known:
-                continue
-            if name in SUPPLIED and section != "data":
-                self.problems.append(f"{section}.{name}: the engine supplies it ({SUPPLIED[name]})")
-                continue
-            has = ", ".join(known) or "none"
-            self.problems.append(
-                f"{section}.{name}: no such setting{nearest(name, known)}; it has {has} ({owner})"
-            )
-        valid: dict[str, Any] = {}
-        for name, setting in known.items():
-            if name in values:
-                try:
-                    valid[name] = setting.validate(values[name])
-                except ValueError as error:
-                    self.problems.append(f"{section}.{name}: {error} ({owner})")
-            elif setting.default is REQUIRED:
-                self.problems.append(
-                    f"{section}.{name}: must be given: {setting.type}; say "
-                    f"--set {section}.{name}=… ({owner})"
-                )
-            else:
-                valid[name] = setting.default
-        return valid if len(self.problems) == before else None
 
 
 def _section(sections: Sections, section: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 import sslcore
 from sslcore.assembly import ImageShape
 from sslcore.errors import RunFolderError, UsageError
-from sslcore.files import write_safely
-from sslcore.recipe import Recipe, read_config, to_toml
+from sslcore.files import to_json, user_path, write_safely
+from sslcore.locking import LOCK
+from sslcore.recipe import Recipe, read_tables, to_toml
 
 RECIPE, METRICS, ENCODER, EVALUATION = (
     "recipe.toml",
@@ -25,16 +27,25 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
     "evaluation.json",
 )
 
+#: The sections of a run's recipe that name something.
+_SECTIONS = ("data", "augmentation", "encoder", "head", "loss", "optimizer")
+
 
 class Run:
     """A run folder, new or already there.
 
     Args:
         path: the folder.
+
+    Raises:
+        UsageError: it is no path that could name a folder.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).expanduser()
+        self.path = user_path(path, "the run's folder")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
 
     @property
     def checkpoints(self) -> Path:
@@ -58,7 +69,8 @@ class Run:
         Raises:
             RunFolderError: it exists and is not empty, or can't be written.
         """
-        taken = self.path.is_dir() and any(self.path.iterdir())
+        # A lock that a crash left behind holds nothing.
+        taken = self.path.is_dir() and any(item.name != LOCK for item in self.path.iterdir())
         if taken or (self.path.exists() and not self.path.is_dir()):
             is_run = (self.path / RECIPE).exists()
             advice = f"go on with it: --resume {self.path}; or " if is_run else ""
@@ -68,7 +80,7 @@ class Run:
         tables["train_images"] = {"count": train_images}
         tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
         try:
-            text = to_toml(tables)
+            text = to_toml(tables).encode()
         except (TypeError, UnicodeError) as error:
             raise UsageError(f"a setting can't be written as TOML: {error}") from error
         try:
@@ -93,12 +105,42 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        """Return the recipe as a configuration, complete with names."""
-        return read_config(self.path / RECIPE)
+        """Return the recipe as a configuration, complete with names.
+
+        Raises:
+            RunFolderError: the file can't be read, or is not the recipe of a run.
+        """
+        path = self.path / RECIPE
+        try:
+            tables = read_tables(path)
+        except ValueError as error:
+            raise RunFolderError(f"{path}: {error}") from error
+        if not isinstance(tables.get("method"), str):
+            raise RunFolderError(f"{path} is not the recipe of a run: it names no method")
+        for section in _SECTIONS:
+            table = tables.get(section)
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                raise RunFolderError(
+                    f"{path} is not the recipe of a run: [{section}] is missing or has no name"
+                )
+        return tables
 
     def shape(self) -> ImageShape:
-        """Return the sizes of the images that the run was made for."""
-        return ImageShape(**self.config()["images"])
+        """Return the sizes of the images that the run was made for.
+
+        Raises:
+            RunFolderError: the recipe does not say, or not in numbers.
+        """
+        sizes = self.config().get("images")
+        try:
+            if not isinstance(sizes, dict) or any(type(size) is not int for size in sizes.values()):
+                raise TypeError
+            return ImageShape(**sizes)
+        except TypeError:
+            raise RunFolderError(
+                f"{self.path / RECIPE}: [images] must have the integers image_size and channels "
+                f"(and num_frames for clips, num_classes for labelled data), got {sizes!r}"
+            ) from None
 
     def train_images(self) -> int:
         """Return how many training images the run was started on.
@@ -154,49 +196,51 @@ class Run:
             raise RunFolderError(f"{path} is damaged: {error}") from error
 
     def read_evaluation(self) -> dict[str, dict[str, float]]:
-        """Return `evaluation.json`, or an empty table where there is none."""
-        try:
-            return json.loads((self.path / EVALUATION).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
+        """Return `evaluation.json`, or an empty table where there is none.
 
-    def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> None:
-        """Write `evaluation.json`, keeping what other evaluators put there."""
-        merged = self.read_evaluation()
+        Raises:
+            RunFolderError: it can't be read, or is no table of numbers.
+        """
+        path = self.path / EVALUATION
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise RunFolderError(f"{path} can't be read: {error.strerror}") from error
+        except (ValueError, RecursionError):
+            table = None
+        if not _is_table(table):
+            raise RunFolderError(
+                f"{path} is not a table of numbers; the next evaluation writes it anew"
+            )
+        return {
+            column: {name: math.nan if value is None else value for name, value in metrics.items()}
+            for column, metrics in table.items()
+        }
+
+    def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> str:
+        """Write `evaluation.json`, keeping what other evaluators put there.
+
+        Returns:
+            A sentence for the user where what was there could not be kept, else an empty one.
+        """
+        note = ""
+        try:
+            merged = self.read_evaluation()
+        except RunFolderError:
+            merged = {}
+            note = f"{self.path / EVALUATION} was not a table of numbers and has been replaced"
         for column, metrics in table.items():
             merged.setdefault(column, {}).update(metrics)
-        write_safely(self.path / EVALUATION, json.dumps(merged, indent=2) + "\n")
+        write_safely(self.path / EVALUATION, to_json(merged, indent=2) + "\n")
+        return note
 
 
-class Metrics:
-    """`metrics.jsonl`: one line per log step, read back on resuming.
-
-    Args:
-        path: the file.
-        upto: lines of later steps are dropped: they will be written again.
-    """
-
-    def __init__(self, path: Path, upto: int = 0) -> None:
-        kept = [line for line in read_metrics(path) if line["step"] <= upto]
-        write_safely(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._path = path
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append a line."""
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            raise RunFolderError(f"{self._path} can't be written: {error.strerror}") from error
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a metrics file; a last line cut short is left out."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                break
-    return lines
+def _is_table(value: Any) -> bool:
+    """Whether a value is `{column: {metric: number}}`; null is a number that is not finite."""
+    return isinstance(value, dict) and all(
+        isinstance(metrics, dict)
+        and all(item is None or type(item) in (int, float) for item in metrics.values())
+        for metrics in value.values()
+    )

@@ -15,12 +15,13 @@ from sslcore.checkpoint import Checkpoint
 from sslcore.data import Data
 from sslcore.device import pick_device, pick_precision
 from sslcore.display import ProgressDisplay, verdict
-from sslcore.errors import UsageError
+from sslcore.errors import RunFolderError, TrainingError, UsageError
 from sslcore.evaluation import Table, needs_labels
 from sslcore.interface import load_reference
+from sslcore.metrics import Metrics
 from sslcore.pipeline import Pipeline
 from sslcore.recipe import Part, Recipe
-from sslcore.run import METRICS, Metrics, Run
+from sslcore.run import METRICS, Run
 from sslcore.trainer import Trainer
 
 
@@ -99,8 +100,8 @@ class Session:
         """Train to the end and write the encoder.
 
         Raises:
-            InterruptedRun: Ctrl-C or SIGTERM; a checkpoint was saved.
-            TrainingError: training had to stop.
+            InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
+            TrainingError: training had to stop, or what it made can't be written.
         """
         if checkpoint is not None:
             for skipped in checkpoint.skipped:
@@ -119,9 +120,15 @@ class Session:
             total=trainer.total_steps,
             epochs=recipe.training.epochs,
         )
-        with display:
-            trainer.train(display, go_on=f"sslcore train --resume {run.path}")
-        run.write_encoder(self.pipeline.encoder)
+        try:
+            with display:
+                trainer.train(display, go_on=f"sslcore train --resume {run.path}")
+            run.write_encoder(self.pipeline.encoder)
+        except RunFolderError as error:
+            # The folder was fit to begin in: a disk that fills up later is no wrong request.
+            raise TrainingError(
+                f"{error}; go on with: sslcore train --resume {run.path}"
+            ) from error
 
     def evaluate(self) -> Table:
         """Evaluate the pipeline beside its two baselines; empty where no evaluator can run."""
@@ -137,6 +144,7 @@ class Session:
                 self.data,
                 device=self.device,
                 seed=self.recipe.training.seed,
+                warn=lambda said: self.console.print(f"warning: {said}", style="bold yellow"),
             )
         said = verdict(table)
         if said:

@@ -13,12 +13,16 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import annotated_types as at
 
 #: Stands for the default of a setting that has none and must be given.
 REQUIRED = inspect.Parameter.empty
+
+#: How None is written where there is only text: in TOML, and on the command line.
+NONE_TEXT = "none"
 
 _BOUNDS: tuple[tuple[type, str, str], ...] = (
     (at.Gt, "gt", ">"),
@@ -58,6 +62,9 @@ class Setting:
         """
         from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+        if value == NONE_TEXT and isinstance(value, str) and _admits_none(self.annotation):
+            # TOML has no word for None, so a recipe says it in text.
+            value = None
         if self.annotation is inspect.Parameter.empty:
             return value
         if isinstance(value, bool) and not _admits_bool(self.annotation):
@@ -68,7 +75,24 @@ class Setting:
         try:
             return adapter.validate_python(value)
         except ValidationError:
-            raise ValueError(f"expected {self.type}, got {value!r}") from None
+            raise ValueError(f"expected {self.type}, got {_shortened(value)}") from None
+
+
+def _admits_none(annotation: Any) -> bool:
+    if annotation in (None, type(None), Any, object, inspect.Parameter.empty):
+        return True
+    if typing.get_origin(annotation) is typing.Literal:
+        return None in typing.get_args(annotation)
+    return any(_admits_none(part) for part in _parts(annotation))
+
+
+def _shortened(value: Any) -> str:
+    try:
+        said = repr(value)
+    except ValueError:
+        # Python refuses to spell out an integer of more than some thousand digits.
+        return "a number of very many digits"
+    return said if len(said) <= 200 else f"{said[:100]}…"
 
 
 def _admits_bool(annotation: Any) -> bool:
@@ -103,7 +127,7 @@ def describe(annotation: Any) -> str:
         return "none"
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return " ".join([describe(arguments[0]), *_bounds(arguments[1:])])
+        return " ".join([describe(arguments[0]), *_in_words(_bounds(arguments[1:]))])
     if origin is typing.Literal:
         return "one of " + ", ".join(repr(option) for option in arguments)
     if origin in (typing.Union, types.UnionType):
@@ -116,6 +140,16 @@ def describe(annotation: Any) -> str:
     if origin is not None and arguments:
         return str(annotation)
     return plain.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def _in_words(bounds: list[str]) -> list[str]:
+    """Say "from 0 to 1" where both ends are included; an end that is not keeps its symbol."""
+    low = [bound for bound in bounds if bound.startswith("≥ ")]
+    high = [bound for bound in bounds if bound.startswith("≤ ")]
+    if len(low) != 1 or len(high) != 1:
+        return bounds
+    others = [bound for bound in bounds if bound not in (*low, *high)]
+    return [f"from {low[0][2:]} to {high[0][2:]}", *others]
 
 
 def _bounds(metadata: tuple[Any, ...]) -> list[str]:
@@ -195,7 +229,7 @@ def docstring_arguments(docstring: str) -> dict[str, str]:
 def parse_assignment(text: str) -> tuple[str, str, Any]:
     """Split `section.name=value`; the value is read as TOML where it is TOML, else as text.
 
-    `1,2` is a list as well as `[1, 2]`, and `none` is None.
+    `1,2` is a list as well as `[1, 2]`; `none` is None where the setting admits that.
 
     Raises:
         ValueError: the text is not of that form.
@@ -210,15 +244,18 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
 
 def parse_value(text: str) -> Any:
     """Read a value as TOML where it is TOML, else as text."""
-    if text.casefold() in ("none", "null"):
-        return None
+    if text.casefold() in (NONE_TEXT, "null"):
+        return NONE_TEXT
     if text.casefold() in ("true", "false"):
         return text.casefold() == "true"
     for candidate in (text, f"[{text}]") if "," in text else (text,):
         try:
-            return tomllib.loads(f"value = {candidate}")["value"]
-        except tomllib.TOMLDecodeError:
+            found = tomllib.loads(f"value = {candidate}")
+        except (ValueError, RecursionError):
             continue
+        # A line break in the text could start another key.
+        if found.keys() == {"value"}:
+            return found["value"]
     return text
 
 
@@ -228,4 +265,4 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
-    return value
+    return str(value) if isinstance(value, PurePath) else value

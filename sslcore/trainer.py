@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sslcore.batches import Batch, Batches
 from sslcore.checkpoint import Checkpoint, save_checkpoint
-from sslcore.collapse import Reading, read_signals
+from sslcore.collapse import read_signals
 from sslcore.device import autocast
 from sslcore.errors import InterruptedRun, TrainingError, UsageError
+from sslcore.generators import seed_generators
+from sslcore.interface import ENGINE_SIGNALS
+from sslcore.metrics import LogLine
 from sslcore.optimizers import find_optimizer, learning_rate_factor, teacher_momentum
 from sslcore.pipeline import Pipeline, Signals
 from sslcore.random import BatchRandom
 from sslcore.recipe import Recipe
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """What is told of a log step: the mean loss since the last one, and readings of this one."""
-
-    step: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    images_per_second: float
-    reading: Reading | None
-    numbers: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as a line of metrics.jsonl."""
-        line: dict[str, Any] = {
-            "step": self.step,
-            "epoch": round(self.epoch, 4),
-            "loss": self.loss,
-            "lr": self.learning_rate,
-            "images_per_s": round(self.images_per_second, 1),
-        }
-        if self.reading is not None:
-            line["read"] = self.reading.signal
-            line["std"] = self.reading.std
-            line["effective_rank"] = self.reading.effective_rank
-        return line | self.numbers
+from sslcore.stopping import stop_requests
 
 
 class Observer(Protocol):
@@ -95,7 +67,7 @@ class Trainer:
         _, optimizer = find_optimizer(recipe.optimizer)
         try:
             self.optimizer = optimizer(self.parameters, **recipe.optimizer_settings)
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             raise UsageError(f"optimizer {recipe.optimizer}: {error}") from error
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
@@ -103,51 +75,82 @@ class Trainer:
         self.total_steps = self.training.epochs * self.steps_per_epoch
         self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
         self.step = 0
+        self._go_on = ""
+        self._saved: int | None = None
+        self._between_steps = True
         self._losses: list[Tensor] = []
         self._recent: deque[Tensor] = deque(maxlen=5)
-        torch.manual_seed(self.training.seed)
+        seed_generators(self.training.seed, device)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint."""
         checkpoint.restore(self.pipeline, self.optimizer)
         if self.scaler.is_enabled() and checkpoint.scalars.get("scaler"):
             self.scaler.load_state_dict(checkpoint.scalars["scaler"])
-        self.step = checkpoint.step
+        self.step = self._saved = checkpoint.step
+        self._losses = [loss.to(self.device) for loss in checkpoint.losses]
 
     def train(self, observer: Observer, *, go_on: str = "") -> None:
         """Train up to the last step and save.
+
+        Whatever ends it between two steps, save a second Ctrl-C, finds the last step saved. What
+        strikes within a step leaves half of it done, and costs the steps since the last checkpoint.
 
         Args:
             observer: is told how it goes.
             go_on: the command that resumes this run, for the messages.
 
         Raises:
-            InterruptedRun: Ctrl-C or SIGTERM; a checkpoint was saved.
-            TrainingError: the loss is not finite, or memory ran out.
+            InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
+            TrainingError: the loss is not finite, memory ran out, or the images can't be read.
         """
+        self._go_on = go_on
         self.pipeline.train()
-        saved, since, started = self.step, self.step, time.perf_counter()
-        with _stop_requests() as stopped:
-            for batch in self.batches.between(self.step, self.total_steps):
-                signals = self._guarded(self._train_step, batch)
-                self.step = batch.step + 1
-                observer.advanced(self.step)
-                if self.step % self.training.log_every == 0 or self.step == self.total_steps:
-                    elapsed = time.perf_counter() - started
-                    observer.logged(self._log_line(signals, (self.step - since) / elapsed))
-                    since, started = self.step, time.perf_counter()
-                if self.step % self.training.checkpoint_every == 0:
-                    self.save()
-                    saved = self.step
-                if stopped():
-                    if saved != self.step:
-                        self.save()
-                    raise InterruptedRun(
-                        f"stopped and saved after step {self.step} of {self.total_steps}; "
-                        f"go on with: {go_on}"
-                    )
-        if saved != self.total_steps or self.step == 0:
-            self.save()
+        with stop_requests() as stopped:
+            try:
+                self._train(observer, stopped)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self._rescue()
+                if _is_of_a_reader(error):
+                    raise self._unreadable(error) from error
+                raise
+        self._save_once()
+
+    def _train(self, observer: Observer, stopped: Callable[[], bool]) -> None:
+        since, started = self.step, time.perf_counter()
+        batches = self.batches.between(self.step, self.total_steps)
+        while (batch := self._next(batches)) is not None:
+            self._between_steps = False
+            signals = self._guarded(self._train_step, batch)
+            self.step = batch.step + 1
+            self._between_steps = True
+            observer.advanced(self.step)
+            if self.step % self.training.log_every == 0 or self.step == self.total_steps:
+                elapsed = time.perf_counter() - started
+                observer.logged(self._log_line(signals, (self.step - since) / elapsed))
+                # Only now: a line that could not be written must not take its losses along.
+                self._losses.clear()
+                since, started = self.step, time.perf_counter()
+            if self.step % self.training.checkpoint_every == 0:
+                self.save()
+            if stopped():
+                self._save_once()
+                raise InterruptedRun(
+                    f"stopped and saved after step {self.step} of {self.total_steps}; "
+                    f"go on with: {self._go_on}"
+                )
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        """Return the next batch, or None after the last."""
+        try:
+            return next(batches, None)
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory(self.step) from error
+        except OSError as error:
+            self._rescue()
+            raise self._unreadable(error) from error
 
     def save(self) -> None:
         """Write a checkpoint."""
@@ -157,7 +160,19 @@ class Trainer:
             self.pipeline,
             self.optimizer,
             self.scaler.state_dict(),
+            self._losses,
         )
+        self._saved = self.step
+
+    def _save_once(self) -> None:
+        if self._saved != self.step:
+            self.save()
+
+    def _rescue(self) -> None:
+        """Save if the state is that of a whole step; what ended training matters more than this."""
+        if self._between_steps:
+            with suppress(Exception):
+                self._save_once()
 
     def _train_step(self, batch: Batch) -> Signals:
         progress = batch.step / self.total_steps
@@ -183,7 +198,7 @@ class Trainer:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         self._check_finite(batch.step, loss.detach())
-        self.scaler.step(self.optimizer)
+        self._move(batch.step)
         self.scaler.update()
         teacher = self.recipe.teacher
         if teacher is not None:
@@ -193,6 +208,17 @@ class Trainer:
         self._losses.append(loss.detach())
         self._recent.append(loss.detach())
         return signals
+
+    def _move(self, step: int) -> None:
+        try:
+            self.scaler.step(self.optimizer)
+        except (RuntimeError, TypeError, ArithmeticError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or _is_of_a_reader(error):
+                raise
+            raise TrainingError(
+                f"optimizer {self.recipe.optimizer} failed at step {step + 1}: "
+                f"{_last_line(error)}; its settings are {dict(self.recipe.optimizer_settings)}"
+            ) from error
 
     def _check_finite(self, step: int, loss: Tensor) -> None:
         """Clip gradients; stop before the weights change if the loss or one is not finite."""
@@ -226,50 +252,49 @@ class Trainer:
                 f"({len(batch.images)} images): {error}"
             ) from error
         except torch.OutOfMemoryError as error:
-            size = self.training.batch_size
-            raise TrainingError(
-                f"{self.device} ran out of memory at step {batch.step + 1} with batches of {size}; "
-                f"try --batch-size {max(1, size // 2)}, --precision bf16 or a smaller encoder"
-            ) from error
+            raise self._out_of_memory(batch.step) from error
+
+    def _unreadable(self, error: BaseException) -> TrainingError:
+        saved = "nothing is saved yet" if self._saved is None else f"step {self._saved} is saved"
+        alone = " --workers 0" if self.batches.workers else ""
+        return TrainingError(
+            f"the images of step {self.step + 1} can't be read: {_last_line(error)}; {saved}, "
+            f"go on with: {self._go_on}{alone}"
+        )
+
+    def _out_of_memory(self, step: int) -> TrainingError:
+        size = self.training.batch_size
+        return TrainingError(
+            f"{self.device} ran out of memory at step {step + 1} with batches of {size}; "
+            f"try --batch-size {max(1, size // 2)}, --precision bf16 or a smaller encoder"
+        )
 
     def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:
-        loss = float(torch.stack(self._losses).mean())
-        self._losses.clear()
         return LogLine(
             step=self.step,
             epoch=self.step / self.steps_per_epoch,
-            loss=loss,
+            loss=float(torch.stack(self._losses).mean()),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             images_per_second=steps_per_second * self.training.batch_size,
             reading=read_signals(signals),
             numbers={
                 name: float(item)
                 for name, item in signals.items()
-                if name != "loss" and isinstance(item, Tensor) and item.dim() == 0
+                if name != "loss" and name not in ENGINE_SIGNALS and _is_number(item)
             },
         )
 
 
-@contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a question that the loop asks after each step.
+def _is_number(item: object) -> bool:
+    return isinstance(item, (int, float)) or (isinstance(item, Tensor) and item.dim() == 0)
 
-    A second Ctrl-C is not waited with: it interrupts at once.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may handle signals; elsewhere nothing can be asked.
-        yield asked.is_set
-        return
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
+def _is_of_a_reader(error: BaseException) -> bool:
+    """Whether a process that reads images has died: torch has no exception of its own for that."""
+    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+def _last_line(error: BaseException) -> str:
+    """Return what an error says; one that came from another process brings its traceback along."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import sys
+import types
 import warnings
 
 import pytest
 import torch
 from rich.console import Console
 
+import sslcore
+from sslcore.components import KINDS
 from sslcore.registry import Registry
 
 
@@ -45,6 +49,26 @@ def third_party_registry() -> Registry:
         for plugin in (example_plugin, byol_plugin, moco_plugin, mae_plugin):
             found.register(plugin, name=plugin.__name__, distribution="third-party", version="1.0")
     return found
+
+
+@pytest.fixture
+def add():
+    """Register a component made of a class of a test: `add(registry, "loss", TheClass)`."""
+    return _add
+
+
+def _add(registry, kind, target, *, name="made-up", distribution="made-up-dist", **more):
+    module_name = f"made_up_{target.__name__}"
+    module = sys.modules.setdefault(module_name, types.ModuleType(module_name))
+    setattr(module, target.__name__, target)
+    record = KINDS[kind](
+        name=name, summary="Made up", build=f"{module_name}:{target.__name__}", **more
+    )
+    plugin = types.SimpleNamespace()
+    hook = f"sslcore_{kind}{'es' if kind.endswith('s') else 's'}"
+    plugin.__dict__[hook] = sslcore.hookimpl(lambda: iter([record]))
+    status = registry.register(plugin, name=module_name, distribution=distribution, version="1.2")
+    assert not status.error, status.traceback
 
 
 @pytest.fixture

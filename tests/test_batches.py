@@ -45,6 +45,12 @@ def test_streaming_with_any_number_of_workers_gives_the_same_batches(workers):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_streaming_begins_at_once_however_long_the_run_is():
+    batches = Batches(_split(), 5, 0, CPU, labels=True, workers=1)
+    first = next(batches.between(0, 10**12))
+    assert torch.equal(first.labels, first.images[:, 0, 0, 0].long())
+
+
 def test_images_that_do_not_fit_are_streamed(monkeypatch):
     monkeypatch.setattr("sslcore.batches.free_memory", lambda device: 100)
     batches = Batches(_split(), 5, 0, CPU)

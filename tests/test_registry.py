@@ -116,6 +116,71 @@ def test_a_bad_record_is_refused_when_it_is_made(change, said):
         sslcore.Loss(**{"name": "ok", "summary": "s", "build": "m:C", **change})
 
 
+METHOD = {
+    "name": "ok",
+    "summary": "s",
+    "augmentation": "two-views",
+    "encoder": "small-cnn",
+    "head": None,
+    "loss": "dist:nt-xent",
+}
+
+
+def test_a_method_may_name_parts_of_other_distributions_and_no_head():
+    sslcore.Method(**METHOD)
+    sslcore.Method(**{**METHOD, "augmentation": ("patches", "My.dist_2:frames"), "head": "a-b"})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"augmentation": ()}, "augmentation must be a tuple of names"),
+        ({"augmentation": ("a", 3)}, "3 is no name of a part"),
+        ({"encoder": None}, "encoder: None is no name of a part"),
+        ({"encoder": "Small CNN"}, "expected kebab-case, or distribution:name"),
+        ({"loss": ":nt-xent"}, "loss: ':nt-xent' is no name"),
+        ({"head": 3}, "head: 3 is no name"),
+        ({"evaluators": "knn"}, "evaluators must be a tuple of names"),
+        ({"settings": {"los": {}}}, "no section 'los'"),
+        ({"settings": {"teacher": {"momentum": 0.5}}}, "no section 'teacher'"),
+        ({"settings": {"loss": 3}}, "section 'loss' must be a dict of settings"),
+        ({"settings": {"loss": {3: 3}}}, "section 'loss' must be a dict of settings by name"),
+        ({"settings": [("loss", {})]}, "settings must be a dict of sections"),
+        ({"teacher": {"momentum": 0.5}}, "teacher must be a sslcore.Teacher"),
+    ],
+)
+def test_a_bad_method_is_refused_when_it_is_made(change, said):
+    with pytest.raises(ValueError, match=said) as refused:
+        sslcore.Method(**{**METHOD, **change})
+    assert "method 'ok'" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clips": "yes"}, "clips must be True or False"),
+        ({"default": 1}, "default must be True or False"),
+        ({"defaults": {"data": {}}}, "defaults: no section 'data'"),
+    ],
+)
+def test_a_bad_data_set_is_refused_when_it_is_made(change, said):
+    with pytest.raises(ValueError, match=said):
+        sslcore.Dataset(**{"name": "ok", "summary": "s", "build": "m:C", **change})
+
+
+@pytest.mark.parametrize("name", ["momentum", "final_momentum"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), "0.5", True])
+def test_a_teachers_momentum_outside_of_0_to_1_is_refused_when_it_is_made(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a number from 0 to 1"):
+        sslcore.Teacher(**{name: value})
+
+
+def test_a_teachers_momentum_may_be_either_end():
+    sslcore.Teacher(momentum=0, final_momentum=1.0)
+    with pytest.raises(ValueError, match="momentum"):
+        sslcore.Teacher(momentum=None)
+
+
 def test_every_shipped_plugin_is_active(registry):
     shipped = [plugin for plugin in registry.plugins if plugin.distribution == "sslcore"]
     assert {plugin.name for plugin in shipped} == {

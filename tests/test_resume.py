@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 import sslcore
 from sslcore.checkpoint import load_checkpoint
 from sslcore.errors import InterruptedRun, RunFolderError
-from sslcore.run import ENCODER, METRICS, Run, read_metrics
+from sslcore.metrics import read_metrics
+from sslcore.run import ENCODER, METRICS, Run
 from sslcore.trainer import Trainer
 
 STEPS = 9

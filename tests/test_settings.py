@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Interval, Le, Lt, MultipleOf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,7 +68,7 @@ def test_help_comes_from_the_docstring():
         ("temperature", "a number > 0"),
         ("widths", "a list, each an integer ≥ 1"),
         ("mode", "one of 'a', 'b'"),
-        ("rate", "a number ≥ 0 ≤ 1 or none"),
+        ("rate", "a number from 0 to 1 or none"),
         ("flag", "true or false"),
     ],
 )
@@ -134,7 +134,8 @@ def test_a_bound_holds_for_every_number(value):
     [
         ("loss.x=0.2", 0.2),
         ("loss.x=3", 3),
-        ("loss.x=none", None),
+        ("loss.x=none", "none"),
+        ("loss.x=None", "none"),
         ("loss.x=true", True),
         ("loss.x=1,2", [1, 2]),
         ("loss.x=[1, 2]", [1, 2]),
@@ -145,6 +146,53 @@ def test_a_bound_holds_for_every_number(value):
 )
 def test_an_assignment_is_read_as_toml_where_it_is_toml_else_as_text(text, value):
     assert parse_assignment(text) == ("loss", "x", value)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (Annotated[int, Le(5), Ge(1)], "an integer from 1 to 5"),
+        (Annotated[float, Interval(ge=0, le=1)], "a number from 0 to 1"),
+        (Annotated[float, Gt(0), Le(1)], "a number > 0 ≤ 1"),
+        (Annotated[float, Ge(0), Lt(1)], "a number ≥ 0 < 1"),
+        (Annotated[int, Ge(0), Le(8), MultipleOf(2)], "an integer from 0 to 8 a multiple of 2"),
+    ],
+)
+def test_two_included_ends_are_a_range_and_excluded_ones_keep_their_symbol(annotation, words):
+    assert describe(annotation) == words
+
+
+@pytest.mark.parametrize(
+    ("annotation", "result"),
+    [
+        (str, "none"),
+        (str | None, None),
+        (Annotated[float, Gt(0)] | None, None),
+        (Literal["none", "mean"], "none"),
+        (Literal["mean", None], None),
+        (Any, None),
+    ],
+)
+def test_the_text_none_means_none_where_the_annotation_admits_it(annotation, result):
+    assert Setting("x", annotation, "y").validate("none") == result
+
+
+def test_the_text_none_is_no_number():
+    with pytest.raises(ValueError, match="expected a number > 0, got 'none'"):
+        FOUND["temperature"].validate("none")
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 5000, "[" * 5000, "1\ny=2"], ids=["digits", "brackets", "lines"]
+)
+def test_text_that_toml_cannot_hold_is_text(text):
+    assert parse_assignment(f"loss.x={text}") == ("loss", "x", text)
+
+
+@pytest.mark.parametrize("value", [10**400, 10**5000], ids=["hundreds", "thousands"])
+def test_an_integer_that_no_float_can_hold_is_refused(value):
+    with pytest.raises(ValueError, match="expected a number > 0"):
+        FOUND["temperature"].validate(value)
 
 
 @pytest.mark.parametrize("text", ["loss.x", "x=1", ".x=1", "loss.=1", "=1", ""])

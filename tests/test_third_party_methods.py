@@ -13,7 +13,8 @@ from sslcore.api import make_recipe
 from sslcore.assembly import ImageShape, build_pipeline
 from sslcore.checkpoint import load_checkpoint
 from sslcore.evaluation import FeatureExtractor
-from sslcore.run import METRICS, read_metrics
+from sslcore.metrics import read_metrics
+from sslcore.run import METRICS
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 QUICK = {"training": {"epochs": 12, "batch_size": 128, "log_every": 4, "precision": "fp32"}}

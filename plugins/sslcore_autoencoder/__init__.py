@@ -60,6 +60,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
         summary="Mean squared error of reconstructions against the undisturbed views",
         reference="Vincent et al. 2010, section 2.2",
         build="sslcore_autoencoder.loss:MSE",
+        family="reconstruction",
     )
 
 

@@ -42,12 +42,14 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
         summary="Cross-entropy of finding the features that come k steps later",
         reference=f"{_PAPER}, eq. 4",
         build="sslcore_cpc.losses:CPC",
+        family="cpc",
     )
     yield sslcore.Loss(
         name="predictive-coding",
         summary="Mean squared error of predicted against actual later features",
         reference=_RAO_BALLARD,
         build="sslcore_cpc.losses:PredictiveCoding",
+        family="predictive-coding",
     )
 
 

@@ -16,6 +16,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
         summary="Cross-entropy of finding an image's second view among those of the batch",
         reference=f"{_PAPER}, eq. 4",
         build="sslcore_infonce.loss:InfoNCE",
+        family="infonce",
     )
 
 

@@ -36,6 +36,7 @@ def sslcore_losses() -> Iterable[sslcore.Loss]:
         summary="Tell the other view of an image from all views of all other images",
         reference=f"{_PAPER}, equation (1)",
         build="sslcore_simclr.losses:NTXent",
+        family="nt-xent",
     )
 
 

@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -19,6 +20,7 @@ from sslcore.errors import SslcoreError
 _COMMANDS = {
     "train": ("sslcore.cli.train", "Train a method on images, then evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run, beside its two baselines."),
+    "check": ("sslcore.cli.check", "Check a part against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),
     "plugins": ("sslcore.cli.listing", "List installed plugins and what they offer."),
@@ -81,7 +83,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
     except KeyboardInterrupt:
         if debug:
             raise
-        click.echo("interrupted", err=True)
+        _tell("interrupted")
         return 130
     except BrokenPipeError:
         # The reader (head, less) has gone; nothing is left to say, not even at exit.
@@ -91,9 +93,7 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         if debug:
             raise
         said = str(error).splitlines()[0] if str(error) else ""
-        click.echo(
-            f"Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)", err=True
-        )
+        _tell(f"Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)")
         return 1
     return result if isinstance(result, int) else 0
 
@@ -101,9 +101,15 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 def _say(error: SslcoreError) -> None:
     prefix = "" if error.exit_code == 130 else "Error: "
     lines = str(error).splitlines() or [type(error).__name__]
-    click.echo(f"{prefix}{lines[0]}", err=True)
+    _tell(f"{prefix}{lines[0]}")
     for line in lines[1:]:
-        click.echo(f"       {line}", err=True)
+        _tell(f"       {line}")
+
+
+def _tell(text: str) -> None:
+    # Whoever read stderr may have gone; that is no reason to end otherwise.
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _show_warning(
@@ -115,4 +121,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     where = "" if category.__module__.startswith("sslcore") else f" ({filename}:{lineno})"
-    click.echo(f"warning: {message}{where}", err=True)
+    _tell(f"warning: {message}{where}")

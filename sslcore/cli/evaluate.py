@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from sslcore.cli.options import assignments, device_option, json_option, settings_option
@@ -35,9 +33,10 @@ def evaluate(
     settings = assignments(set)
 
     from sslcore import api, display
+    from sslcore.files import to_json
 
     table = api.evaluate(run, evaluators=evaluators, settings=settings, data=data, device=device)
     if as_json:
-        click.echo(json.dumps(table, indent=2))
+        click.echo(to_json(table, indent=2))
     else:
         display.print_table(table)

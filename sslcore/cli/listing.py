@@ -7,13 +7,13 @@ import sys
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from sslcore.cli.options import json_option
 from sslcore.components import KINDS, Component, Method
+from sslcore.console import stdout_console
 from sslcore.errors import UsageError, nearest
-from sslcore.registry import Entry, default_registry
+from sslcore.registry import Entry, Registry, default_registry
 from sslcore.settings import REQUIRED, plain
 from sslcore.static import static_interface
 
@@ -57,7 +57,8 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
     singular = next((each for each in _COMPONENTS if kind in (each, f"{each}s", f"{each}es")), None)
     if singular is None:
         raise UsageError(
-            f"no kind of component is called {kind!r}{nearest(kind, _COMPONENTS)}; "
+            _is_a_name(kind, registry)
+            or f"no kind of component is called {kind!r}{nearest(kind, _COMPONENTS)}; "
             f"kinds are {', '.join(_COMPONENTS)}"
         )
     if name is None:
@@ -77,6 +78,22 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
             table.add_row(setting["name"], setting["type"], default, setting["help"])
         _print("")
         _print(table)
+
+
+def _is_a_name(word: str, registry: Registry) -> str:
+    """Say which kinds have a part of that name; empty where none has."""
+    kinds = [
+        kind
+        for kind in KINDS
+        if any(word in (entry.name, entry.qualified) for entry in registry.entries(kind))
+    ]
+    commands = [
+        f"sslcore {'methods' if kind == 'method' else f'components {kind}'} {word}"
+        for kind in kinds
+    ]
+    if not kinds:
+        return ""
+    return f"{word} is no kind but the name of a part ({', '.join(kinds)}): {' or '.join(commands)}"
 
 
 @click.command()
@@ -235,11 +252,8 @@ def _table(*columns: str) -> Table:
 
 
 def _print(what: Any) -> None:
-    # Markup off: names and settings may hold square brackets.
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        # Read by a program or a file: one line per row, however long.
-        console = Console(highlight=False, markup=False, width=400)
+    # Read by a program or a file: one line per row, however long.
+    console = stdout_console() if sys.stdout.isatty() else stdout_console(width=400)
     console.print(what)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from sslcore.cli.options import assignments, device_option, settings_option
+from sslcore.errors import UsageError, nearest
 
 
-@click.command()
+@click.command(context_settings={"allow_extra_args": True})
+@click.pass_context
 @click.option("--method", "-m", metavar="NAME", help="The recipe to train; see: sslcore methods.")
 @click.option(
     "--data", "-d", metavar="NAME|PATH", help="A data set, or a folder of images. [default: digits]"
@@ -37,7 +40,7 @@ from sslcore.cli.options import assignments, device_option, settings_option
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
 @click.option("--evaluate/--no-evaluate", default=True, help="Evaluate at the end. [default: yes]")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
-def train(dry_run: bool, **options: Any) -> None:
+def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     """Train a method on images, then evaluate it.
 
     \b
@@ -47,6 +50,8 @@ def train(dry_run: bool, **options: Any) -> None:
     sslcore train --method autoencoder --augmentation cutout --dry-run
     sslcore train --resume runs/simclr-digits-…
     """
+    if context.args:
+        raise UsageError(_stray(context.args[0]))
     settings = assignments(options.pop("set"))
     for name in ("epochs", "batch_size", "seed", "precision"):
         settings += [("training", name, value)] if (value := options.pop(name)) is not None else []
@@ -58,9 +63,10 @@ def train(dry_run: bool, **options: Any) -> None:
     if dry_run:
         names = ("output", "resume", "device", "compile", "workers", "evaluate")
         parts = {key: value for key, value in options.items() if key not in names}
-        config = parts.get("config")
-        if options["resume"] is not None and config is None:
-            parts["config"] = api.Run.open(options["resume"]).config()
+        if options["resume"] is not None and parts.get("config") is None:
+            run = api.Run.open(options["resume"])
+            api.check_installed(run, run.config(), api.default_registry())
+            parts |= {"config": run.config(), "source": f"{run.path}/recipe.toml"}
         recipe, notes = api.make_recipe(settings=settings, **parts)
         for note in notes:
             click.echo(f"note: {note}", err=True)
@@ -71,3 +77,17 @@ def train(dry_run: bool, **options: Any) -> None:
     if table:
         display.print_table(table)
     click.echo(f"{run.path}", err=False)
+
+
+def _stray(word: str) -> str:
+    """Say what a word that belongs to no option was probably meant to be."""
+    from sslcore.registry import default_registry
+
+    registry = default_registry()
+    for kind, option in (("method", "--method"), ("dataset", "--data")):
+        if word in registry.names(kind):
+            return f"unexpected {word!r}: did you mean {option} {word}?"
+    if os.path.isdir(word):
+        return f"unexpected {word!r}: did you mean --data {word}?"
+    near = nearest(word, registry.names("method"))
+    return f"unexpected {word!r}{near}; a method is named by --method NAME, data by --data"

@@ -64,7 +64,9 @@ def sslcore_encoders() -> Iterable[Encoder]:
             )
 
         class Linear(nn.Module):
-            def __init__(self, image_size: int, channels: int, *, width: int = 64):
+            def __init__(
+                self, image_size: int, channels: int, *, width: Annotated[int, Gt(0)] = 64
+            ):
                 super().__init__()
                 self.layer = nn.Linear(channels * image_size**2, width)
 
@@ -87,7 +89,7 @@ def sslcore_heads() -> Iterable[Head]:
             )
 
         class LinearProjection(nn.Module):
-            def __init__(self, feature_dim: int, *, width: int = 32):
+            def __init__(self, feature_dim: int, *, width: Annotated[int, Gt(0)] = 32):
                 super().__init__()
                 self.layer = nn.Linear(feature_dim, width)
 
@@ -157,7 +159,8 @@ def sslcore_datasets() -> Iterable[Dataset]:
             shape = (64, 1, size, size)
             images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
             labels = torch.arange(64) % 2
-            return Data(train=Split(images[:48], labels[:48]), test=Split(images[48:], labels[48:]))
+            train, test = Split(images[:48], labels[:48]), Split(images[48:], labels[48:])
+            return Data(train=train, test=test, classes=("zero", "one"))
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import types
 import warnings
@@ -20,6 +21,8 @@ from sslcore.registry import Registry
 def _threads():
     # One thread a process: the suite may run in several, and sums must not depend on how many.
     torch.set_num_threads(1)
+    # And in the processes that tests start.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)

@@ -27,17 +27,35 @@ from sslcore.testing.losses.family import (
     register_family,
 )
 from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.parts import (
+    AugmentationSpec,
+    DatasetSpec,
+    EncoderSpec,
+    EvaluatorSpec,
+    HeadSpec,
+    MethodSpec,
+    example_images,
+    scene,
+    settings_strategy,
+    specs_of,
+)
 from sslcore.testing.property import Property, declare
 from sslcore.testing.report import MutationScore, Report, Row
 from sslcore.testing.violation import Violation
 
 __all__ = [
     "SUITES",
+    "AugmentationSpec",
     "Case",
+    "DatasetSpec",
+    "EncoderSpec",
+    "EvaluatorSpec",
     "Example",
     "Family",
+    "HeadSpec",
     "HyperRange",
     "LossSpec",
+    "MethodSpec",
     "Mutant",
     "MutationScore",
     "Property",
@@ -48,7 +66,11 @@ __all__ = [
     "check",
     "conformance",
     "declare",
+    "example_images",
     "families",
     "register_family",
+    "scene",
+    "settings_strategy",
+    "specs_of",
 ]
 del _hypothesis

@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
-
-import torch
 
 from sslcore.errors import UsageError
 from sslcore.testing.kinds import checker_of
 from sslcore.testing.property import Property
 from sslcore.testing.report import Report, Row
 from sslcore.testing.search import run_property
+from sslcore.testing.switches import plain_process
 
 #: Versions of the checks; a spec may ask for an older one, whose properties don't change.
 SUITES = ("2026.1",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Case:
     """One property of one spec.
 
     Attributes:
         spec: what is checked.
-        property: what for.
+        what: the property.
+        shared: the subject that all cases of the spec share, once it is made: what hung once is
+            given less time after.
     """
 
     spec: Any
-    property: Property
+    what: Property
+    shared: list[Any] = field(default_factory=list, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Case({checker_of(self.spec).name(self.spec)}: {self.id})"
 
     @property
     def id(self) -> str:
         """The name of the test."""
-        return self.property.name
+        return self.what.name
 
     def row(self) -> Row:
         """Check it and return what came of it; nothing is raised."""
-        row = _run(self.property, checker_of(self.spec).subject(self.spec))
-        expected = self.spec.expected_failures.get(self.property.name)
+        if not self.shared:
+            self.shared.append(checker_of(self.spec).subject(self.spec))
+        row = _run(self.what, self.shared[0])
+        expected = self.spec.expected_failures.get(self.what.name)
         if expected is None:
             return row
         if row.status == "fail":
@@ -57,6 +64,8 @@ class Case:
         Raises:
             AssertionError: the property does not hold; the message has the counterexample.
         """
+        # A reader wants the counterexample, not the way through the kit.
+        __tracebackhide__ = True
         row = self.row()
         if row.status == "pass":
             return
@@ -77,13 +86,8 @@ def _outcome(name: str, reason: str) -> None:
 
 
 def _run(item: Property, subject: Any) -> Row:
-    # One thread: sums must not depend on how many there are, and small tensors want no more.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with plain_process():
         return run_property(item, subject)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def cases(*specs: Any) -> list[Case]:
@@ -96,7 +100,8 @@ def cases(*specs: Any) -> list[Case]:
     for spec in specs:
         if spec.suite not in SUITES:
             raise UsageError(f"suite {spec.suite!r} is not known; known are {', '.join(SUITES)}")
-        found += [Case(spec, item) for item in checker_of(spec).properties(spec)]
+        shared: list[Any] = []
+        found += [Case(spec, item, shared) for item in checker_of(spec).properties(spec)]
     return found
 
 
@@ -131,10 +136,6 @@ def check(spec: Any, *, mutation: bool = True) -> Report:
     """
     checker = checker_of(spec)
     rows = [case.row() for case in cases(spec)]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with plain_process():
         score = checker.score(spec, rows) if mutation else None
-    finally:
-        torch.set_num_threads(threads)
     return Report(checker.name(spec), tuple(rows), score, checker.notes(spec), spec.suite)

@@ -11,6 +11,7 @@ from sslcore.testing.losses import checking as losses
 from sslcore.testing.losses.family import family_called
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.parts import checking as parts
 from sslcore.testing.property import Property
 from sslcore.testing.report import MutationScore, Row
 
@@ -41,7 +42,11 @@ _CHECKERS: dict[type, Checker] = {
         lambda spec: spec.name or family_called(spec.family).name,
         losses.scored,
         losses.notes_on,
-    )
+    ),
+    **{
+        kind: Checker(known.subject, parts.properties_of, parts.name_of)
+        for kind, known in parts.KINDS.items()
+    },
 }
 
 

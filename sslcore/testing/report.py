@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Status = Literal["pass", "fail", "n/a", "expected failure", "unexpected pass", "vacuous"]
@@ -72,13 +72,16 @@ class Report:
     mutation: MutationScore | None = None
     notes: tuple[str, ...] = ()
     suite: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
         """Whether something was checked and nothing failed, passed unexpectedly or was vacuous."""
-        checked = any(row.status in ("pass", "expected failure") for row in self.rows)
-        return checked and not any(row.status in BAD for row in self.rows)
+        return self.checked and not self.failures
+
+    @property
+    def checked(self) -> bool:
+        """Whether any property applied."""
+        return any(row.status != "n/a" for row in self.rows)
 
     @property
     def failures(self) -> list[Row]:
@@ -106,12 +109,16 @@ class Report:
     def __str__(self) -> str:
         width = max((len(row.property) for row in self.rows), default=8)
         lines = [f"{self.subject} (suite {self.suite})"]
+        said: dict[str, str] = {}
         for row in self.rows:
             error = "" if row.error is None else f"  error/tolerance {row.error:.2g}"
             tried = f"  {row.examples} examples" if row.examples else ""
             lines.append(f"  {row.property:<{width}}  {row.status}{tried}{error}")
-            if row.reason:
-                lines += [f"      {line}" for line in row.reason.splitlines()]
+            first = said.setdefault(row.reason, row.property)
+            if row.reason and first != row.property:
+                lines.append(f"      as {first}")
+                continue
+            lines += [f"      {line}" for line in row.reason.splitlines()]
             if row.counterexample:
                 lines += [f"      {line}" for line in row.counterexample.splitlines()]
         lines.append(self.summary())

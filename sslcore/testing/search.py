@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
-from hypothesis.errors import Unsatisfiable
+from hypothesis.errors import Flaky, Unsatisfiable
 
 from sslcore.testing.property import Property
 from sslcore.testing.report import Row
@@ -62,12 +62,14 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
                 found is None or not found.size or smaller.size <= found.size
             ):
                 found = smaller
-    except Hung as hung:
-        found = hung
-    except Violation as violation:
+    except (Hung, Violation) as violation:
         found = violation
+    except Exception as error:
+        # Whatever a stranger's code comes up with must end as a line of the report.
+        found = Violation(_unforeseen(error))
     if found is None and meter.examples == 0:
-        return Row(item.name, item.code, "vacuous", "no example was tried", formula=item.formula)
+        said = f"no example has what it asks for ({item.precondition or 'see its anchors'})"
+        return Row(item.name, item.code, "n/a", said, formula=item.formula)
     return Row(
         item.name,
         item.code,
@@ -112,6 +114,9 @@ def _searched(
     except Violation as violation:
         meter.examples += drawn
         return violation
+    except Flaky:
+        meter.examples += drawn
+        return Violation("the same example fails in one call and not in the next")
     except Unsatisfiable:
         accepted = 0
     meter.examples += accepted
@@ -131,6 +136,13 @@ def _searched(
 def _told(ask: Callable[[], str]) -> str:
     try:
         return ask()
-    except Violation:
+    except (Exception, Hung):
         # What can't even be made is not exempt: the check itself will say what is wrong.
         return ""
+
+
+def _unforeseen(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"the check could not be carried out: {type(error).__name__}" + (
+        f": {lines[0]}" if lines else ""
+    )

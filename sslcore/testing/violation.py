@@ -24,4 +24,4 @@ class Hung(BaseException):
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.size = code, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, TypedDict
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Lt, MultipleOf
 from torch import Tensor, nn
 
 from sslcore import BatchRandom
@@ -46,7 +46,7 @@ class Tokens(TypedDict):
 
 class TinyViT(nn.Module):
     def __init__(
-        self, image_size: int, channels: int, *, width: Annotated[int, Ge(8)] = 32
+        self, image_size: int, channels: int, *, width: Annotated[int, Ge(8), MultipleOf(4)] = 32
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(channels * PATCH**2, width)

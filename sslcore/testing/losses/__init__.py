@@ -1,3 +1,15 @@
 """The conformance of losses: families, properties, broken variants."""
 
-from sslcore.testing.losses import nt_xent  # noqa: F401
+from sslcore.testing.losses import (  # noqa: F401
+    barlow_twins,
+    byol,
+    cpc,
+    custom,
+    dino,
+    infonce,
+    masked_reconstruction,
+    nt_xent,
+    predictive_coding,
+    reconstruction,
+    vicreg,
+)

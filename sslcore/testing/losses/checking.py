@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sslcore.errors import UsageError, nearest
 from sslcore.testing.losses.against_reference import REFERENCE
-from sslcore.testing.losses.family import families
+from sslcore.testing.losses.contrastive import INVARIANCES
+from sslcore.testing.losses.custom import CUSTOM
 from sslcore.testing.losses.generic import GENERIC
 from sslcore.testing.losses.mutation import mutation_score
 from sslcore.testing.losses.spec import LossSpec
@@ -12,8 +13,6 @@ from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.property import Property
 from sslcore.testing.report import MutationScore, Row
 from sslcore.testing.violation import Hung, Violation
-
-CUSTOM = "custom"
 
 
 def properties_of(spec: LossSpec) -> tuple[Property, ...]:
@@ -34,11 +33,14 @@ def properties_of(spec: LossSpec) -> tuple[Property, ...]:
 
 
 def _claimed(spec: LossSpec) -> list[Property]:
-    """Return the properties of other families that the spec claims."""
-    known = {item.name: item for family in families() for item in family.properties}
+    """Return the invariances that the spec claims."""
+    known = {item.name: item for item in INVARIANCES}
     for name in spec.invariances:
         if name not in known:
-            raise UsageError(f"invariances: there is no property {name!r}{nearest(name, known)}")
+            raise UsageError(
+                f"invariances: there is no {name!r}{nearest(name, known)}; there are "
+                f"{', '.join(known)}"
+            )
     return [known[name] for name in spec.invariances]
 
 
@@ -63,7 +65,7 @@ def is_plain(subject: LossSubject) -> bool:
 def notes_on(spec: LossSpec) -> tuple[str, ...]:
     """Return what the reader of a report should know."""
     subject = LossSubject(spec)
-    if subject.family.name != CUSTOM or spec.reference is not None or spec.points:
+    if subject.family.name != CUSTOM.name or spec.reference is not None or spec.points:
         return ()
     return (
         "invariances alone can't certify a loss: a constant has them all. Give a reference "

@@ -18,11 +18,17 @@ from torch.nn import functional as F
 
 from sslcore.testing.losses.draws import fixed
 from sslcore.testing.losses.example import Example
-from sslcore.testing.losses.generic import anchors, examples, first_anchors
 from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.losses.tried import anchors as all_anchors
+from sslcore.testing.losses.tried import examples, first_anchors
 from sslcore.testing.property import Property, declare
 
 _TEMPERATURES = (0.5, 0.1, 1.0, 5.0)
+
+
+def anchors(subject: LossSubject) -> Sequence[Example]:
+    """Return the fixed examples that are not there for their size alone."""
+    return [example for example in all_anchors(subject) if example.size <= 1000]
 
 
 def _pair(example: Example) -> Tensor:
@@ -206,7 +212,7 @@ def _closed_form_anchors(subject: LossSubject) -> Sequence[Example]:
 @declare(
     "closed-form",
     "C8",
-    formula="positives at s and all others at ρ: L = log(1 + M e^((ρ − s)/τ)); collapse: log(M + 1)",
+    formula="positives at s, all others at ρ: L = log(1 + M e^((ρ − s)/τ)); collapsed, log(M + 1)",
     kills="temperature missing, inverted or twice; positives or self-similarity miscounted",
     precondition="s ≤ 1, 1 + s ≥ 2ρ, 1 + s + 2(N − 1)ρ ≥ 0, so that such rows exist",
     anchors=_closed_form_anchors,
@@ -349,13 +355,18 @@ def _log1p_exp(value: float) -> float:
     return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
-CONTRASTIVE: tuple[Property, ...] = (
+#: What a loss over pairs of views of any kind may claim.
+INVARIANCES: tuple[Property, ...] = (
     joint_permutation,
     view_swap,
     scale_of_each_row,
     joint_rotation,
     zero_padding,
     gradient_is_tangential,
+)
+
+CONTRASTIVE: tuple[Property, ...] = (
+    *INVARIANCES,
     bounds,
     closed_form,
     hardest_negative_bounds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -12,6 +13,9 @@ from torch import Tensor
 from sslcore.errors import UnknownNameError, nearest
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.property import Property
+
+if TYPE_CHECKING:
+    from sslcore.testing.losses.spec import LossSpec
 
 Hyper = Mapping[str, float]
 Reference = Callable[[Inputs, Hyper], Tensor]
@@ -55,12 +59,26 @@ class Mutant:
             or its signature; what it returns takes the signals as keywords.
         plain: `plain(hyper)` returns a plain function of tensors instead, where the fault is
             seen in that form only.
+        needs: the property without which the fault can't show, since it is in something that not
+            every loss has; where that is not checked, the variant does not count.
+        checks_shapes: whether malformed inputs are refused for it, so that its own fault is all
+            there is to find; False where not refusing them is the fault.
     """
 
     name: str
     loss: Callable[[Inputs, Hyper], object] | None = None
     make: Callable[..., object] | None = None
     plain: Callable[[Hyper], Callable[..., object]] | None = None
+    needs: str = ""
+    checks_shapes: bool = True
+
+
+def _those_taken(signals: Inputs, taken: frozenset[str]) -> Inputs:
+    return {name: item for name, item in signals.items() if name in taken}
+
+
+def _second_dimension(inputs: Inputs) -> int:
+    return next(iter(inputs.values())).shape[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +100,7 @@ class Family:
         malformed: inputs made of good ones that must be refused, by what is wrong.
         trainable: signals that gradient must reach.
         stop_gradient: signals that no gradient may reach.
+        given: of an example's signals, what a member is called with that takes some signals only.
         plain: how a plain function of tensors is called on these inputs; None: it can't be.
         plain_names: its arguments, for messages and code.
         plain_malformed: positional arguments that it must refuse, by what is wrong.
@@ -90,7 +109,13 @@ class Family:
         gradient_scale: for each trainable signal how large an entry of the gradient can be.
         properties: what holds for this family besides what holds for any loss.
         mutants: broken variants.
+        control: what the variants are without their faults; it must pass every property, or what
+            catches a variant would say nothing of its fault.
+        stateful: whether members may keep state in buffers (a centre); they are compared on the
+            first call of a new one.
+        batch_of: how many samples inputs hold.
         facts: constants that shared properties need (`negatives`, …).
+        for_spec: makes the family of a spec, where it depends on what the spec says.
     """
 
     name: str
@@ -107,6 +132,7 @@ class Family:
     malformed: Callable[[Inputs], Mapping[str, Inputs]] = lambda inputs: {}
     trainable: tuple[str, ...] = ()
     stop_gradient: tuple[str, ...] = ()
+    given: Callable[[Inputs, frozenset[str]], Inputs] = _those_taken
     plain: PlainCalls | None = None
     plain_names: tuple[str, ...] = ()
     plain_malformed: Callable[[Inputs], Mapping[str, tuple[Tensor, ...]]] = lambda inputs: {}
@@ -114,7 +140,11 @@ class Family:
     gradient_scale: Callable[[Inputs, Hyper], Mapping[str, Tensor]] = lambda inputs, hyper: {}
     properties: tuple[Property, ...] = ()
     mutants: tuple[Mutant, ...] = ()
+    control: Mutant | None = None
+    stateful: bool = False
+    batch_of: Callable[[Inputs], int] = _second_dimension
     facts: Mapping[str, object] = field(default_factory=dict)
+    for_spec: Callable[[LossSpec], Family] | None = None
 
 
 _FAMILIES: dict[str, Family] = {}
@@ -145,6 +175,16 @@ def family_called(name: str | Family) -> Family:
             f"families are {', '.join(_FAMILIES)}"
         )
     return _FAMILIES[name]
+
+
+def family_of(spec: LossSpec) -> Family:
+    """Return the family that a spec names, made for the spec where it depends on it.
+
+    Raises:
+        UnknownNameError: none is called so.
+    """
+    family = family_called(spec.family)
+    return family if family.for_spec is None else family.for_spec(spec)
 
 
 def families() -> tuple[Family, ...]:

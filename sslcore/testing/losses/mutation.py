@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+
+from torch import nn
 
 from sslcore.testing.losses.family import Mutant
 from sslcore.testing.losses.subject import LossSubject
@@ -26,17 +28,19 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
         expected_failures={},
         seconds=2.0,
     )
+    dims = {name: item.dim() for name, item in subject.family.anchors()[0].inputs.items()}
     if mutant.make is not None:
-        return LossSubject(replace(spec, make=mutant.make))
-    if mutant.plain is not None:
-        plain = mutant.plain
+        made = mutant.make
+        # The parameters of `make` are its own, so that it takes what it says it takes.
         return LossSubject(
             replace(
-                spec,
-                make=lambda **hyper: plain(hyper),
-                signals=",".join(subject.family.plain_names),
+                spec, make=_with_signature_of(made, lambda **hyper: _guarded(made(**hyper), dims))
             )
         )
+    if mutant.plain is not None:
+        plain = mutant.plain
+        names = ",".join(subject.family.plain_names)
+        return LossSubject(replace(spec, make=lambda **hyper: plain(hyper), signals=names))
 
     def make(**hyper: float) -> Any:
         assert mutant.loss is not None
@@ -48,17 +52,48 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
         loss.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in signals]
         )
-        return loss
+        return _guarded(loss, dims) if mutant.checks_shapes else loss
 
     return LossSubject(replace(spec, make=make))
 
 
+def _guarded(loss: Any, dims: Mapping[str, int]) -> Any:
+    """Return a loss that refuses inputs of other dimensions and empty ones."""
+
+    def check(inputs: Mapping[str, Any]) -> None:
+        for name, count in dims.items():
+            item = inputs.get(name)
+            if item is not None and (item.dim() != count or item.numel() == 0):
+                raise ValueError(f"{name} has shape {tuple(item.shape)}")
+
+    if isinstance(loss, nn.Module):
+        loss.register_forward_pre_hook(
+            lambda module, positional, named: check(named), with_kwargs=True
+        )
+        return loss
+
+    def guarded(*arguments: Any, **inputs: Any) -> object:
+        check(inputs)
+        return loss(*arguments, **inputs)
+
+    return _with_signature_of(loss, guarded)
+
+
+def _with_signature_of(
+    source: Callable[..., Any], target: Callable[..., Any]
+) -> Callable[..., Any]:
+    target.__signature__ = inspect.signature(source)  # type: ignore[attr-defined]
+    return target
+
+
 def caught_by(subject: LossSubject, mutant: Mutant, properties: Iterable[Property]) -> str:
     """Return the first property that a mutant breaks, or an empty string."""
-    broken = mutant_subject(subject, mutant)
-    for item in properties:
-        if run_property(item, broken, shrink=False).status == "fail":
-            return item.name
+    broken, items = mutant_subject(subject, mutant), list(properties)
+    # The fixed examples of all properties cost less than the drawn ones of a single one.
+    for draw in (False, True):
+        for item in items:
+            if run_property(item, broken, draw=draw, shrink=False).status == "fail":
+                return item.name
     return ""
 
 
@@ -76,7 +111,12 @@ def mutation_score(
     survived: list[str] = []
     # What compares with the reference catches most, and so it comes first.
     ordered = sorted(properties, key=lambda item: "reference" not in item.name)
-    applicable = [mutant for mutant in subject.family.mutants if mutant.plain is None or plain]
+    checked = {"", *(item.name for item in ordered)}
+    applicable = [
+        mutant
+        for mutant in subject.family.mutants
+        if (mutant.plain is None or plain) and mutant.needs in checked
+    ]
     for mutant in applicable:
         (killed if caught_by(subject, mutant, ordered) else survived).append(mutant.name)
     return MutationScore(tuple(killed), tuple(survived))

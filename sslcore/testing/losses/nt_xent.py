@@ -9,7 +9,7 @@ from sslcore.testing.losses.contrastive import CONTRASTIVE
 from sslcore.testing.losses.draws import pairs
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
-from sslcore.testing.losses.nt_xent_mutants import MUTANTS
+from sslcore.testing.losses.nt_xent_mutants import CONTROL, MUTANTS
 from sslcore.testing.losses.pair_examples import (
     MODERATE,
     pair_anchors,
@@ -94,6 +94,7 @@ NT_XENT = register_family(
         gradient_scale=gradient_scale,
         properties=CONTRASTIVE,
         mutants=MUTANTS,
+        control=CONTROL,
         facts={
             "symmetric": True,
             "negatives": lambda count: 2 * count - 2,

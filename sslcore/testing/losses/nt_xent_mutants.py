@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslcore.functional import unit_rows
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Hyper, Mutant
 
 
 def _rows(pair: Tensor) -> Tensor:
-    return F.normalize(pair, dim=-1).flatten(0, 1)
+    return unit_rows(pair).flatten(0, 1)
 
 
 def _positions(count: int) -> Tensor:
@@ -34,12 +35,12 @@ def _loss(
     logits: Callable[[Tensor, float], Tensor] = lambda similar, temperature: similar / temperature,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return NT-Xent with one of its pieces replaced."""
+    """Return NT-Xent with one of its pieces replaced; right in every type where none is."""
     count = pair.shape[1]
-    unit = rows(pair)
+    unit = rows(pair.to(torch.promote_types(pair.dtype, torch.float32)))
     similar = logits(unit @ unit.T, temperature)
     hidden = mask(similar, count) if mask is not None else _without_itself(similar, count)
-    return F.cross_entropy(hidden, labels(count), reduction=reduction)
+    return F.cross_entropy(hidden, labels(count), reduction=reduction).to(pair.dtype)
 
 
 def _without_itself(similar: Tensor, count: int) -> Tensor:
@@ -53,8 +54,12 @@ def _with(**pieces: Any) -> Callable[[Inputs, Hyper], Tensor]:
     return loss
 
 
-def _of(function: Callable[[Tensor, float], object]) -> Callable[[Inputs, Hyper], object]:
-    return lambda inputs, hyper: function(inputs["projections"], hyper["temperature"])
+def _of(function: Callable[[Tensor, float], Tensor]) -> Callable[[Inputs, Hyper], Tensor]:
+    def loss(inputs: Inputs, hyper: Hyper) -> Tensor:
+        pair = inputs["projections"]
+        return function(pair, hyper["temperature"]).to(pair.dtype)
+
+    return loss
 
 
 def _numerator_and_denominator(pair: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -159,7 +164,7 @@ def _chunked_wrongly(*, temperature: float, chunk_size: int = 1000) -> Callable[
     def loss(*, projections: Tensor) -> Tensor:
         own, whole = _numerator_and_denominator(projections, temperature)
         chunks = torch.split(whole - own, chunk_size)
-        return torch.stack([chunk.mean() for chunk in chunks]).mean()
+        return torch.stack([chunk.mean() for chunk in chunks]).mean().to(projections.dtype)
 
     return loss
 
@@ -168,9 +173,9 @@ def _rank_without_offset(*, temperature: float) -> Callable[..., Tensor]:
     def loss(projections: Tensor, rows: slice | None = None) -> Tensor:
         own, whole = _numerator_and_denominator(projections, temperature)
         if rows is None:
-            return (whole - own).mean()
+            return (whole - own).mean().to(projections.dtype)
         here = slice(0, rows.stop - rows.start)
-        return (whole - own).view(2, -1)[:, here].mean()
+        return (whole - own).view(2, -1)[:, here].mean().to(projections.dtype)
 
     return loss
 
@@ -207,6 +212,13 @@ def _filled(value: float) -> Callable[[Tensor, int], Tensor]:
     return mask
 
 
+def _filled_in_its_own_type(pair: Tensor, temperature: float) -> Tensor:
+    unit = _rows(pair).to(pair.dtype)
+    similar = unit @ unit.T / temperature
+    similar = similar.masked_fill(torch.eye(len(unit), dtype=torch.bool), -1e9)
+    return F.cross_entropy(similar, _positions(pair.shape[1]))
+
+
 def _first_view_only(pair: Tensor, temperature: float) -> Tensor:
     own, whole = _numerator_and_denominator(pair, temperature)
     return (whole - own)[: pair.shape[1]].mean()
@@ -240,6 +252,8 @@ def _blind_copy(pair: Tensor, temperature: float) -> Tensor:
         _positions(pair.shape[1]),
     )
 
+
+CONTROL = Mutant("none", _with())
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant("no-positive-term", _of(lambda p, t: _numerator_and_denominator(p, t)[1].mean())),
@@ -312,7 +326,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("labels-interleaved", _with(labels=_interleaved)),
     Mutant("sign", _of(lambda p, t: -_loss(p, t))),
     Mutant("naive-exponentials", _of(_naive_exponentials)),
-    Mutant("fill-that-half-has-not", _with(mask=_filled(-1e9))),
+    Mutant("fill-that-half-has-not", _of(_filled_in_its_own_type)),
     Mutant("computed-in-half", _of(_tenth_of_digits)),
     Mutant("last-chunk-dropped", _of(_dropped_chunk(4))),
     Mutant("last-large-chunk-dropped", _of(_dropped_chunk(64))),
@@ -328,7 +342,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("gradient-halved", _of(lambda p, t: 0.5 * _loss(p, t) + 0.5 * _loss(p, t).detach())),
     Mutant("gradient-lost-in-low-precision", _of(_weak_in_low_precision)),
     Mutant("returns-float32", _returns(lambda loss: loss.float())),
-    Mutant("returns-a-number", _returns(lambda loss: float(loss))),
+    Mutant("returns-a-number", _returns(lambda loss: loss.item())),
     Mutant("returns-a-vector", _returns(lambda loss: loss[None])),
     Mutant("returns-detached", _returns(lambda loss: loss.detach())),
     Mutant(
@@ -339,8 +353,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("other-in-eval-mode", make=_OnlyInTraining),
     Mutant("shared-object", make=_shared),
     Mutant("takes-no-temperature", make=lambda: lambda *, projections: _loss(projections, 0.5)),
-    Mutant("chunks-averaged-unweighted", make=_chunked_wrongly),
-    Mutant("rank-offset-missing", make=_rank_without_offset),
+    Mutant("chunks-averaged-unweighted", make=_chunked_wrongly, needs="chunks-agree"),
+    Mutant("rank-offset-missing", make=_rank_without_offset, needs="ranks-agree"),
+    Mutant("malformed-shapes-taken", _with(), checks_shapes=False),
     Mutant("broadcasts", plain=_broadcasting),
     Mutant("concatenates-unequal-batches", plain=_concatenating),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,13 +13,15 @@ from torch import Tensor
 from sslcore.errors import UsageError
 from sslcore.testing.limits import OutOfTime, time_limit
 from sslcore.testing.losses.example import Example, Inputs, as_code
-from sslcore.testing.losses.family import Family, family_called
+from sslcore.testing.losses.family import Family, family_of
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.search import Meter
 from sslcore.testing.violation import Hung, Violation
 
 #: Errors are measured in units of this many roundings.
 _ROUNDINGS = 8
+#: Conventions are told apart by fixed examples of at most so many numbers.
+_TOLD_APART = 2000
 #: After a call that hung, later ones get this part of the time.
 _AFTER_HANGING = 0.1
 
@@ -39,7 +40,7 @@ class LossSubject:
 
     def __init__(self, spec: LossSpec) -> None:
         self.spec = spec
-        self.family: Family = family_called(spec.family)
+        self.family: Family = family_of(spec)
         self.meter = Meter()
         self._seconds = spec.seconds
         self._convention: Callable[[Inputs, Mapping[str, float]], Tensor] | None = None
@@ -135,26 +136,48 @@ class LossSubject:
             return scores[0] if len(scores) == 1 else torch.stack(scores).mean()
         return self._scalar(self._raw(loss, example, **example.inputs, **further), example)
 
+    def call_plain(self, loss: Any, example: Example, *arguments: Tensor) -> Tensor:
+        """Return what a plain function makes of arguments, a scalar tensor.
+
+        Raises:
+            Violation: it raised, or returned something else.
+            Hung: it did not return.
+        """
+        return self._scalar(self._raw(loss, example, *arguments), example)
+
     def raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
         """Call the loss as it is, and let what it raises through."""
         try:
             with time_limit(self._seconds):
-                return loss(*arguments, **keywords)
+                return loss(*arguments, **self.given(loss, keywords))
         except OutOfTime:
             code = self.code(example)
             raise self._hung(f"the call did not return in {self._seconds:g} s", code) from None
+        except SystemExit as error:
+            raise RuntimeError(f"SystemExit({error})") from error
+
+    def given(self, loss: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the keywords that the loss is called with: of the signals, those it takes."""
+        if not keywords:
+            return {}
+        taken = _parameters(loss.forward if isinstance(loss, torch.nn.Module) else loss)
+        if taken is None:
+            return dict(keywords)
+        signals = {name: item for name, item in keywords.items() if name in self.family.signals}
+        further = {name: item for name, item in keywords.items() if name not in signals}
+        return {**self.family.given(signals, taken), **further}
 
     def _raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
         try:
             return self.raw(loss, example, *arguments, **keywords)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise self.violation(f"it raised {_said(error)}", example) from error
 
     def _scalar(self, returned: Any, example: Example) -> Tensor:
         value = returned.get("loss") if isinstance(returned, Mapping) else returned
         if not isinstance(value, Tensor):
-            what = f"{type(value).__name__} ({value!r})" if value is not None else "None"
-            raise self.violation(f"it returned a {what}, expected a scalar tensor", example)
+            what = "None" if value is None else f"{value!r}, a {type(value).__name__}"
+            raise self.violation(f"it returned {what}, expected a scalar tensor", example)
         if value.dim() != 0:
             raise self.violation(
                 f"it returned a tensor of shape {tuple(value.shape)}, expected a scalar", example
@@ -230,13 +253,17 @@ class LossSubject:
         candidates = [self.family.reference, *self.family.conventions.values()]
         if len(candidates) == 1:
             return candidates[0]
-        example = self.adapt(self.family.anchors()[-1])
+        tried = [self.adapt(item) for item in self.family.anchors() if item.size <= _TOLD_APART]
         try:
-            value = self.value(example)
+            values = [self.value(example) for example in tried]
         except Violation:
             return candidates[0]
-        inputs, hyper = example.inputs, example.hyper
-        return min(candidates, key=lambda item: abs(float(item(inputs, hyper)) - value))
+
+        def off(reference: Callable[[Inputs, Mapping[str, float]], Tensor]) -> float:
+            found = [float(reference(example.inputs, example.hyper)) for example in tried]
+            return sum(abs(one - other) for one, other in zip(found, values, strict=True))
+
+        return min(candidates, key=off)
 
     def tolerance(self, example: Example, value: float, dtype: str = "float64") -> float:
         """Return how far a value may be off: eight roundings of the numbers that it is made of."""
@@ -283,8 +310,11 @@ class LossSubject:
         lines = ["import torch"]
         arguments = {name: value for name, value in example.hyper.items() if name in self.takes}
         made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        shown = example.inputs
         try:
-            plain = self.is_plain(self.spec.make(**arguments))
+            loss = self.spec.make(**arguments)
+            plain = self.is_plain(loss)
+            shown = shown if plain else self.given(loss, shown)
         except Exception:
             plain = False
         if plain and self.family.plain is not None:
@@ -298,8 +328,8 @@ class LossSubject:
                 ]
                 lines.append(f"{made}({', '.join(names)})")
         else:
-            lines += [f"{name} = {as_code(item)}" for name, item in example.inputs.items()]
-            lines.append(f"{made}({', '.join(f'{name}={name}' for name in example.inputs)})")
+            lines += [f"{name} = {as_code(item)}" for name, item in shown.items()]
+            lines.append(f"{made}({', '.join(f'{name}={name}' for name in shown)})")
         return "\n".join(lines)
 
 
@@ -343,20 +373,3 @@ def _check_spec(spec: LossSpec, family: Family) -> None:
 def _said(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def random_states() -> tuple[Any, ...]:
-    """Return what a loss has to leave alone: random states and torch's global switches."""
-    import numpy
-
-    state = numpy.random.get_state(legacy=False)
-    assert isinstance(state, dict)
-    return (
-        random.getstate(),
-        state["state"]["pos"],
-        state["state"]["key"].tobytes(),
-        torch.get_rng_state().numpy().tobytes(),
-        torch.is_grad_enabled(),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-    )

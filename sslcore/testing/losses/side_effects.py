@@ -1,0 +1,198 @@
+"""Properties of any loss: what it leaves alone, and what must not matter to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from sslcore.testing.losses.example import Example
+from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.losses.tried import anchors, first_anchors
+from sslcore.testing.property import declare
+from sslcore.testing.switches import changes, shared_state
+
+
+@declare(
+    "leaves-inputs-alone",
+    "G3",
+    formula="inputs, and their version counters, are after the call as before",
+    kills="in-place normalisation, a mask filled in place, a hidden backward",
+    anchors=first_anchors,
+)
+def leaves_inputs_alone(subject: LossSubject, example: Example) -> None:
+    for wanted in (False, True):
+        # One step away from the leaf, where autograd itself would not object.
+        copies = {
+            name: item.clone().requires_grad_() * 1.0
+            if wanted and name in subject.family.trainable
+            else item.clone()
+            for name, item in example.inputs.items()
+        }
+        loss, given = subject.make(example), example.with_inputs(**copies)
+        if subject.is_plain(loss):
+            assert subject.family.plain is not None
+            for arguments in subject.family.plain(copies):
+                named = dict(zip(subject.family.plain_names, arguments, strict=False))
+                with _untouched(subject, example, named):
+                    subject.call_plain(loss, example, *arguments)
+        else:
+            with _untouched(subject, example, copies):
+                subject.call(loss, given)
+
+
+@contextmanager
+def _untouched(
+    subject: LossSubject, example: Example, tensors: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Raise a violation where the body changes one of the tensors."""
+    before = {
+        name: (item.detach().clone(), item._version, item.requires_grad)
+        for name, item in tensors.items()
+    }
+    yield
+    for name, item in tensors.items():
+        values, version, wanted = before[name]
+        if item._version != version or not torch.equal(item.detach(), values):
+            raise subject.violation(f"{name} was changed in place", example)
+        if item.requires_grad != wanted:
+            raise subject.violation(f"{name} was made to want a gradient, or not to", example)
+        if item.is_leaf and item.grad is not None:
+            raise subject.violation(f"a gradient was left in {name}", example)
+
+
+@declare(
+    "repeatable",
+    "G4",
+    formula="the same inputs give the same bits, and the global random state stays as it was",
+    kills="dropout, sampled negatives, a seed that is set, a global switch that is turned",
+    anchors=anchors,
+)
+def repeatable(subject: LossSubject, example: Example) -> None:
+    torch.rand(3)  # Somebody else has drawn: a seed that is set now would show.
+    changed = ""
+    for wanted in (True, False):
+        with torch.set_grad_enabled(wanted):
+            before = shared_state()
+            subject.call(subject.make(example), example)
+            changed = changed or changes(before)
+    first = subject.value(example)
+    torch.rand(3)
+    again = subject.value(example)
+    if first != again and not (first != first and again != again):
+        raise subject.violation(f"first {first!r}, then {again!r}", example)
+    if changed:
+        raise subject.violation(f"it changed {changed}", example)
+
+
+@declare(
+    "remembers-nothing",
+    "G4",
+    formula="a loss that has seen other batches gives what a new one gives",
+    kills="a mask or labels kept from another size or type, a running mean",
+    anchors=first_anchors,
+    applies=lambda subject: _declared_state(subject),
+)
+def remembers_nothing(subject: LossSubject, example: Example) -> None:
+    loss = subject.make(example)
+    others = [subject.adapt(item) for item in subject.family.anchors()[:6]]
+    others = [item.with_hyper(**example.hyper) for item in others]
+    with torch.no_grad():
+        for other in (*others, *(item.to(torch.float32) for item in others[:2])):
+            subject.call(loss, other)
+        used = float(subject.call(loss, example))
+    expected = subject.value(example)
+    tolerance = subject.tolerance(example, expected)
+    subject.compare(used, expected, tolerance, example, "after other batches")
+    _not_cached(subject, example)
+    _, once = subject.gradients(example)
+    loss = subject.make(example)
+    for _ in range(3):
+        leaves = {
+            name: example.inputs[name].clone().requires_grad_() for name in subject.family.trainable
+        }
+        given = example.with_inputs(**leaves)
+        again = subject.backward(subject.call(loss, given), given)
+        for name, gradient in again.items():
+            if not torch.allclose(gradient, once[name], rtol=1e-9, atol=1e-12):
+                raise subject.violation(f"∂L/∂{name} is another one in a later call", example)
+
+
+def _declared_state(subject: LossSubject) -> str:
+    if subject.spec.stateful:
+        return "its state is declared"
+    if subject.family.stateful:
+        loss = subject.make(first_anchors(subject)[0])
+        if isinstance(loss, torch.nn.Module) and any(True for _ in loss.buffers()):
+            return "it keeps buffers, as its family does"
+    return ""
+
+
+def _not_cached(subject: LossSubject, example: Example) -> None:
+    """Show one loss other numbers in tensors of the same shape, and in the very same tensors."""
+    other = {
+        name: item.roll(1, 0) * 0.5 + 0.25 if item.is_floating_point() else item.roll(1, -1)
+        for name, item in example.inputs.items()
+    }
+    expected = subject.value(example.with_inputs(**other))
+    tolerance = subject.tolerance(example, expected)
+    for wanted in (False, True):
+        here = {name: item.clone() for name, item in example.inputs.items()}
+        with torch.set_grad_enabled(wanted):
+            loss = subject.make(example)
+            subject.call(loss, example.with_inputs(**here))
+            shown = subject.call(loss, example.with_inputs(**other))
+            loss = subject.make(example)
+            subject.call(loss, example.with_inputs(**here))
+            for name, item in here.items():
+                item.copy_(other[name])
+            rewritten = subject.call(loss, example.with_inputs(**here))
+        said = "other numbers of the same shape"
+        subject.compare(float(shown.detach()), expected, tolerance, example, said)
+        said = "other numbers in the same tensor"
+        subject.compare(float(rewritten.detach()), expected, tolerance, example, said)
+
+
+@declare(
+    "layout-does-not-matter",
+    "G4",
+    formula="strides change nothing",
+    kills="view and as_strided on what is not contiguous",
+    anchors=first_anchors,
+)
+def layout_does_not_matter(subject: LossSubject, example: Example) -> None:
+    expected = subject.value(example)
+    tolerance = subject.tolerance(example, expected)
+    strided = {
+        name: torch.stack([item, item + 1], -1)[..., 0] if item.is_floating_point() else item
+        for name, item in example.inputs.items()
+    }
+    turned = {
+        name: item.transpose(-1, -2).contiguous().transpose(-1, -2) if item.dim() > 1 else item
+        for name, item in example.inputs.items()
+    }
+    for inputs in (strided, turned):
+        given = example.with_inputs(**inputs)
+        subject.compare(subject.value(given), expected, tolerance, given, "not contiguous")
+
+
+@declare(
+    "same-in-every-mode",
+    "G4",
+    formula="L is the same in train and eval mode, with and without gradient",
+    kills="a term that is there in one mode only",
+    anchors=first_anchors,
+)
+def same_in_every_mode(subject: LossSubject, example: Example) -> None:
+    expected, _ = subject.gradients(example)
+    tolerance = subject.tolerance(example, float(expected))
+    subject.compare(subject.value(example), float(expected), tolerance, example, "without gradient")
+    found = float(subject.call(subject.make(example), example).detach())
+    subject.compare(found, float(expected), tolerance, example, "where no input wants a gradient")
+    loss = subject.make(example)
+    if isinstance(loss, torch.nn.Module):
+        with torch.no_grad():
+            found = float(subject.call(loss.eval(), example))
+        subject.compare(found, float(expected), tolerance, example, "in eval mode")

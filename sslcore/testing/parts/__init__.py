@@ -1,0 +1,36 @@
+"""The conformance of parts that are no losses: augmentations, encoders, heads, evaluators, …
+
+from sslcore.testing import EncoderSpec, conformance
+
+@conformance(EncoderSpec(make=MyEncoder))
+def test_my_encoder(case):
+    case.run()
+"""
+
+from sslcore.testing.parts.entries import specs_of
+from sslcore.testing.parts.pictures import example_images
+from sslcore.testing.parts.scenes import Scene, scene
+from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
+from sslcore.testing.parts.spec import (
+    AugmentationSpec,
+    DatasetSpec,
+    EncoderSpec,
+    EvaluatorSpec,
+    HeadSpec,
+    MethodSpec,
+)
+
+__all__ = [
+    "AugmentationSpec",
+    "DatasetSpec",
+    "EncoderSpec",
+    "EvaluatorSpec",
+    "HeadSpec",
+    "MethodSpec",
+    "Scene",
+    "example_images",
+    "scene",
+    "settings_at_bounds",
+    "settings_strategy",
+    "specs_of",
+]

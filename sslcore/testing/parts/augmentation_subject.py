@@ -1,0 +1,133 @@
+"""An augmentation under examination: the views it makes, in training and for evaluators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.interface import interface_of
+from sslcore.pipeline import call
+from sslcore.random import BatchRandom
+from sslcore.testing.parts.pictures import example_images
+from sslcore.testing.parts.spec import AugmentationSpec
+from sslcore.testing.parts.subject import PartExample, PartSubject
+from sslcore.testing.violation import Violation
+
+#: Frames of the clips for an augmentation that must have clips.
+_FRAMES = 6
+#: Steps at which views are compared to tell whether they are random at all.
+_STEPS = 8
+
+
+class AugmentationSubject(PartSubject):
+    """An augmentation, as the properties see it."""
+
+    spec: AugmentationSpec
+
+    @property
+    def frames(self) -> int | None:
+        """Frames of the clips that it is given; None for images."""
+        if self.spec.num_frames is not None:
+            return self.spec.num_frames
+        return _FRAMES if self.interface.supplied.get("num_frames") else None
+
+    def images(self, example: PartExample) -> Tensor:
+        """Return the images of an example."""
+        size = self.spec.image_size
+        return example_images(example.batch, example.channels, size, example.pictures, self.frames)
+
+    def module(self, example: PartExample, *, train: bool = True) -> nn.Module:
+        """Return a new augmentation for the images of an example."""
+        supplied = {
+            "image_size": self.spec.image_size,
+            "channels": example.channels,
+            "num_frames": self.frames,
+        }
+        made = self.build(supplied, example)
+        if not isinstance(made, nn.Module):
+            raise Violation(f"make returned {type(made).__name__}, expected a torch.nn.Module")
+        return made.train(train)
+
+    def run(
+        self, module: nn.Module, images: Tensor, example: PartExample, random: BatchRandom | None
+    ) -> dict[str, Any]:
+        """Return what an augmentation makes of images, as the engine calls it."""
+        signals = {"images": images, "random": random, "progress": 0.0}
+        code = self.code(example, train=module.training)
+        with torch.no_grad():
+            made = self.guarded(lambda: call(module, signals), code, example)
+        if not isinstance(made, dict) or not isinstance(made.get("views"), Tensor):
+            got = f"{{{', '.join(map(str, made))}}}" if isinstance(made, dict) else type(made)
+            raise Violation(f"it must return a dict with the tensor `views`, got {got}", code)
+        return made
+
+    def train_views(
+        self,
+        example: PartExample,
+        *,
+        images: Tensor | None = None,
+        rows: slice | None = None,
+        module: nn.Module | None = None,
+    ) -> Tensor:
+        """Return the training views (V, B, C, h, w) of an example, or of a part of its batch.
+
+        Args:
+            example: settings, batch and random numbers.
+            images: instead of the example's own.
+            rows: the part of the batch to give.
+            module: instead of a new one.
+        """
+        images = self.images(example) if images is None else images
+        random = BatchRandom(example.seed, example.step, len(images), rows=rows)
+        module = self.module(example) if module is None else module
+        given = images if rows is None else images[rows]
+        return self.run(module, given, example, random)["views"]
+
+    def eval_views(self, example: PartExample, images: Tensor | None = None) -> Tensor:
+        """Return the views that evaluators see."""
+        images = self.images(example) if images is None else images
+        return self.run(self.module(example, train=False), images, example, None)["views"]
+
+    def declared(self, module: nn.Module) -> dict[str, bool]:
+        """Return what its `forward` says that it provides."""
+        return interface_of(type(module)).provides
+
+    def why_not_random(self, example: PartExample) -> str:
+        """Return why there is nothing random to check; empty where there is.
+
+        Views that differ between two seeds or two steps are random.
+        """
+        first = self.train_views(example)
+        for number in range(1, _STEPS):
+            for seed, step in ((example.seed, example.step + number), (example.seed + number, 0)):
+                moved = PartExample(
+                    example.settings, example.channels, example.batch, example.pictures, seed, step
+                )
+                again = self.train_views(moved)
+                if again.shape != first.shape or not torch.equal(again, first):
+                    return ""
+        return "its views are the same for every seed and step at these settings"
+
+    def code(self, example: PartExample, *, train: bool = True) -> str:
+        """Return Python that shows an example, to be pasted."""
+        supplied = {
+            "image_size": self.spec.image_size,
+            "channels": example.channels,
+            "num_frames": self.frames,
+        }
+        given = (example.batch, example.channels, self.spec.image_size, example.pictures)
+        clip = "" if self.frames is None else f", frames={self.frames}"
+        mode = "train" if train else "eval"
+        random = f"sslcore.BatchRandom({example.seed}, {example.step}, {example.batch})"
+        return "\n".join(
+            [
+                "import sslcore",
+                "from sslcore.testing.parts import example_images",
+                f"part = {self.made(self.arguments(supplied, example))}.{mode}()",
+                f"images = example_images({', '.join(map(repr, given))}{clip})",
+                f"signals = dict(images=images, random={random if train else None}, progress=0.0)",
+                'views = sslcore.pipeline.call(part, signals)["views"]',
+            ]
+        )

@@ -1,0 +1,110 @@
+"""From a spec of a part that is no loss to its subject, properties and name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sslcore.errors import UsageError, nearest
+from sslcore.testing.parts.augmentation_contract import AUGMENTATION_CONTRACT
+from sslcore.testing.parts.augmentation_statistics import AUGMENTATION_STATISTICS
+from sslcore.testing.parts.augmentation_subject import AugmentationSubject
+from sslcore.testing.parts.augmentations import AUGMENTATION
+from sslcore.testing.parts.dataset_subject import DatasetSubject
+from sslcore.testing.parts.datasets import DATASET
+from sslcore.testing.parts.encoders import ENCODER
+from sslcore.testing.parts.evaluator_scores import EVALUATOR_SCORES
+from sslcore.testing.parts.evaluator_subject import EvaluatorSubject
+from sslcore.testing.parts.evaluators import EVALUATOR
+from sslcore.testing.parts.heads import HEAD
+from sslcore.testing.parts.method_subject import MethodSubject
+from sslcore.testing.parts.methods import METHOD
+from sslcore.testing.parts.module_subject import EncoderSubject, HeadSubject
+from sslcore.testing.parts.spec import (
+    AugmentationSpec,
+    DatasetSpec,
+    EncoderSpec,
+    EvaluatorSpec,
+    HeadSpec,
+    MethodSpec,
+    PartSpec,
+)
+from sslcore.testing.parts.subject import PartSubject
+from sslcore.testing.property import Property
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What belongs to a kind of part.
+
+    Attributes:
+        name: as a plugin's records have it.
+        subject: makes what the properties see of a spec.
+        properties: what holds for every part of it.
+    """
+
+    name: str
+    subject: type[PartSubject]
+    properties: tuple[Property, ...]
+
+
+KINDS: Mapping[type[PartSpec], Kind] = {
+    AugmentationSpec: Kind(
+        "augmentation",
+        AugmentationSubject,
+        (*AUGMENTATION_CONTRACT, *AUGMENTATION, *AUGMENTATION_STATISTICS),
+    ),
+    EncoderSpec: Kind("encoder", EncoderSubject, ENCODER),
+    HeadSpec: Kind("head", HeadSubject, HEAD),
+    EvaluatorSpec: Kind("evaluator", EvaluatorSubject, (*EVALUATOR, *EVALUATOR_SCORES)),
+    DatasetSpec: Kind("dataset", DatasetSubject, DATASET),
+    MethodSpec: Kind("method", MethodSubject, METHOD),
+}
+
+
+def properties_of(spec: PartSpec) -> tuple[Property, ...]:
+    """Return the properties that a spec is checked for.
+
+    Raises:
+        UsageError: it expects a property to fail that there is not, or `make` can't be called.
+    """
+    kind = KINDS[type(spec)]
+    if not callable(spec.make):
+        raise UsageError(f"make must be callable, got {type(spec.make).__name__}")
+    names = [item.name for item in kind.properties]
+    for name in spec.expected_failures:
+        if name not in names:
+            raise UsageError(
+                f"expected_failures: {kind.name}s have no property {name!r}{nearest(name, names)}"
+            )
+    return kind.properties
+
+
+def name_of(spec: PartSpec) -> str:
+    """Return what a report calls a spec."""
+    made = getattr(spec.make, "__name__", type(spec.make).__name__)
+    return f"{KINDS[type(spec)].name} {spec.name or made}"
+
+
+def catalogue(kind: str) -> list[dict[str, str]]:
+    """Return the properties of a kind: name, code, formula, precondition, what each catches.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    known = {item.name: item for item in KINDS.values()}
+    if kind not in known:
+        raise UsageError(
+            f"no kind of parts is called {kind!r}{nearest(kind, known)}; kinds are "
+            f"{', '.join(known)}"
+        )
+    return [
+        {
+            "name": item.name,
+            "code": item.code,
+            "formula": item.formula,
+            "precondition": item.precondition,
+            "kills": item.kills,
+        }
+        for item in known[kind].properties
+    ]

@@ -1,0 +1,132 @@
+"""A data set under examination: built without the network, or not at all."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from sslcore.data import Data, Split
+from sslcore.errors import SslcoreError
+from sslcore.interface import Interface
+from sslcore.settings import REQUIRED, settings_of
+from sslcore.testing.parts.spec import DatasetSpec
+from sslcore.testing.parts.subject import PartExample, PartSubject, Refused, said
+from sslcore.testing.violation import Hung, Violation
+
+
+class DatasetSubject(PartSubject):
+    """A data set, as the properties see it."""
+
+    spec: DatasetSpec
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        super().__init__(spec)
+        # Nothing is supplied to a data set: its image_size is a setting like any other.
+        self.interface = Interface(settings_of(spec.make))
+
+    def data(self, example: PartExample | None = None) -> Data:
+        """Return it, built anew.
+
+        Raises:
+            Violation: it raised, or returned something else than `sslcore.Data`.
+        """
+        example = example or PartExample()
+        found = self.build({}, example)
+        if not isinstance(found, Data):
+            code = self.made(self.arguments({}, example))
+            raise Violation(f"it returned {type(found).__name__}, expected sslcore.Data", code)
+        return found
+
+    def build(self, supplied: Any, example: PartExample) -> Any:
+        arguments = self.arguments({}, example)
+        code = self.made(arguments)
+        refused: list[str] = []
+        try:
+            with _network(self.spec.network, refused):
+                return self.limited(lambda: self.spec.make(**arguments), code)
+        except (Exception, SystemExit) as error:
+            if example.drawn and isinstance(error, (ValueError, OSError, SslcoreError)):
+                raise Refused(said(error)) from error
+            if refused or _is_of_files(error):
+                raise Unavailable(said(error), code) from error
+            raise Violation(f"it raised {said(error)}", code) from error
+
+    @cached_property
+    def built(self) -> Data:
+        """It, built once for all properties that only look."""
+        return self.data()
+
+    @property
+    def code(self) -> str:
+        """Python that builds it, to be pasted."""
+        return f"data = {self.made(self.arguments({}, PartExample()))}"
+
+
+class Unavailable(Violation):
+    """It can't be built here: its images are not on this machine, most often."""
+
+
+def _is_of_files(error: BaseException | None) -> bool:
+    """Whether a file that is not there, or can't be read, is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def _network(allowed: bool, refused: list[str]) -> Iterator[None]:
+    """Refuse connections in the body, and keep note of it, unless they are allowed."""
+    if allowed:
+        yield
+        return
+
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        refused.append(str(arguments))
+        raise OSError("the checks use no network (network=True lets them)")
+
+    held = socket.socket.connect, socket.getaddrinfo
+    socket.socket.connect = refuse  # type: ignore[method-assign]
+    socket.getaddrinfo = refuse
+    try:
+        yield
+    finally:
+        socket.socket.connect = held[0]  # type: ignore[method-assign]
+        socket.getaddrinfo = held[1]
+
+
+def available(subject: DatasetSubject) -> str:
+    """Return why it can't be built here; empty where it can."""
+    given = subject.arguments({}, PartExample())
+    missing = [
+        name
+        for name, setting in subject.interface.settings.items()
+        if setting.default is REQUIRED and name not in given
+    ]
+    if missing:
+        return f"{', '.join(missing)} must be given: settings={{{missing[0]!r}: …}}"
+    try:
+        subject.built  # noqa: B018
+    except (Unavailable, Hung) as error:
+        return f"it can't be built here: {error}"
+    return ""
+
+
+def labelled(subject: DatasetSubject) -> str:
+    if reason := available(subject):
+        return reason
+    splits = splits_of(subject.built).values()
+    return "" if any(split.labels is not None for split in splits) else "it has no labels"
+
+
+def once(subject: DatasetSubject) -> Sequence[PartExample]:
+    return [PartExample()]
+
+
+def splits_of(data: Data) -> dict[str, Split]:
+    found = {"train": data.train, "test": data.test, "probe": data.probe}
+    return {name: split for name, split in found.items() if split is not None}

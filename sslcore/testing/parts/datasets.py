@@ -1,0 +1,252 @@
+"""Properties of data sets."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sslcore.data import Split
+from sslcore.testing.parts.dataset_subject import (
+    DatasetSubject,
+    available,
+    labelled,
+    once,
+    splits_of,
+)
+from sslcore.testing.parts.settings import settings_at_bounds
+from sslcore.testing.parts.subject import PartExample, Refused, same_bits, with_global_seed
+from sslcore.testing.property import declare
+from sslcore.testing.violation import Violation
+
+#: Images of each split that are compared pixel by pixel.
+_COMPARED = 500
+
+
+def _follows(subject: DatasetSubject, example: PartExample) -> None:
+    data = subject.data(example)
+    code = f"data = {subject.made(subject.arguments({}, example))}"
+    splits = splits_of(data)
+    for name, split in splits.items():
+        if not isinstance(split, Split):
+            raise Violation(f"{name} is a {type(split).__name__}, expected sslcore.Split", code)
+        if len(split) == 0:
+            raise Violation(f"{name} holds no images", code)
+        shape = tuple(split.images.shape[1:])
+        if shape != tuple(data.train.images.shape[1:]):
+            raise Violation(
+                f"{name} images are {shape}, those of train {tuple(data.train.images.shape[1:])}",
+                code,
+            )
+        if 0 in shape:
+            raise Violation(f"{name} images are empty, {shape}", code)
+        rows = torch.tensor([len(split) - 1, 0])
+        if not torch.equal(split.images[rows][1], split.images[0]):
+            raise Violation(f"rows of {name} are not what their numbers say", code)
+    clips = subject.spec.clips
+    if clips is not None and (data.train.num_frames is not None) != clips:
+        found = "clips" if data.train.num_frames is not None else "images"
+        raise Violation(f"its samples are {found}, and its record says otherwise", code)
+    if not all(isinstance(name, str) and name for name in (*data.classes, *data.notes)):
+        raise Violation("classes and notes must be text, not empty", code)
+
+
+@declare(
+    "splits-follow-the-contract",
+    "D1",
+    formula="sslcore.Data; splits not empty, their images uint8, square, of one shape; samples "
+    "are clips where the record says so",
+    kills="an empty split, a test split of another size, frames where channels should be",
+    anchors=once,
+    applies=available,
+)
+def splits_follow_the_contract(subject: DatasetSubject, example: PartExample) -> None:
+    _follows(subject, example)
+
+
+@declare(
+    "settings-at-their-bounds-work",
+    "D2",
+    formula="at each bound that a setting's annotation states, D1 holds or it is refused",
+    kills="an image of one pixel, a clip of one frame",
+    anchors=once,
+    applies=lambda subject: (
+        available(subject)
+        or (
+            ""
+            if settings_at_bounds(subject.interface, fixed=subject.spec.settings)
+            else "no setting states a bound"
+        )
+    ),
+)
+def settings_at_their_bounds_work(subject: DatasetSubject, example: PartExample) -> None:
+    for settings in settings_at_bounds(subject.interface, fixed=subject.spec.settings):
+        try:
+            _follows(subject, replace(example, settings=settings, drawn=True))
+        except Refused:
+            continue
+
+
+@declare(
+    "labels-are-classes",
+    "D3",
+    formula="labels are int64, 0 ≤ label < number of classes; every class is among those that "
+    "evaluators fit on",
+    kills="labels from 1 on, names that were left out, a split by class",
+    precondition="there are labels",
+    anchors=once,
+    applies=labelled,
+)
+def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
+    data = subject.built
+    if not data.classes:
+        raise Violation("there are labels, and `classes` does not name them", subject.code)
+    if len(set(data.classes)) < len(data.classes):
+        raise Violation("two classes have the same name", subject.code)
+    for name, split in splits_of(data).items():
+        labels = split.labels
+        if labels is None:
+            continue
+        if labels.dtype != torch.int64:
+            raise Violation(f"labels of {name} are {labels.dtype}, expected int64", subject.code)
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= len(data.classes):
+            raise Violation(
+                f"labels of {name} are from {low} to {high}, and there are "
+                f"{len(data.classes)} classes",
+                subject.code,
+            )
+    if data.labelled:
+        assert data.fit.labels is not None
+        counts = data.fit.labels.bincount(minlength=len(data.classes))
+        if bool((counts == 0).any()):
+            missing = data.classes[int((counts == 0).nonzero()[0])]
+            raise Violation(f"no image to fit on is of the class {missing!r}", subject.code)
+
+
+@declare(
+    "test-images-are-not-trained-on",
+    "D4",
+    formula="no image is in test and in train, or in test and in probe (but for `shared`)",
+    kills="a split that overlaps, the training images given as test images",
+    anchors=once,
+    applies=available,
+)
+def test_images_are_not_trained_on(subject: DatasetSubject, example: PartExample) -> None:
+    data = subject.built
+    tested = _digests(data.test.images)
+    for name, split in splits_of(data).items():
+        if name == "test":
+            continue
+        seen = set(_digests(split.images))
+        shared = [row for row, digest in enumerate(tested) if digest in seen]
+        if len(shared) > subject.spec.shared:
+            raise Violation(
+                f"{len(shared)} of {len(tested)} test images are in {name} too, the first is "
+                f"data.test.images[{shared[0]}]",
+                subject.code,
+            )
+
+
+def _digests(images: Tensor) -> list[bytes]:
+    return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in images]
+
+
+@declare(
+    "built-twice-the-same",
+    "D5",
+    formula="two builds give the same bits, whatever the global generators, which stay as they are",
+    kills="a split that is drawn anew, an order of files that the disk decides",
+    anchors=once,
+    applies=available,
+)
+def built_twice_the_same(subject: DatasetSubject, example: PartExample) -> None:
+    first = subject.built
+    with subject.leaving_global_state(subject.code):
+        second = subject.data(example)
+    third = with_global_seed(13, lambda: subject.data(example))
+    for other in (second, third):
+        if first.classes != other.classes:
+            raise Violation("the classes differ between two builds", subject.code)
+        for name, split in splits_of(first).items():
+            again = splits_of(other).get(name)
+            if again is None or not same_bits(split.images, again.images):
+                raise Violation(f"{name} differs between two builds", subject.code)
+            if split.labels is not None and not torch.equal(split.labels, _labels(again)):
+                raise Violation(f"labels of {name} differ between two builds", subject.code)
+
+
+def _labels(split: Split) -> Tensor:
+    return torch.empty(0) if split.labels is None else split.labels
+
+
+@declare(
+    "images-show-something",
+    "D6",
+    formula="values use more than 0 and 1 of 0…255, and images in a split differ",
+    kills="floats in [0, 1] cast to uint8, one image read over and over",
+    anchors=once,
+    applies=available,
+)
+def images_show_something(subject: DatasetSubject, example: PartExample) -> None:
+    for name, split in splits_of(subject.built).items():
+        some = split.images[:_COMPARED]
+        if int(some.max()) <= 1:
+            raise Violation(
+                f"values of {name} are at most {int(some.max())}: images in [0, 1] must be "
+                "multiplied by 255",
+                subject.code,
+            )
+        if len(some) > 1 and bool((some == some[:1]).all()):
+            raise Violation(f"all images of {name} are the same", subject.code)
+
+
+@declare(
+    "labels-belong-to-their-images",
+    "D7",
+    formula="the nearest training image is of the same class more often than by chance, by 6 "
+    "standard deviations",
+    kills="images shuffled without their labels, labels of another split",
+    precondition="the spec says that pixels tell classes apart (learnable)",
+    anchors=once,
+    applies=lambda subject: (
+        labelled(subject)
+        or (
+            "" if subject.spec.learnable else "the spec does not say that pixels tell classes apart"
+        )
+    ),
+)
+def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample) -> None:
+    data = subject.built
+    images, labels = _sample(data.fit)
+    queries, wanted = _sample(data.test)
+    found = labels[torch.cdist(queries, images).argmin(1)]
+    share = float((found == wanted).float().mean())
+    chance = float(labels.bincount().max()) / len(labels)
+    allowed = chance + 6 * (chance * (1 - chance) / len(wanted)) ** 0.5
+    if not share > min(allowed, 0.99):
+        raise Violation(
+            f"the nearest of {len(images)} training images is of the test image's class in "
+            f"{share:.2f} of cases, and {allowed:.2f} could be chance",
+            subject.code,
+        )
+
+
+def _sample(split: Split) -> tuple[Tensor, Tensor]:
+    """Return some images, flat, and their labels, spread over the whole split."""
+    assert split.labels is not None
+    rows = torch.linspace(0, len(split) - 1, min(len(split), _COMPARED)).round().long()
+    return split.images[rows].float().flatten(1), split.labels[rows]
+
+
+DATASET = (
+    splits_follow_the_contract,
+    settings_at_their_bounds_work,
+    labels_are_classes,
+    test_images_are_not_trained_on,
+    built_twice_the_same,
+    images_show_something,
+    labels_belong_to_their_images,
+)

@@ -1,0 +1,297 @@
+"""From what a plugin offers to specs: every record can be checked without its author's help."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.components import Dataset, Method
+from sslcore.composition import interface_of_entry, takes
+from sslcore.errors import SslcoreError
+from sslcore.interface import SUPPLIED, Interface, interface_of, load_reference
+from sslcore.making import make_recipe
+from sslcore.pipeline import Pipeline, Signals, augment, encode
+from sslcore.random import BatchRandom
+from sslcore.registry import Entry, Registry, default_registry
+from sslcore.settings import REQUIRED
+from sslcore.testing.losses.family import families
+from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.parts.pictures import example_images
+from sslcore.testing.parts.settings import settings_at_bounds
+from sslcore.testing.parts.spec import (
+    AugmentationSpec,
+    DatasetSpec,
+    EncoderSpec,
+    EvaluatorSpec,
+    HeadSpec,
+    MethodSpec,
+)
+from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
+
+Sized = TypeVar("Sized", AugmentationSpec, EncoderSpec)
+
+#: Encoders with more weights than this are tried on few, small batches.
+_LARGE = 2_000_000
+#: What the checks can draw for an encoder and for a head without a method's help.
+_FOR_ENCODER = {"views", "progress"}
+_FOR_HEAD = {"features", "feature_maps", "views", "random", "progress"}
+#: Sides of images, px, of which the first is used that a part takes.
+_SIZES = (16, 32, 64, 224)
+#: Frames of a clip.
+_FRAMES = 6
+#: Images of each of two classes in a folder, for data sets that open one.
+_FILES = 8
+
+
+def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
+    """Return specs that check what a record offers; none where nothing can be said of it.
+
+    What the engine would supply is chosen: images of 16 px (or more, where a part takes no smaller
+    ones) in one and in three channels, clips of six frames, features of 12 numbers. An encoder or
+    head that asks for a signal of its own gets it from a method that uses it.
+
+    Args:
+        entry: a record of any kind, from the registry.
+        registry: where other parts are looked up; everything installed by default.
+
+    Raises:
+        SslcoreError: the code behind the record can't be imported.
+    """
+    registry = registry or default_registry()
+    if entry.kind == "method":
+        return _method(entry, registry)
+    target = load_reference(entry.build)
+    return _MAKERS[entry.kind](entry, target, registry)
+
+
+def _loss(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    family: Any = getattr(entry.record, "family", "")
+    if ":" in family:
+        family = load_reference(family)
+    if not family:
+        known = {item.name: item for item in families()}
+        custom = known.get("custom")
+        # Without a family nothing is known of it but what holds for any loss of two views.
+        if custom is None or not _needed(target) <= set(custom.signals):
+            return []
+        family = custom.name
+    return [LossSpec(_with_supplied(target, num_views=2), family, name=f"loss {entry.name}")]
+
+
+def _needed(target: Any) -> set[str]:
+    return {name for name, needed in interface_of(target).needs.items() if needed}
+
+
+def _with_supplied(target: Any, **values: Any) -> Any:
+    needed = interface_of(target).supplied
+    taken = {name: values[name] for name in values if needed.get(name)}
+    return functools.partial(target, **taken) if taken else target
+
+
+def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    return [_sized(AugmentationSpec(target, entry.name, _required(interface_of(target))))]
+
+
+def _encoder(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    spec = _sized(EncoderSpec(target, entry.name, _required(interface_of(target))))
+    if not _needed(target) <= _FOR_ENCODER:
+        spec = replace(spec, channels=(1,), signals=_beside_views(entry, registry, spec))
+    if _weights(spec) > _LARGE:
+        spec = replace(spec, channels=spec.channels[-1:], batch=3, draw=False)
+    return [spec]
+
+
+def _sized(spec: Sized) -> Sized:
+    """Return the spec with the smallest images that the part takes, in the channels it takes."""
+    for size in _SIZES:
+        tried = replace(spec, image_size=size)
+        channels = tuple(each for each in spec.channels if _made(tried, each) is not None)
+        if channels:
+            return replace(tried, channels=channels)
+    # Why it takes none is for the checks to show.
+    return spec
+
+
+def _made(spec: AugmentationSpec | EncoderSpec, channels: int) -> Any:
+    """Return a part; None where it refuses such images."""
+    supplied = {
+        "image_size": spec.image_size,
+        "channels": channels,
+        "num_frames": _FRAMES,
+        "num_views": 1,
+    }
+    known = interface_of(spec.make).supplied
+    taken = {name: value for name, value in supplied.items() if known.get(name)}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return spec.make(**taken, **spec.settings)
+    except ValueError:
+        return None
+    except Exception:
+        # Any other error is no refusal, and for the checks to show.
+        return ()
+
+
+def _weights(spec: EncoderSpec) -> int:
+    made = _made(spec, spec.channels[-1])
+    return sum(item.numel() for item in made.parameters()) if isinstance(made, nn.Module) else 0
+
+
+def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    spec = HeadSpec(target, entry.name, _required(interface_of(target)))
+    if _needed(target) <= _FOR_HEAD:
+        return [spec]
+    pipeline = _pipeline_with(entry, registry)
+    if pipeline is None:
+        return [spec]
+    made = _before_head(pipeline, spec)(2)
+    maps = made.get("feature_maps")
+    return [
+        replace(
+            spec,
+            num_views=made["views"].shape[0],
+            feature_dim=made["features"].shape[-1],
+            feature_map_shape=spec.feature_map_shape if maps is None else tuple(maps.shape[2:]),
+            image_size=made["views"].shape[-1],
+            channels=made["views"].shape[2],
+            signals=_before_head(pipeline, spec),
+        )
+    ]
+
+
+def _evaluator(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    return [EvaluatorSpec(target, entry.name, _required(interface_of(target)))]
+
+
+def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    record = entry.record
+    assert isinstance(record, Dataset)
+    make = _on_a_folder(target) if record.opens_paths else target
+    return [DatasetSpec(make, entry.name, clips=record.clips)]
+
+
+def _method(entry: Entry, registry: Registry) -> list[Any]:
+    record = entry.record
+    assert isinstance(record, Method)
+    named = record.augmentation
+    names = (named,) if isinstance(named, str) else named
+    try:
+        faces = [interface_of_entry(registry.resolve("augmentation", name)) for name in names]
+    except SslcoreError:
+        # That a name does not resolve is for the checks to say.
+        return [MethodSpec(lambda: entry.qualified, entry.name, registry=registry)]
+    kinds = [clips for clips in (False, True) if any(takes(face, clips=clips) for face in faces)]
+    return [
+        MethodSpec(
+            lambda: entry.qualified,
+            f"{entry.name} on {'clips' if clips else 'images'}" if len(kinds) > 1 else entry.name,
+            registry=registry,
+            clips=clips,
+        )
+        for clips in kinds
+    ]
+
+
+_MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
+    "loss": _loss,
+    "augmentation": _augmentation,
+    "encoder": _encoder,
+    "head": _head,
+    "evaluator": _evaluator,
+    "dataset": _dataset,
+}
+
+
+def _required(interface: Interface) -> dict[str, Any]:
+    """Return settings that have no default, at a value that their annotation admits."""
+    found: dict[str, Any] = {}
+    for settings in settings_at_bounds(interface):
+        for name, value in settings.items():
+            if interface.settings[name].default is REQUIRED and name not in SUPPLIED:
+                found.setdefault(name, value)
+    return found
+
+
+# Signals of a method, for a part that asks for more than the checks can draw.
+
+
+def _pipeline_with(entry: Entry, registry: Registry) -> Pipeline | None:
+    """Return the pipeline of a method that uses a part; None where there is none that works."""
+    from sslcore.assembly import ImageShape, build_pipeline
+
+    tiny = with_tiny_data(registry)
+    for method in registry.entries("method"):
+        assert isinstance(method.record, Method)
+        name = getattr(method.record, entry.kind)
+        try:
+            if name is None or registry.resolve(entry.kind, name) != entry:
+                continue
+            for data, frames in ((IMAGES, None), (CLIPS, _FRAMES)):
+                recipe, _ = make_recipe(method.qualified, data=data, registry=tiny)
+                return build_pipeline(recipe, ImageShape(16, 1, frames, 3))
+        except SslcoreError:
+            continue
+    return None
+
+
+def _before_head(pipeline: Pipeline, spec: HeadSpec) -> Callable[[int], Signals]:
+    @torch.no_grad()
+    def signals(batch: int) -> Signals:
+        made = _augmented(pipeline, batch)
+        made |= encode(pipeline.encoder.eval(), made)
+        return made
+
+    return signals
+
+
+def _augmented(pipeline: Pipeline, batch: int) -> Signals:
+    images = example_images(batch, 1, 16)
+    return augment(pipeline.augmentation.train(), images, random=BatchRandom(0, 0, batch))
+
+
+def _beside_views(
+    entry: Entry, registry: Registry, spec: EncoderSpec
+) -> Callable[[Tensor], Mapping[str, Any]] | None:
+    pipeline = _pipeline_with(entry, registry)
+    if pipeline is None:
+        return None
+    found = pipeline
+
+    def signals(views: Tensor) -> Mapping[str, Any]:
+        made = _augmented(found, len(views))
+        return {
+            name: item.flatten(0, 1)[: len(views)]
+            for name, item in made.items()
+            if isinstance(item, Tensor) and name not in ("images", "views")
+        }
+
+    return signals
+
+
+def _on_a_folder(target: Any) -> Callable[..., Any]:
+    """Return what opens a folder of a few images, which is there as long as it is."""
+    from PIL import Image
+
+    folder = tempfile.TemporaryDirectory(prefix="sslcore-check-")
+    for number, pixels in enumerate(example_images(2 * _FILES, 3, 20)):
+        place = Path(folder.name, "first" if number < _FILES else "second")
+        place.mkdir(exist_ok=True)
+        bytes_ = (pixels * 255).round().to(torch.uint8).movedim(0, -1).contiguous().numpy()
+        Image.fromarray(bytes_).save(place / f"{number}.png")
+
+    @functools.wraps(target)
+    def make(**settings: Any) -> Any:
+        return target(path=folder.name, **settings)
+
+    signature = inspect.signature(target)
+    kept = [item for name, item in signature.parameters.items() if name != "path"]
+    make.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return make

@@ -1,0 +1,204 @@
+"""Properties of what evaluators say features are worth: perfect ones, noise, and no peeking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from sslcore.testing.parts.evaluator_subject import (
+    EvaluatorSubject,
+    fits_classes,
+    rank,
+    rebuilds,
+    scores_accuracy,
+    searches_test_images,
+)
+from sslcore.testing.parts.evaluators import kinds
+from sslcore.testing.parts.scenes import Scene
+from sslcore.testing.parts.subject import PartExample
+from sslcore.testing.property import declare
+from sslcore.testing.violation import Violation
+
+#: Standard deviations that the score of noise may be from chance.
+_DEVIATIONS = 6
+
+
+@declare(
+    "perfect-features-score-1",
+    "V9",
+    formula="features that are the unit vector of their class have accuracy 1",
+    kills="labels one off, a probe that does not converge, a metric upside down",
+    precondition="it has an accuracy",
+    anchors=kinds("perfect"),
+    applies=scores_accuracy,
+)
+def perfect_features_score_1(subject: EvaluatorSubject, shown: Scene) -> None:
+    for name, value in subject.accuracies(subject.scores(shown)).items():
+        if not value > 1 - 1e-6:
+            raise Violation(
+                f"{name} of perfect features is {value:.4g}", subject.code(shown, PartExample())
+            )
+
+
+@declare(
+    "noise-scores-chance",
+    "V10",
+    formula="features that have nothing to do with the class have the accuracy of guessing, "
+    "1/K (for the k best, between k/K and 1 − (1 − 1/K)^k), within 6 standard deviations",
+    kills="test images or labels that leak into training, a query that finds itself",
+    precondition="it has an accuracy",
+    anchors=lambda subject: [subject.scene("random", train=30, test=80)],
+    applies=scores_accuracy,
+)
+def noise_scores_chance(subject: EvaluatorSubject, shown: Scene) -> None:
+    classes, count = shown.num_classes, len(shown.test_labels)
+    for name, value in subject.accuracies(subject.scores(shown)).items():
+        k = rank(name)
+        bounds = (min(1.0, k / classes), 1 - (1 - 1 / classes) ** k)
+        spread = _DEVIATIONS * (bounds[1] * (1 - bounds[1]) / count) ** 0.5
+        if not min(bounds) - spread <= value <= max(bounds) + spread:
+            raise Violation(
+                f"{name} of mere noise is {value:.4g}, guessing gives {max(bounds):.4g} ± "
+                f"{spread:.2g}",
+                subject.code(shown, PartExample()),
+            )
+
+
+@declare(
+    "test-labels-only-score",
+    "V11",
+    formula="predictions are the same for any test labels: over the classes c, the accuracies "
+    "with all test labels c add up to 1 (to k for the k best)",
+    kills="training on test labels, a choice of settings by the test score",
+    precondition="it fits labelled training images and has an accuracy",
+    anchors=kinds("overlapping", "random"),
+    applies=fits_classes,
+)
+def test_labels_only_score(subject: EvaluatorSubject, shown: Scene) -> None:
+    total: dict[str, float] = {}
+    for label in range(shown.num_classes):
+        constant = torch.full_like(shown.test_labels, label)
+        found = subject.accuracies(subject.scores(replace(shown, test_labels=constant)))
+        for name, value in found.items():
+            total[name] = total.get(name, 0.0) + value
+    for name, value in total.items():
+        wanted = min(rank(name), shown.num_classes)
+        subject.meter.see(abs(value - wanted) / 1e-3)
+        if not abs(value - wanted) <= 1e-3:
+            raise Violation(
+                f"{name} with all test labels 0, then 1, … adds up to {value:.4g}, and each image "
+                f"can be of {wanted} predicted class{'es' if wanted > 1 else ''} only",
+                subject.code(shown, PartExample()),
+            )
+
+
+@declare(
+    "wrong-labels-score-0",
+    "V12",
+    formula="perfect features whose test labels are all wrong have accuracy 0",
+    kills="a class that is matched to the test labels, scoring on the training images",
+    precondition="it fits labelled training images and has an accuracy",
+    anchors=kinds("perfect"),
+    applies=fits_classes,
+)
+def wrong_labels_score_0(subject: EvaluatorSubject, shown: Scene) -> None:
+    wrong = (shown.test_labels + 1) % shown.num_classes
+    found = subject.accuracies(subject.scores(replace(shown, test_labels=wrong)))
+    for name, value in found.items():
+        if rank(name) == 1 and not value < 1e-6:
+            raise Violation(
+                f"{name} is {value:.4g} where every test label is wrong",
+                subject.code(shown, PartExample()),
+            )
+
+
+@declare(
+    "test-images-are-scored-alone",
+    "V13",
+    formula="the accuracy of the test images is the mean of those of its parts, by their sizes",
+    kills="statistics of the test images, a last batch that is left out",
+    precondition="it fits labelled training images and has an accuracy",
+    anchors=kinds("overlapping", "tied"),
+    applies=fits_classes,
+)
+def test_images_are_scored_alone(subject: EvaluatorSubject, shown: Scene) -> None:
+    count = len(shown.test_labels)
+    whole = subject.accuracies(subject.scores(shown))
+    parts = dict.fromkeys(whole, 0.0)
+    by_class = shown.test_labels.argsort(stable=True)
+    for rows in (by_class[: count // 3], by_class[count // 3 : -1], by_class[-1:]):
+        found = subject.scores(shown.with_test(rows))
+        for name in whole:
+            parts[name] += found[name] * len(rows) / count
+    for name, value in whole.items():
+        # One image may change sides where it was undecided but for rounding.
+        if not abs(parts[name] - value) <= 1.5 / count:
+            raise Violation(
+                f"{name} is {value:.4g}, and {parts[name]:.4g} where the test images come in parts",
+                subject.code(shown, PartExample()),
+            )
+
+
+@declare(
+    "a-query-does-not-find-itself",
+    "V14",
+    formula="where every test image is the only one of its class, the accuracy is 0",
+    kills="the query in its own gallery",
+    precondition="it compares test images with each other",
+    anchors=kinds("random"),
+    applies=searches_test_images,
+)
+def a_query_does_not_find_itself(subject: EvaluatorSubject, shown: Scene) -> None:
+    single = replace(shown, test_labels=torch.arange(len(shown.test_labels)))
+    for name, value in subject.accuracies(subject.scores(single)).items():
+        if not value < 1e-6:
+            raise Violation(
+                f"{name} is {value:.4g}, though no other image is of the query's class",
+                subject.code(shown, PartExample()),
+            )
+
+
+@declare(
+    "errors-are-mean-squares",
+    "V15",
+    formula="exact reconstructions have NAME_mse = 0; those that are off by c have c²",
+    kills="a sum for a mean, a root, another range of values",
+    precondition="it asks for reconstructions",
+    anchors=kinds("random"),
+    applies=rebuilds,
+)
+def errors_are_mean_squares(subject: EvaluatorSubject, shown: Scene) -> None:
+    for offset in (0.0, 0.5, -2.0):
+        rebuilt = shown.test_views + offset
+        for name, value in subject.scores(replace(shown, reconstructions=rebuilt)).items():
+            if name.endswith("_mse") and not abs(value - offset**2) <= 1e-4 * (1 + offset**2):
+                raise Violation(
+                    f"{name} is {value:.6g} where every value is off by {offset}",
+                    subject.code(shown, PartExample()),
+                )
+
+
+@declare(
+    "pixels-have-no-reconstructions",
+    "V16",
+    formula="without `reconstructions` V1 holds: they are left out for the column of raw pixels",
+    kills="a parameter without a default",
+    precondition="it asks for reconstructions",
+    anchors=kinds("random"),
+    applies=rebuilds,
+)
+def pixels_have_no_reconstructions(subject: EvaluatorSubject, shown: Scene) -> None:
+    subject.scores(shown, leave_out="reconstructions")
+
+
+EVALUATOR_SCORES = (
+    perfect_features_score_1,
+    noise_scores_chance,
+    test_labels_only_score,
+    wrong_labels_score_0,
+    test_images_are_scored_alone,
+    a_query_does_not_find_itself,
+    errors_are_mean_squares,
+    pixels_have_no_reconstructions,
+)

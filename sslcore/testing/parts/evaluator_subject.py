@@ -1,0 +1,134 @@
+"""An evaluator under examination: called with what it asks for, its metrics examined."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from sslcore.testing.parts.scenes import Scene, scene
+from sslcore.testing.parts.spec import EvaluatorSpec
+from sslcore.testing.parts.subject import PartExample, PartSubject
+from sslcore.testing.violation import Violation
+
+_TOP = re.compile(r"top_?(\d+)")
+_ACCURACY = re.compile(r"(^|_)(top_?\d+|acc|accuracy)(_|$)")
+
+
+class EvaluatorSubject(PartSubject):
+    """An evaluator, as the properties see it."""
+
+    spec: EvaluatorSpec
+
+    def evaluator(self, example: PartExample | None = None) -> Any:
+        """Return a new evaluator."""
+        example = example or PartExample()
+        made = self.build({"num_classes": self.spec.num_classes}, example)
+        if not callable(made):
+            raise Violation(f"make returned {type(made).__name__}, which can't be called")
+        return made
+
+    def asks(self) -> dict[str, bool]:
+        """Return what it asks for, by name, with whether each is needed."""
+        parameters = inspect.signature(self.evaluator()).parameters
+        return {name: item.default is inspect.Parameter.empty for name, item in parameters.items()}
+
+    def scene(self, kind: str, **sizes: int) -> Scene:
+        """Return a scene with as many classes as the spec says."""
+        return scene(kind, self.spec.num_classes, **sizes)
+
+    def scores(
+        self,
+        shown: Scene,
+        example: PartExample | None = None,
+        *,
+        evaluator: Any = None,
+        leave_out: str = "",
+    ) -> dict[str, float]:
+        """Return its metrics of a scene.
+
+        Args:
+            shown: the scene.
+            example: its settings.
+            evaluator: instead of a new one.
+            leave_out: what it is not given, though it asks for it.
+        """
+        example = example or PartExample()
+        evaluator = self.evaluator(example) if evaluator is None else evaluator
+        given, code = shown.given(), self.code(shown, example)
+        arguments = {}
+        for name, item in inspect.signature(evaluator).parameters.items():
+            if name == leave_out:
+                continue
+            if name in given:
+                arguments[name] = given[name]
+            elif item.default is inspect.Parameter.empty:
+                raise Violation(f"it asks for {name}, which evaluators don't get", code)
+        found = self.guarded(lambda: evaluator(**arguments), code, example)
+        if not isinstance(found, dict):
+            raise Violation(f"it returned a {type(found).__name__}, expected a dict", code)
+        return found
+
+    def accuracies(self, found: dict[str, float]) -> dict[str, float]:
+        """Return of metrics those that say how often something is right."""
+        if self.spec.accuracies is not None:
+            return {name: found[name] for name in self.spec.accuracies if name in found}
+        return {
+            name: value
+            for name, value in found.items()
+            if _ACCURACY.search(name) and not name.endswith(("_mse", "_std"))
+        }
+
+    def code(self, shown: Scene, example: PartExample) -> str:
+        """Return Python that shows a call, to be pasted."""
+        supplied = {"num_classes": self.spec.num_classes}
+        each = (len(shown.train_labels), len(shown.test_labels))
+        sizes = tuple(count // self.spec.num_classes for count in each)
+        arguments = (shown.kind, self.spec.num_classes, *sizes)
+        return "\n".join(
+            [
+                "import inspect",
+                "from sslcore.testing.parts import scene",
+                f"evaluator = {self.made(self.arguments(supplied, example))}",
+                f"given = scene{arguments!r}.given()  # labels or order may have been changed",
+                "evaluator(**{name: given[name] for name in inspect.signature(evaluator)"
+                ".parameters})",
+            ]
+        )
+
+
+def rank(metric: str) -> int:
+    """Return k of a metric that counts hits among the k best, 1 where it does not say."""
+    found = _TOP.search(metric)
+    return int(found.group(1)) if found else 1
+
+
+# What a property needs of an evaluator, as reasons why it does not apply.
+
+
+def scores_accuracy(subject: EvaluatorSubject) -> str:
+    """It has a metric that says how often something is right."""
+    found = subject.scores(subject.scene("perfect"))
+    if subject.accuracies(found):
+        return ""
+    return f"none of {', '.join(found)} is called an accuracy (the spec can: accuracies=…)"
+
+
+def fits_classes(subject: EvaluatorSubject) -> str:
+    """It learns from labelled training images, and scores predictions."""
+    if "train_labels" not in subject.asks():
+        return "it learns from no labelled training images"
+    return scores_accuracy(subject)
+
+
+def searches_test_images(subject: EvaluatorSubject) -> str:
+    """It compares the test images with each other."""
+    asked = subject.asks()
+    if "test_labels" not in asked or "train_features" in asked or "train_views" in asked:
+        return "it does not compare test images with each other"
+    return scores_accuracy(subject)
+
+
+def rebuilds(subject: EvaluatorSubject) -> str:
+    """It scores reconstructions."""
+    return "" if "reconstructions" in subject.asks() else "it asks for no reconstructions"

@@ -1,0 +1,103 @@
+"""Labelled features that evaluators are tried on: perfect ones, overlapping ones, mere noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslcore.random import generator_for
+from sslcore.testing.parts.pictures import example_images
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that an evaluator may ask for, by name.
+
+    Attributes:
+        kind: what is special about the features.
+        train_features, test_features: (N, F) and (M, F).
+        train_labels, test_labels: (N,) and (M,).
+        train_views, test_views, reconstructions: (N or M, 1, 1, 6, 6).
+        num_classes: K.
+        seed: for draws.
+    """
+
+    kind: str
+    train_features: Tensor
+    train_labels: Tensor
+    test_features: Tensor
+    test_labels: Tensor
+    train_views: Tensor
+    test_views: Tensor
+    reconstructions: Tensor
+    num_classes: int
+    seed: int = 0
+
+    def given(self) -> dict[str, Any]:
+        """Return it by the names under which an evaluator asks for it."""
+        return {name: value for name, value in vars(self).items() if name != "kind"}
+
+    def with_train(self, index: Tensor) -> Scene:
+        """Return it with these of the training images, in that order."""
+        return replace(self, **_indexed(self, "train_", index))
+
+    def with_test(self, index: Tensor) -> Scene:
+        """Return it with these of the test images, in that order."""
+        rebuilt = self.reconstructions[index]
+        return replace(self, reconstructions=rebuilt, **_indexed(self, "test_", index))
+
+
+def _indexed(scene: Scene, prefix: str, index: Tensor) -> dict[str, Any]:
+    return {name: item[index] for name, item in vars(scene).items() if name.startswith(prefix)}
+
+
+def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene:
+    """Return a scene.
+
+    Args:
+        kind: "perfect" features are their class's unit vector; "overlapping" ones surround the
+            centre of their class; "random" ones have nothing to do with it; of "tied" ones many
+            are equal, across classes too; "collapsed" ones are all the same.
+        classes: K.
+        train, test: images of each class.
+    """
+    generator = generator_for("scene", kind, classes, train, test)
+    labels = []
+    for each in (train, test):
+        order = torch.randperm(classes * each, generator=generator)
+        labels.append((torch.arange(classes * each) % classes)[order])
+    features = [_features(kind, item, classes, generator) for item in labels]
+    views, tested = (example_images(len(item), 1, 6)[:, None] * 2 - 1 for item in labels)
+    noise = torch.randn(tested.shape, generator=generator)
+    return Scene(
+        kind=kind,
+        train_features=features[0],
+        train_labels=labels[0],
+        test_features=features[1],
+        test_labels=labels[1],
+        train_views=views,
+        test_views=tested,
+        reconstructions=tested + 0.3 * noise,
+        num_classes=classes,
+    )
+
+
+def _features(kind: str, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    # Many dimensions for few images, where whoever has seen one knows it again.
+    width = 64 if kind == "random" else classes + 3
+    unit = torch.nn.functional.one_hot(labels, width).float()
+    if kind == "perfect":
+        return unit
+    if kind == "collapsed":
+        return torch.full(unit.shape, 0.7)
+    noise = torch.randn(unit.shape, generator=generator)
+    if kind == "random":
+        return noise
+    if kind == "overlapping":
+        return unit + 0.45 * noise
+    assert kind == "tied", kind
+    # Few grid points, none of which is zero: many images share one, of whatever class.
+    return ((unit + 0.4 * noise)[:, :3] > 0.5).float() + 0.5

@@ -1,0 +1,76 @@
+"""Data sets of a few images that methods are tried on."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sslcore.components import Dataset
+from sslcore.data import Data, Split
+from sslcore.registry import Entry, PluginStatus, Registry
+from sslcore.testing.parts.pictures import example_images
+
+#: Under which no plugin's distribution is installed.
+_DISTRIBUTION = "sslcore-conformance"
+
+IMAGES, CLIPS = "conformance-images", "conformance-clips"
+
+_CLASSES = ("one", "two", "three")
+_FRAMES = 6
+
+
+def images(*, image_size: int = 16, channels: int = 1, count: int = 18) -> Data:
+    """Return images in three classes that mean nothing.
+
+    Args:
+        image_size: side, px.
+        channels: of each image.
+        count: images to train on; there are half as many to test on, and 12 at least.
+    """
+    return _data(count, image_size, channels, None)
+
+
+def clips(*, image_size: int = 16, channels: int = 1, count: int = 18) -> Data:
+    """Return clips of six frames in three classes that mean nothing.
+
+    Args:
+        image_size: side, px.
+        channels: of each frame.
+        count: clips to train on; there are half as many to test on, and 12 at least.
+    """
+    return _data(count, image_size, channels, _FRAMES)
+
+
+def _data(count: int, size: int, channels: int, frames: int | None) -> Data:
+    tested = max(12, count // 2)
+    drawn = example_images(count + tested, channels, size, "smooth", frames)
+    pictures = (drawn * 255).round().to(torch.uint8)
+    labels = torch.arange(len(pictures)) % len(_CLASSES)
+    return Data(
+        train=_split(pictures[:count], labels[:count]),
+        test=_split(pictures[count:], labels[count:]),
+        classes=_CLASSES,
+    )
+
+
+def _split(pictures: Tensor, labels: Tensor) -> Split:
+    return Split(pictures, labels)
+
+
+def with_tiny_data(registry: Registry) -> Registry:
+    """Return a registry that offers these data sets as well."""
+    records = (
+        Dataset(
+            name=IMAGES,
+            summary="A few images in three classes that mean nothing",
+            build=f"{__name__}:images",
+        ),
+        Dataset(
+            name=CLIPS,
+            summary="A few clips in three classes that mean nothing",
+            build=f"{__name__}:clips",
+            clips=True,
+        ),
+    )
+    entries = tuple(Entry(record, "conformance", _DISTRIBUTION, "0") for record in records)
+    return Registry([*registry.plugins, PluginStatus("conformance", _DISTRIBUTION, "0", entries)])

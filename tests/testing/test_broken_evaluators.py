@@ -1,0 +1,268 @@
+"""Broken evaluators, each of which the conformance of evaluators catches."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+import torch
+from annotated_types import Ge
+from torch import Tensor
+from torch.nn import functional
+
+from sslcore.random import generator_for
+from sslcore.testing import EvaluatorSpec, cases
+
+
+class NearestMean:
+    """The class whose mean is nearest; every part of it can be broken."""
+
+    def __init__(self, *, power: Annotated[float, Ge(1)] = 2.0) -> None:
+        self.power = power
+
+    def __call__(
+        self,
+        train_features: Tensor,
+        train_labels: Tensor,
+        test_features: Tensor,
+        test_labels: Tensor,
+        num_classes: int,
+    ) -> dict[str, float]:
+        membership = functional.one_hot(train_labels, num_classes).float()
+        means = (membership.T @ train_features) / membership.sum(0).clamp_min(1)[:, None]
+        distance = torch.cdist(test_features, means, p=self.power)
+        return self.scored(distance.argmin(1), test_labels)
+
+    def scored(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+        return {"mean_top1": float((predicted == labels).float().mean())}
+
+
+class GoodRetrieval:
+    """Whether the nearest other test image is of the same class."""
+
+    def __call__(self, test_features: Tensor, test_labels: Tensor) -> dict[str, float]:
+        near = -torch.cdist(test_features, test_features)
+        best = self.without_query(near)
+        # Those that tie for the first place share it.
+        tied = (best >= best.amax(1, keepdim=True) - 1e-5).float()
+        same = (test_labels[:, None] == test_labels).float()
+        return {"search_top1": float(((tied * same).sum(1) / tied.sum(1)).mean())}
+
+    def without_query(self, near: Tensor) -> Tensor:
+        return near.clone().fill_diagonal_(-torch.inf)
+
+
+class TrainsOnTestImages(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        features = torch.cat([train_features, test_features, test_features])
+        labels = torch.cat([train_labels, test_labels, test_labels])
+        return super().__call__(features, labels, test_features, test_labels, num_classes)
+
+
+class ChoosesByTestScore(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        found = []
+        for columns in range(1, train_features.shape[1] + 1):
+            shown = train_features[:, :columns], test_features[:, :columns]
+            found.append(
+                super().__call__(shown[0], train_labels, shown[1], test_labels, num_classes)
+            )
+        return max(found, key=lambda row: row["mean_top1"])
+
+
+class MatchesClassesToTestLabels(NearestMean):
+    """As clusterings are scored, which a probe may not be."""
+
+    def scored(self, predicted, labels):
+        hits = 0
+        for cluster in predicted.unique():
+            hits += int(labels[predicted == cluster].bincount().max())
+        return {"mean_top1": hits / len(labels)}
+
+
+class ScoresTheTrainingImages(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        return super().__call__(
+            train_features, train_labels, train_features, train_labels, num_classes
+        )
+
+
+class FindsTheQueryItself(GoodRetrieval):
+    def without_query(self, near):
+        return near
+
+
+class TiesGoToTheFirst:
+    """The label of the nearest training image, the first of several."""
+
+    def __call__(self, train_features, train_labels, test_features, test_labels):
+        nearest = torch.cdist(test_features, train_features).argmin(1)
+        return {"nearest_top1": float((train_labels[nearest] == test_labels).float().mean())}
+
+
+class LearnsFromTheFirst(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        return super().__call__(
+            train_features[:30], train_labels[:30], test_features, test_labels, num_classes
+        )
+
+
+class ForgetsTheLastBatch(NearestMean):
+    def scored(self, predicted, labels):
+        whole = len(labels) // 32 * 32
+        return {"mean_top1": int((predicted == labels)[:whole].sum()) / len(labels)}
+
+
+class StandardisesByTestImages(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        test_features = test_features - test_features.mean(0)
+        train_features = train_features - train_features.mean(0)
+        return super().__call__(
+            train_features, train_labels, test_features, test_labels, num_classes
+        )
+
+
+class StandardisesInPlace(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        mean = train_features.mean(0)
+        return super().__call__(
+            train_features.sub_(mean), train_labels, test_features.sub_(mean), test_labels,
+            num_classes,
+        )  # fmt: skip
+
+
+class GlobalRandomNumbers(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        some = torch.randperm(len(train_features))[:25]
+        return super().__call__(
+            train_features[some], train_labels[some], test_features, test_labels, num_classes
+        )
+
+
+class SeedsTorch(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        torch.manual_seed(0)
+        some = torch.randperm(len(train_features))[:25]
+        return super().__call__(
+            train_features[some], train_labels[some], test_features, test_labels, num_classes
+        )
+
+
+class DrawsFromTheFirst(NearestMean):
+    """Few labels, drawn by the seed, but among the first images only."""
+
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes, seed):  # type: ignore[override]
+        some = torch.randperm(30, generator=generator_for(seed, "draws"))[:25]
+        return super().__call__(
+            train_features[some], train_labels[some], test_features, test_labels, num_classes
+        )
+
+
+class ClassesAreNumbers(NearestMean):
+    """Regression of the class's number, rounded."""
+
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        ones = [functional.pad(item, (0, 1), value=1.0) for item in (train_features, test_features)]
+        weights = torch.linalg.pinv(ones[0]) @ train_labels.float()
+        return self.scored((ones[1] @ weights).round().long(), test_labels)
+
+
+class LeavesOutTheLastClass(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        kept = train_labels < num_classes - 1
+        return super().__call__(
+            train_features[kept], train_labels[kept], test_features, test_labels, num_classes - 1
+        )
+
+
+class InPercent(NearestMean):
+    def scored(self, predicted, labels):
+        return {"mean_top1": 100 * super().scored(predicted, labels)["mean_top1"]}
+
+
+class CamelCase(NearestMean):
+    def scored(self, predicted, labels):
+        return {"meanTop1": super().scored(predicted, labels)["mean_top1"]}
+
+
+class ATensor(NearestMean):
+    def scored(self, predicted, labels):
+        return {"mean_top1": (predicted == labels).float().mean()}
+
+
+class NaNOfConstantFeatures(NearestMean):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        mean, std = train_features.mean(0), train_features.std(0)
+        found = super().__call__(
+            (train_features - mean) / std, train_labels, (test_features - mean) / std,
+            test_labels, num_classes,
+        )  # fmt: skip
+        return {**found, "width_std": float((train_features / std).std()), "width": 0.5}
+
+
+class Rebuilding:
+    """Mean squared error of reconstructions."""
+
+    def __call__(self, test_views, reconstructions=None):
+        if reconstructions is None:
+            return {"rebuilt_mse": 0.0}
+        return {"rebuilt_mse": self.error(reconstructions - test_views)}
+
+    def error(self, difference: Tensor) -> float:
+        return float(difference.square().mean())
+
+
+class SumOfSquares(Rebuilding):
+    def error(self, difference):
+        return float(difference.square().sum() / len(difference))
+
+
+class NoDefaultForPixels:
+    def __call__(self, test_views: Tensor, reconstructions: Tensor) -> dict[str, float]:
+        return {"rebuilt_mse": float((reconstructions - test_views).square().mean())}
+
+
+BROKEN = {
+    TrainsOnTestImages: "test-labels-only-score",
+    ChoosesByTestScore: "test-labels-only-score",
+    MatchesClassesToTestLabels: "wrong-labels-score-0",
+    ScoresTheTrainingImages: "test-labels-only-score",
+    FindsTheQueryItself: "a-query-does-not-find-itself",
+    TiesGoToTheFirst: "order-of-training-images-does-not-matter",
+    LearnsFromTheFirst: "order-of-training-images-does-not-matter",
+    ForgetsTheLastBatch: "perfect-features-score-1",
+    StandardisesByTestImages: "test-images-are-scored-alone",
+    StandardisesInPlace: "leaves-inputs-alone",
+    GlobalRandomNumbers: "a-seed-decides",
+    SeedsTorch: "a-seed-decides",
+    DrawsFromTheFirst: "order-of-training-images-does-not-matter",
+    ClassesAreNumbers: "names-of-classes-do-not-matter",
+    LeavesOutTheLastClass: "perfect-features-score-1",
+    InPercent: "metrics-follow-the-contract",
+    CamelCase: "metrics-follow-the-contract",
+    ATensor: "metrics-follow-the-contract",
+    NaNOfConstantFeatures: "metrics-follow-the-contract",
+    SumOfSquares: "errors-are-mean-squares",
+    NoDefaultForPixels: "pixels-have-no-reconstructions",
+}
+
+
+@pytest.mark.parametrize("evaluator", [NearestMean, GoodRetrieval, Rebuilding])
+def test_an_evaluator_in_order_passes_every_check(evaluator):
+    rows = {case.id: case.row() for case in cases(EvaluatorSpec(evaluator))}
+    failed = {name: row.reason for name, row in rows.items() if row.status not in ("pass", "n/a")}
+    assert failed == {}
+
+
+@pytest.mark.parametrize(
+    ("broken", "caught_by"), BROKEN.items(), ids=lambda item: getattr(item, "__name__", "")
+)
+def test_a_broken_evaluator_is_caught(broken, caught_by):
+    case = next(case for case in cases(EvaluatorSpec(broken)) if case.id == caught_by)
+    assert case.row().status == "fail"
+
+
+def test_leaks_are_also_seen_on_mere_noise():
+    for broken in (TrainsOnTestImages, ScoresTheTrainingImages, FindsTheQueryItself):
+        case = next(c for c in cases(EvaluatorSpec(broken)) if c.id == "noise-scores-chance")
+        assert case.row().status == "fail"

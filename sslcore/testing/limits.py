@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: Seconds after which an interruption that was not noticed is repeated.
+_AGAIN = 0.1
+
 
 class OutOfTime(BaseException):
     """Raised inside a call that has had its time."""
@@ -36,8 +39,9 @@ def _by_signal(seconds: float) -> Iterator[None]:
         raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, expire)
-    # Another timer (a test's own timeout) goes on with the time that it had left.
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: what is raised in a finaliser is ignored, and the next one arrives elsewhere.
+    # Another timer (a test's own timeout) goes on, after, with the time that it had left.
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
     try:
         yield
     finally:
@@ -53,7 +57,9 @@ def _by_thread(seconds: float) -> Iterator[None]:
     done = threading.Event()
 
     def expire() -> None:
-        if not done.wait(seconds):
+        waiting = seconds
+        while not done.wait(waiting):
+            waiting = _AGAIN
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(caller), ctypes.py_object(OutOfTime)
             )

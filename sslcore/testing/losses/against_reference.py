@@ -13,7 +13,7 @@ from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import Property, declare
 
 #: The lowest temperature in each type: below it a log-sum-exp has no digits left.
-LOWEST_TEMPERATURE = {"float64": 0.0, "float32": 0.005, "bfloat16": 0.05, "float16": 0.05}
+LOWEST_TEMPERATURE = {"float64": 0.0, "float32": 0.02, "bfloat16": 0.05, "float16": 0.05}
 #: A gradient passes through about this many more roundings than the value.
 _GRADIENT_ROUNDINGS = 4
 

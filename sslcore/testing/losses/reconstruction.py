@@ -127,6 +127,7 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
         "another width": targets[..., :-1],
         "one column against several": targets[..., :1],
         "no dimension of views": targets[0],
+        "the same entries in another shape": targets.flatten(0, 1)[None],
         "one number": targets[0, 0, 0, 0, 0],
     }
     empty = {name: item[:, :0] for name, item in inputs.items()}

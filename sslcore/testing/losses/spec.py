@@ -52,4 +52,4 @@ class LossSpec:
     invariances: Sequence[str] = ()
     stateful: bool = False
     suite: str = "2026.1"
-    seconds: float = 5.0
+    seconds: float = 10.0

@@ -23,7 +23,7 @@ _ROUNDINGS = 8
 #: Conventions are told apart by fixed examples of at most so many numbers.
 _TOLD_APART = 2000
 #: After a call that hung, later ones get this part of the time.
-_AFTER_HANGING = 0.1
+_AFTER_HANGING = 0.2
 
 DTYPE = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 

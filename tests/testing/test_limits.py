@@ -1,0 +1,73 @@
+"""A call that does not come back is interrupted, in any thread, and nothing is left behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from sslcore.testing.limits import OutOfTime, time_limit
+
+
+def spin():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("call", [spin, lambda: time.sleep(600)], ids=["spins", "sleeps"])
+def test_a_call_in_the_main_thread_is_interrupted(call):
+    with pytest.raises(OutOfTime), time_limit(0.05):
+        call()
+
+
+def test_a_call_in_another_thread_is_interrupted():
+    seen = []
+
+    def work():
+        try:
+            with time_limit(0.05):
+                spin()
+        except OutOfTime:
+            seen.append("interrupted")
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert seen == ["interrupted"]
+
+
+def test_an_interruption_that_is_swallowed_is_repeated():
+    def swallow():
+        with suppress(OutOfTime):
+            spin()
+        spin()
+
+    with pytest.raises(OutOfTime), time_limit(0.05):
+        swallow()
+
+
+def test_a_call_in_time_leaves_no_timer_and_no_handler():
+    before = signal.getsignal(signal.SIGALRM)
+    with time_limit(5):
+        pass
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_timer_of_somebody_else_goes_on():
+    ticks = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: ticks.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with time_limit(5):
+            pass
+        deadline = time.monotonic() + 60
+        while not ticks and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert ticks == [signal.SIGALRM]

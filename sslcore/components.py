@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-_KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_ADDRESS = re.compile(rf"([^\s:]+:)?{_KEBAB_CASE.pattern}")
+from sslcore.printable import is_one_printable_line
+
+#: What names look like.
+KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_ADDRESS = re.compile(rf"([^\s:]+:)?{KEBAB_CASE.pattern}")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 #: Settings by section: `{"loss": {"temperature": 0.5}, "training": {"epochs": 20}}`.
@@ -36,12 +39,20 @@ class Record:
     reference: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not _KEBAB_CASE.fullmatch(self.name):
+        if not isinstance(self.name, str) or not KEBAB_CASE.fullmatch(self.name):
             raise ValueError(
                 f"{self.kind} name {self.name!r} is not kebab-case (a-z, 0-9, hyphens)"
             )
-        if not self.summary or "\n" in self.summary:
-            raise ValueError(f"{self.kind} {self.name!r}: the summary must be one line of text")
+        if not self.summary or not is_one_printable_line(self.summary):
+            raise ValueError(
+                f"{self.kind} {self.name!r}: the summary must be one line of text, without "
+                f"control characters, got {self.summary!r}"
+            )
+        if not is_one_printable_line(self.reference):
+            raise ValueError(
+                f"{self.kind} {self.name!r}: the reference must be one line of text, without "
+                f"control characters, got {self.reference!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +63,7 @@ class Component(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not _REFERENCE.fullmatch(self.build):
+        if not isinstance(self.build, str) or not _REFERENCE.fullmatch(self.build):
             raise ValueError(
                 f"{self.kind} {self.name!r}: build {self.build!r} is not of the form "
                 "'package.module:attribute'"
@@ -94,6 +105,14 @@ class Loss(Component):
 
     supervised: bool = False
     family: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_one_printable_line(self.family):
+            raise ValueError(
+                f"{self.kind} {self.name!r}: the family must be a name or a reference, got "
+                f"{self.family!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,13 @@ pipeline is built, on a dummy batch, still before the first image.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 
+from sslcore.compatibility import old_signals, tell_of_old_name
 from sslcore.components import KINDS, Loss
-from sslcore.errors import CompositionError, SslcoreError, nearest
+from sslcore.discovery import is_strict
+from sslcore.errors import CompositionError, PluginWarning, SslcoreError, UsageError, nearest
 from sslcore.interface import (
     ENGINE_SIGNALS,
     EVALUATION_SIGNALS,
@@ -17,6 +20,7 @@ from sslcore.interface import (
     Interface,
     interface_of,
     load_reference,
+    with_current_names,
 )
 from sslcore.registry import Entry, Registry
 
@@ -24,7 +28,7 @@ from sslcore.registry import Entry, Registry
 Stage = tuple[Entry, Interface]
 
 #: What the engine gives to evaluators only where the head makes it.
-_FROM_HEAD = "reconstructions"
+FROM_HEAD = "reconstructions"
 
 
 def interface_of_entry(entry: Entry) -> Interface:
@@ -42,12 +46,23 @@ def interface_of_entry(entry: Entry) -> Interface:
         raise CompositionError(
             f"{entry}: {entry.build} is no class or function with a signature: {error}"
         ) from error
+    old = old_signals([*interface.needs, *interface.provides])
+    for renamed in old:
+        tell_of_old_name(entry.whose, renamed, _warn)
+    if old:
+        interface = with_current_names(interface)
     if "name" in interface.settings:
         raise CompositionError(
             f"{entry} has a setting called name, which a recipe can't tell from the name of the "
             "part; its plugin must call it something else"
         )
     return interface
+
+
+def _warn(warning: PluginWarning) -> None:
+    if is_strict():
+        raise UsageError(str(warning))
+    warnings.warn(warning, stacklevel=4)
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:
@@ -75,14 +90,13 @@ def stage_problems(
         made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
         if entry.kind == "augmentation" and not takes(interface, clips=clips):
             problems.append(_misfit(entry, clips, registry))
-        for signal, needed in interface.needs.items():
+        for signal in _unmet((entry, interface), made):
             if signal == "labels":
-                if not (isinstance(entry.record, Loss) and entry.record.supervised):
-                    problems.append(
-                        f"{entry} asks for labels, which no training stage sees unless it is a "
-                        "loss whose record says supervised=True"
-                    )
-            elif needed and signal not in made:
+                problems.append(
+                    f"{entry} asks for labels, which no training stage sees unless it is a "
+                    "loss whose record says supervised=True"
+                )
+            else:
                 problems.append(_missing(entry, signal, registry, teacher=teacher))
         if entry.kind != "loss" and not interface.provides:
             problems.append(
@@ -90,6 +104,30 @@ def stage_problems(
                 "(sslcore.signals has the common ones)"
             )
     return problems
+
+
+def fits_together(stages: Sequence[Stage], *, clips: bool, teacher: bool) -> bool:
+    """Whether the stages (augmentation, encoder, head, loss) go together."""
+    for position, (entry, interface) in enumerate(stages):
+        made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
+        if entry.kind == "augmentation" and not takes(interface, clips=clips):
+            return False
+        if any(_unmet((entry, interface), made)):
+            return False
+        if entry.kind != "loss" and not interface.provides:
+            return False
+    return True
+
+
+def _unmet(stage: Stage, made: Iterable[str]) -> Iterator[str]:
+    """Yield the signals that a stage needs and does not get; labels are for some losses only."""
+    entry, interface = stage
+    for signal, needed in interface.needs.items():
+        if signal == "labels":
+            if not (isinstance(entry.record, Loss) and entry.record.supervised):
+                yield signal
+        elif needed and signal not in made:
+            yield signal
 
 
 def evaluator_problems(
@@ -100,7 +138,7 @@ def evaluator_problems(
     made = signals_before_loss(stages, teacher=False)
     for entry, interface in evaluators:
         for signal, needed in interface.needs.items():
-            if signal == _FROM_HEAD and _FROM_HEAD not in made:
+            if signal == FROM_HEAD and FROM_HEAD not in made:
                 problems.append(_missing(entry, signal, registry, teacher=True))
             elif needed and signal not in EVALUATION_SIGNALS:
                 problems.append(

@@ -9,9 +9,16 @@ from typing import Any
 
 from rich.console import Console
 
+from sslcore.printable import printable
+
 
 class LastingConsole(Console):
     """A console whose reader (`head`, a closed terminal) may leave without ending the program."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, text without what a terminal would obey: plugins have a say in it."""
+        shown = (printable(each) if isinstance(each, str) else each for each in objects)
+        super().print(*shown, **options)
 
     def _check_buffer(self) -> None:
         # A terminal that has gone is an input/output error, of which rich knows nothing.

@@ -19,6 +19,7 @@ from rich.table import Table as RichTable
 from sslcore.console import stdout_console
 from sslcore.evaluation import ENCODER, PIXELS, RANDOM_INIT, Table
 from sslcore.metrics import LogLine, Metrics
+from sslcore.printable import printable
 
 #: Seconds between two lines where there is no terminal to draw a bar in.
 _QUIET_SECONDS = 10.0
@@ -114,7 +115,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for name in _metrics(table):
         if name in spreads:
             continue
-        shown.add_row(escape(name), *(_cell(table[column], name) for column in table))
+        shown.add_row(escape(printable(name)), *(_cell(table[column], name) for column in table))
     console.print(shown)
 
 

@@ -56,6 +56,10 @@ class InterruptedRun(SslcoreError):
     exit_code = 130
 
 
+class PluginWarning(UserWarning):
+    """Something is the matter with a plugin; `SSLCORE_STRICT=1` makes it an error."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; nearest: a, b"` for the known names closest to `name`, or an empty string.
 

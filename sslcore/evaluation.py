@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.assembly import ImageShape, build_part
+from sslcore.compatibility import current_signal
 from sslcore.data import Data, Split, as_float
 from sslcore.errors import SslcoreError, UsageError
 from sslcore.pipeline import Pipeline, augment, encode, project
@@ -204,10 +205,11 @@ def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
 def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
     arguments: dict[str, Any] = {}
     for name in inspect.signature(evaluator).parameters:
-        if name == "seed":
+        now = current_signal(name)
+        if now == "seed":
             arguments[name] = seed
-        elif not (name == "reconstructions" and outputs.column == PIXELS):
-            arguments[name] = outputs.get(name)
+        elif not (now == "reconstructions" and outputs.column == PIXELS):
+            arguments[name] = outputs.get(now)
     metrics = evaluator(**arguments)
     if not isinstance(metrics, Mapping):
         raise TypeError(f"it returned {type(metrics).__name__}, expected a dict of numbers")
@@ -220,4 +222,5 @@ def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
 
 def needs_labels(evaluator: Any) -> bool:
     """Whether an evaluator asks for labels."""
-    return any(name.endswith("_labels") for name in inspect.signature(evaluator).parameters)
+    names = inspect.signature(evaluator).parameters
+    return any(current_signal(name).endswith("_labels") for name in names)

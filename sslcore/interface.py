@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sslcore.compatibility import current_signal
 from sslcore.errors import SslcoreError
 from sslcore.settings import Setting, settings_of
 
@@ -64,6 +65,15 @@ class Interface:
     supplied: dict[str, bool] = field(default_factory=dict)
     needs: dict[str, bool] = field(default_factory=dict)
     provides: dict[str, bool] = field(default_factory=dict)
+
+
+def with_current_names(interface: Interface) -> Interface:
+    """Return an interface whose signals have the names that they have now."""
+    return replace(
+        interface,
+        needs={current_signal(name): needed for name, needed in interface.needs.items()},
+        provides={current_signal(name): always for name, always in interface.provides.items()},
+    )
 
 
 def load_reference(reference: str) -> Any:

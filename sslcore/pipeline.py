@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sslcore.compatibility import current_signal, old_signals
 from sslcore.data import as_float
 from sslcore.random import BatchRandom
 
@@ -112,8 +113,15 @@ class Pipeline(nn.Module):
 
 
 def call(stage: nn.Module, signals: Signals) -> Any:
-    """Call a stage with the signals that its `forward` names and that are there."""
-    return stage(**{name: signals[name] for name in signal_names(stage) if name in signals})
+    """Call a stage with the signals that its `forward` names and that are there.
+
+    It may name them, and what it returns, as they were once called.
+    """
+    wanted = ((name, current_signal(name)) for name in signal_names(stage))
+    made = stage(**{name: signals[now] for name, now in wanted if now in signals})
+    if isinstance(made, Mapping) and old_signals(made):
+        return {current_signal(name): item for name, item in made.items()}
+    return made
 
 
 @torch.no_grad()
@@ -133,10 +141,11 @@ def augment(
 def encode(encoder: nn.Module, signals: Signals) -> Signals:
     """Run an encoder on flattened views; what it returns gets its (V, B, …) back."""
     views, batch = signals["views"].shape[:2]
+    wanted = {current_signal(name) for name in signal_names(encoder)}
     flat = {
         name: item.flatten(0, 1) if isinstance(item, Tensor) and name != "images" else item
         for name, item in signals.items()
-        if name in signal_names(encoder)
+        if name in wanted
     }
     if _wants_channels_last(encoder):
         flat["views"] = flat["views"].contiguous(memory_format=torch.channels_last)

@@ -20,6 +20,9 @@ from sslcore.files import user_path
 from sslcore.registry import SHIPPED
 from sslcore.settings import NONE_TEXT, plain
 
+#: The key that says which distribution something came from, in which version.
+FROM = "from"
+
 #: Beyond any run, and far below where a count of steps stops being exact.
 _MOST_EPOCHS = 1_000_000
 
@@ -73,7 +76,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result of a run, save the device."""
+    """Everything that decides the result of a run, save the device.
+
+    `method_origin` is the distribution and version that the method came from.
+    """
 
     method: str
     data: Part
@@ -86,6 +92,7 @@ class Recipe:
     optimizer_settings: Mapping[str, Any]
     training: Training
     teacher: Teacher | None = None
+    method_origin: str = ""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -96,6 +103,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as nested plain values, sections of settings."""
         tables: dict[str, Any] = {"method": self.method}
+        if self.method_origin:
+            tables[FROM] = self.method_origin
         for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
             if part is not None:
                 tables["data" if part.kind == "dataset" else part.kind] = _table(part)
@@ -133,7 +142,7 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
-    provenance = {"from": f"{part.distribution} {part.version}"}
+    provenance = {FROM: f"{part.distribution} {part.version}"}
     return ({"name": part.address} if named else {}) | provenance | dict(part.settings)
 
 

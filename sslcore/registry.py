@@ -6,96 +6,52 @@ takes a command down.
 
 from __future__ import annotations
 
-import importlib.metadata
-import traceback
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import pluggy
+from sslcore import discovery
+from sslcore.discovery import FILE, MODULE, SHIPPED, Candidate, Selection
+from sslcore.errors import PluginWarning, UnknownNameError, UsageError, nearest
+from sslcore.loading import Entry, Loader, PluginStatus
 
-from sslcore import hookspecs
-from sslcore.components import KINDS, Component, Record
-from sslcore.errors import UnknownNameError, UsageError, nearest
+__all__ = [
+    "SHIPPED",
+    "BrokenPluginWarning",
+    "Entry",
+    "PluginStatus",
+    "Registry",
+    "default_registry",
+    "found_plugins",
+    "plugins_in_use",
+    "use_plugins",
+]
 
-#: The entry-point group, and the distribution that the shipped plugins come from.
-GROUP = "sslcore"
-SHIPPED = "sslcore"
 
-_KIND_OF_HOOK = {f"sslcore_{kind}{'es' if kind.endswith('s') else 's'}": kind for kind in KINDS}
-
-
-class BrokenPluginWarning(UserWarning):
+class BrokenPluginWarning(PluginWarning):
     """A plugin could not be loaded and was left out."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A record and where it came from."""
-
-    record: Record
-    plugin: str
-    distribution: str
-    version: str
-
-    @property
-    def name(self) -> str:
-        """The record's name."""
-        return self.record.name
-
-    @property
-    def kind(self) -> str:
-        """The record's kind."""
-        return self.record.kind
-
-    @property
-    def shipped(self) -> bool:
-        """Whether it ships with sslcore itself."""
-        return self.distribution == SHIPPED
-
-    @property
-    def qualified(self) -> str:
-        """The name that is never ambiguous: `distribution:name`."""
-        return f"{self.distribution}:{self.name}"
-
-    @property
-    def build(self) -> str:
-        """The reference of the code behind a component."""
-        assert isinstance(self.record, Component)
-        return self.record.build
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name} (from {self.distribution} {self.version})"
-
-
-@dataclass(frozen=True)
-class PluginStatus:
-    """A plugin as `sslcore plugins` shows it: active, or broken with its error."""
-
-    name: str
-    distribution: str
-    version: str
-    entries: tuple[Entry, ...] = ()
-    error: str = ""
-    traceback: str = ""
-
-    @property
-    def status(self) -> str:
-        """`"active"` or `"broken"`."""
-        return "broken" if self.error else "active"
+def _warn(warning: PluginWarning) -> None:
+    warnings.warn(warning, stacklevel=4)
 
 
 @dataclass
 class Registry:
-    """Every plugin found, and every record by kind."""
+    """Every plugin found, and every record by kind.
+
+    Attributes:
+        plugins: all that were registered, or tried.
+        warn: called with a warning for each plugin that is left out.
+    """
 
     plugins: list[PluginStatus] = field(default_factory=list)
+    warn: Callable[[PluginWarning], object] = _warn
 
     def __post_init__(self) -> None:
-        self._manager = pluggy.PluginManager("sslcore")
-        self._manager.add_hookspecs(hookspecs)
+        self._loader = Loader()
 
     def register(
         self, plugin: Any, *, name: str, distribution: str = "(unpackaged)", version: str = "0"
@@ -104,72 +60,45 @@ class Registry:
 
         It is registered whole or not at all; a failure is recorded and warned of, not raised.
         """
-        try:
-            self._manager.register(plugin, name=f"{distribution}:{name}")
-            self._manager.check_pending()
-            status = PluginStatus(
-                name,
-                distribution,
-                version,
-                tuple(self._collect(plugin, name, distribution, version)),
-            )
-        except (Exception, SystemExit) as error:
-            if self._manager.is_registered(plugin):
-                self._manager.unregister(plugin)
-            status = self._broken(name, distribution, version, error)
-        self.plugins.append(status)
-        return status
+        return self.load(Candidate(name, name, distribution, version, lambda: plugin))
 
     def load_entry_points(self) -> None:
         """Load every installed plugin of the entry-point group."""
-        seen: set[tuple[str, str]] = set()
-        for point in importlib.metadata.entry_points(group=GROUP):
-            distribution = point.dist.name if point.dist else "(unknown)"
-            version = point.dist.version if point.dist else "0"
-            if (distribution, point.name) in seen:
-                # The same distribution found twice on the path: the first one wins, as on import.
-                continue
-            seen.add((distribution, point.name))
-            try:
-                plugin = point.load()
-            except (Exception, SystemExit) as error:
-                self.plugins.append(self._broken(point.name, distribution, version, error))
-                continue
-            self.register(plugin, name=point.name, distribution=distribution, version=version)
+        for candidate in discovery.installed():
+            self.load(candidate)
 
-    def _collect(self, plugin: Any, name: str, distribution: str, version: str) -> Iterator[Entry]:
-        callers = self._manager.get_hookcallers(plugin) or []
-        if not callers:
-            raise TypeError("it implements none of the hooks of sslcore.hookspecs")
-        for caller in callers:
-            record_type = KINDS[_KIND_OF_HOOK[caller.name]]
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin is not plugin:
-                    continue
-                names: set[str] = set()
-                for record in _records(implementation.function(), caller.name):
-                    if type(record) is not record_type:
-                        raise TypeError(
-                            f"{caller.name} yielded {record!r}, expected sslcore."
-                            f"{record_type.__name__}"
-                        )
-                    if record.name in names:
-                        raise ValueError(f"{caller.name} yielded {record.name!r} twice")
-                    names.add(record.name)
-                    yield Entry(record, name, distribution, version)
+    def load(self, candidate: Candidate) -> PluginStatus:
+        """Load a plugin and register it, whole or not at all.
 
-    def _broken(
-        self, name: str, distribution: str, version: str, error: BaseException
-    ) -> PluginStatus:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        warnings.warn(
-            f"plugin {name} (from {distribution} {version}) is broken and was left out: {said}; "
-            "see: sslcore plugins",
-            BrokenPluginWarning,
-            stacklevel=3,
+        Raises:
+            UsageError: a file or module that the user named fails. A failure of an installed
+                plugin is recorded and warned of, not raised.
+        """
+        status = self._loader.load(candidate, self.warn)
+        self.plugins.append(status)
+        if status.error and candidate.distribution in (FILE, MODULE):
+            raise UsageError(f"-p {candidate.version}: {status.error}") from status.cause
+        if status.error:
+            traced = "sslcore --debug plugins" if status.cause else "sslcore plugins"
+            self.warn(
+                BrokenPluginWarning(
+                    f"{candidate} is {status.status} and was left out: {status.error}; "
+                    f"see: {traced}"
+                )
+            )
+        return status
+
+    def block(self, candidate: Candidate, why: str) -> None:
+        """Record a plugin that is not to be loaded."""
+        self.plugins.append(
+            PluginStatus(
+                candidate.name,
+                candidate.distribution,
+                candidate.version,
+                error=f"blocked: {why}",
+                status="blocked",
+            )
         )
-        trace = "".join(traceback.format_exception(error))
-        return PluginStatus(name, distribution, version, error=said, traceback=trace)
 
     def entries(self, kind: str) -> list[Entry]:
         """Return every record of a kind, what ships first, then by name."""
@@ -196,36 +125,92 @@ class Registry:
         if found and (found[0].shipped or len(found) == 1):
             return found[0]
         if found:
-            choices = " or ".join(f"{entry.qualified} ({entry.version})" for entry in found)
-            raise UsageError(f"{kind} {name!r} is offered by {len(found)} plugins: say {choices}")
+            raise UsageError(
+                f"{kind} {name!r} is offered by {len(found)} plugins: {_either(found)}"
+            )
         known = [entry.name for entry in entries] + [entry.qualified for entry in entries]
-        broken = [plugin for plugin in self.plugins if plugin.status == "broken"]
-        failed = "; plugins that failed to load: " + ", ".join(
-            f"{plugin.name} ({plugin.error})" for plugin in broken
-        )
         raise UnknownNameError(
             f"no {kind} is called {name!r}{nearest(bare, known)}; list them with: "
-            f"sslcore {_listing(kind)}{failed if broken else ''}"
+            f"sslcore {_listing(kind)}{self._left_out()}"
         )
+
+    def _left_out(self) -> str:
+        failed = [plugin for plugin in self.plugins if plugin.status in ("broken", "incompatible")]
+        blocked = [plugin for plugin in self.plugins if plugin.status == "blocked"]
+        said = ", ".join(f"{plugin.name} ({plugin.error})" for plugin in failed)
+        return (f"; plugins that failed to load: {said}" if failed else "") + (
+            f"; plugins that are {', '.join(f'{one.error} ({one.name})' for one in blocked)}"
+            if blocked
+            else ""
+        )
+
+    def address(self, entry: Entry) -> str:
+        """Return the shortest name that finds a record."""
+        same = [other for other in self.entries(entry.kind) if other.name == entry.name]
+        return entry.name if entry.shipped or len(same) == 1 else entry.qualified
 
     def names(self, kind: str) -> list[str]:
         """Return the names of a kind, each once."""
         return list(dict.fromkeys(entry.name for entry in self.entries(kind)))
 
 
+def _either(found: list[Entry]) -> str:
+    choices = list(dict.fromkeys(entry.qualified for entry in found))
+    if len(choices) == len(found):
+        return "say " + " or ".join(f"{entry.qualified} ({entry.version})" for entry in found)
+    plugins = dict.fromkeys(entry.plugin for entry in found)
+    return "leave one out: " + " or ".join(f"-p no:{plugin}" for plugin in plugins)
+
+
 def _listing(kind: str) -> str:
     return "methods" if kind == "method" else f"components {kind}"
 
 
-def _records(yielded: Any, hook: str) -> Iterable[Record]:
-    if yielded is None or not hasattr(yielded, "__iter__"):
-        raise TypeError(f"{hook} returned {yielded!r}, expected it to yield records")
-    return yielded
+_given: tuple[str, ...] = ()
+
+
+def use_plugins(given: Iterable[str]) -> None:
+    """Say which plugins this process is to have: all values of `-p`."""
+    global _given
+    _given = tuple(given)
+
+
+def plugins_in_use() -> tuple[str, ...]:
+    """Return the values of `-p`, as last said."""
+    return _given
+
+
+def found_plugins() -> tuple[Registry, tuple[str, ...]]:
+    """Return the registry of what is installed and wanted, and what a strict reader refuses.
+
+    Raises:
+        UsageError: what `-p` names is not there, or can't be loaded.
+    """
+    return _found(Selection.of_environment(_given), discovery.is_strict())
 
 
 @cache
+def _found(selection: Selection, strict: bool) -> tuple[Registry, tuple[str, ...]]:
+    problems: list[PluginWarning] = []
+    registry = Registry(warn=problems.append if strict else _warn)
+    wanted, blocked, sentences = selection.apply(discovery.installed())
+    for sentence in sentences:
+        registry.warn(PluginWarning(sentence))
+    for candidate in wanted:
+        registry.load(candidate)
+    for candidate, why in blocked:
+        registry.block(candidate, why)
+    return registry, tuple(map(str, problems))
+
+
 def default_registry() -> Registry:
-    """Return the registry of everything installed, made once per process."""
-    registry = Registry()
-    registry.load_entry_points()
+    """Return the registry of everything installed and wanted, made once per process.
+
+    Raises:
+        UsageError: what `-p` names is not there or can't be loaded; or a plugin is broken and
+            `SSLCORE_STRICT` is set.
+    """
+    registry, problems = found_plugins()
+    if problems:
+        raise UsageError("\n".join([*problems, f"({discovery.STRICT} is set)"]))
     return registry

@@ -8,7 +8,7 @@ from typing import Any
 
 from sslcore.composition import STAGES
 from sslcore.errors import nearest
-from sslcore.recipe import Training
+from sslcore.recipe import FROM, Training
 from sslcore.registry import Entry
 from sslcore.settings import settings_of
 
@@ -18,7 +18,7 @@ SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
 #: In a file, evaluators may have a table each.
 _FILE_SECTIONS = (*SECTIONS, "evaluators")
 #: Keys of a section of a file that say which part it is of, and where that came from.
-_NOT_SETTINGS = ("name", "from")
+_NOT_SETTINGS = ("name", FROM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class Request:
             if isinstance(value, Mapping):
                 if key not in _FILE_SECTIONS:
                     found.append(f"[{key}]: {_no_section(key, _FILE_SECTIONS)}")
-            elif key != "method":
+            elif key not in ("method", FROM):
                 found.append(_at_the_top(key, value))
         for name, table in self.table("evaluators").items():
             if not isinstance(table, Mapping):

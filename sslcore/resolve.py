@@ -146,6 +146,7 @@ class _Settings(_Validation):
             optimizer_settings=optimizer_settings,
             training=training or Training(),
             teacher=teacher,
+            method_origin=f"{entry.distribution} {entry.version}",
         )
 
     def _data(self) -> Part:

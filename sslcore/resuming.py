@@ -9,9 +9,10 @@ from typing import Any
 
 from sslcore.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
 from sslcore.components import KINDS
+from sslcore.discovery import FILE, how_to_load
 from sslcore.errors import RunFolderError, UnknownNameError
 from sslcore.making import make_recipe
-from sslcore.recipe import Part, Recipe
+from sslcore.recipe import FROM, Part, Recipe
 from sslcore.registry import Registry
 from sslcore.request import Request
 from sslcore.resolve import resolve_part
@@ -129,8 +130,10 @@ def check_installed(
 
 def _recorded(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield (kind, name, distribution and version) of each part that says where it came from."""
-    method = str(config.get("method", ""))
-    if ":" in method:
+    method, origin = str(config.get("method", "")), config.get(FROM)
+    if isinstance(origin, str):
+        yield "method", method, origin
+    elif ":" in method:
         yield "method", method, method.rpartition(":")[0]
     tables: list[tuple[str, str, Any]] = [
         (kind, "", config.get("data" if kind == "dataset" else kind)) for kind in KINDS
@@ -139,15 +142,21 @@ def _recorded(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if isinstance(evaluators, Mapping):
         tables += [("evaluator", name, table) for name, table in evaluators.items()]
     for kind, name, table in tables:
-        if isinstance(table, Mapping) and isinstance(table.get("from"), str):
-            yield kind, name or str(table.get("name", "")), table["from"]
+        if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
+            yield kind, name or str(table.get("name", "")), table[FROM]
 
 
 def _missing(kind: str, name: str, origin: str, registry: Registry) -> str:
     try:
         registry.resolve(kind, name)
     except UnknownNameError as error:
-        distribution = origin.split(" ")[0]
+        distribution, _, version = origin.partition(" ")
+        if option := how_to_load(distribution, version):
+            gone = distribution == FILE and not Path(version).is_file()
+            there = ", which is not there any more: put it back" if gone else ""
+            return (
+                f"{kind} {name} comes from the {distribution[1:-1]} {version}{there}; say {option}"
+            )
         here = [item for item in registry.plugins if item.distribution == distribution]
         if here:
             return f"{error} (the run has it from {origin}, and {here[0].version} is installed)"

@@ -11,12 +11,19 @@ import builtins
 import collections.abc
 import importlib.util
 import typing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import annotated_types
 
-from sslcore.interface import SUPPLIED, Interface, interface_of, load_reference
+from sslcore.interface import (
+    SUPPLIED,
+    Interface,
+    interface_of,
+    load_reference,
+    with_current_names,
+)
 from sslcore.settings import REQUIRED, Setting, docstring_arguments
 
 _NAMES: dict[str, Any] = {
@@ -44,11 +51,20 @@ def static_interface(reference: str) -> Interface:
     Raises:
         SslcoreError: it can neither be read nor imported.
     """
+    found = read_interface(reference)
+    if found is not None:
+        return found
+    return with_current_names(interface_of(load_reference(reference)))
+
+
+@cache
+def read_interface(reference: str) -> Interface | None:
+    """Return the interface as far as the source says it; None where it would take an import."""
     module_name, _, attribute = reference.partition(":")
     try:
-        return _read(module_name, attribute)
+        return with_current_names(_read(module_name, attribute))
     except (_Unclear, SyntaxError, OSError, ImportError, AttributeError, ValueError):
-        return interface_of(load_reference(reference))
+        return None
 
 
 def _read(module_name: str, attribute: str) -> Interface:
@@ -82,11 +98,25 @@ def _read(module_name: str, attribute: str) -> Interface:
     )
 
 
+@cache
 def _parse(module_name: str) -> ast.Module:
-    spec = importlib.util.find_spec(module_name)
-    if spec is None or spec.origin is None:
+    return ast.parse(_source(module_name).read_text(encoding="utf-8"))
+
+
+def _source(module_name: str) -> Path:
+    """Return a module's file. Python itself would import the packages above it to find it."""
+    top, *below = module_name.split(".")
+    spec = importlib.util.find_spec(top)
+    if spec is None or (not below and spec.origin is None):
         raise _Unclear
-    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    if not below:
+        return Path(str(spec.origin))
+    for folder in spec.submodule_search_locations or ():
+        base = Path(folder, *below)
+        for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+            if path.is_file():
+                return path
+    raise _Unclear
 
 
 def _definition(tree: ast.Module, name: str) -> ast.ClassDef | ast.FunctionDef:

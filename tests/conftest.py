@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import types
 import warnings
@@ -87,3 +88,72 @@ TINY = {"training": {"epochs": 1, "batch_size": 16, "precision": "fp32", "log_ev
 def tiny():
     """Settings of a run of three steps on the data set `noise`."""
     return {section: dict(values) for section, values in TINY.items()}
+
+
+class Site:
+    """A folder on PYTHONPATH with distributions in it, for programs of their own."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+
+    def add(self, name, source, *, version="1.0", module=None, points=None, metadata_name=None):
+        """Install a distribution of one module: its source, and its metadata as pip writes it."""
+        module = module or name.replace("-", "_")
+        (self.path / f"{module}.py").write_text(source, encoding="utf-8")
+        points = {module: module} if points is None else points
+        self.describe(name, version=version, points=points, metadata_name=metadata_name)
+
+    def describe(self, name, *, points, version="1.0", metadata_name=None):
+        """Write the metadata of a distribution whose code is there."""
+        info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        said = f"Metadata-Version: 2.1\nName: {metadata_name or name}\nVersion: {version}\n"
+        (info / "METADATA").write_text(said, encoding="utf-8")
+        lines = [f"{point} = {value}" for point, value in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[sslcore]", *lines, ""]))
+
+    def run(self, *arguments, cwd=None, **environment):
+        """Run the command line in a process of its own."""
+        path = os.pathsep.join(filter(None, [str(self.path), os.environ.get("PYTHONPATH")]))
+        return subprocess.run(
+            [sys.executable, "-m", "sslcore", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": path, "COLUMNS": "300", **environment},
+        )
+
+
+@pytest.fixture
+def site(tmp_path):
+    """An empty folder for distributions, on the path of the programs that it runs."""
+    return Site(tmp_path / "site")
+
+
+LOSS_PLUGIN = """
+import sslcore
+
+@sslcore.hookimpl
+def sslcore_losses():
+    yield sslcore.Loss(name="{name}", summary="Made up", build="{module}:Agreement")
+
+def __getattr__(name):
+    if name != "Agreement":
+        raise AttributeError(name)
+    from torch import Tensor, nn
+
+    class Agreement(nn.Module):
+        def forward(self, projections: Tensor) -> Tensor:
+            first, second = projections
+            return (first - second).square().mean()
+
+    Agreement.forward.__annotations__ = {{"projections": Tensor, "return": Tensor}}
+    return Agreement
+"""
+
+
+@pytest.fixture
+def loss_plugin():
+    """The source of a plugin with one loss: `loss_plugin("module", "name-of-the-loss")`."""
+    return lambda module, name: LOSS_PLUGIN.format(module=module, name=name)

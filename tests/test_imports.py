@@ -78,6 +78,11 @@ def test_the_engine_names_no_component_and_no_method(registry):
         ["components", "dataset", "digits"],
         ["plugins"],
         ["plugins", "--json"],
+        ["methods", "cpc", "--json"],
+        ["components", "evaluator", "reconstruction", "--json"],
+        ["-p", "no:sslcore_simclr", "plugins"],
+        ["completion", "bash"],
+        ["new-plugin", "made-up-plugin", "--kind", "method"],
     ],
     ids=" ".join,
 )

@@ -129,7 +129,7 @@ def test_a_run_whose_plugin_is_not_installed_names_the_distribution_to_install(
     assert "encoder third-party:linear comes from third-party 1.0, which is not installed" in said
     assert "pip install third-party" in said
     if opener != "load_encoder":
-        assert "method third-party:agreement comes from third-party, which is not" in said
+        assert "method third-party:agreement comes from third-party 1.0, which is not" in said
         assert "dataset third-party:noise" in said
 
 

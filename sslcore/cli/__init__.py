@@ -13,9 +13,13 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 import sslcore
+from sslcore.cli.options import plugin_option
 from sslcore.errors import SslcoreError
+from sslcore.printable import printable
+from sslcore.registry import use_plugins
 
 _COMMANDS = {
     "train": ("sslcore.cli.train", "Train a method on images, then evaluate it."),
@@ -23,8 +27,13 @@ _COMMANDS = {
     "check": ("sslcore.cli.check", "Check a part against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),
-    "plugins": ("sslcore.cli.listing", "List installed plugins and what they offer."),
+    "plugins": ("sslcore.cli.plugins", "List installed plugins and what they offer."),
+    "new-plugin": ("sslcore.cli.new_plugin", "Write the start of a plugin of your own."),
+    "completion": ("sslcore.cli.completion", "Print the script that completes words in a shell."),
 }
+
+#: Set by a shell that wants words completed.
+COMPLETE = "_SSLCORE_COMPLETE"
 
 
 class _Commands(click.Group):
@@ -36,7 +45,22 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        return getattr(importlib.import_module(_COMMANDS[name][0]), name)
+        module = importlib.import_module(_COMMANDS[name][0])
+        command: click.Command = getattr(module, name.replace("-", "_"))
+        if plugin_option not in command.params:
+            # It is understood before and after the command.
+            command.params.append(plugin_option)
+        return command
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        # Without importing every command for its summary.
+        if incomplete.startswith("-"):
+            return super().shell_complete(context, incomplete)
+        return [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -45,8 +69,8 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(sslcore.__version__, prog_name="sslcore")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
     """Self-supervised learning on images from parts that plug together.
 
     \b
@@ -57,6 +81,9 @@ def cli(debug: bool) -> None:
     """
 
 
+cli.params.append(plugin_option)
+
+
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -64,12 +91,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     # --debug is understood before and after the command.
     arguments = [argument for argument in arguments if argument != "--debug"]
     warnings.showwarning = _show_warning
+    if os.environ.get(COMPLETE):
+        # Whoever presses Tab wants words; what is wrong is said when the command is run.
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     sys.exit(_run(arguments, debug=debug))
 
 
 def _run(arguments: list[str], *, debug: bool) -> int:
+    use_plugins(())
     try:
-        result = cli.main(arguments, prog_name="sslcore", standalone_mode=False)
+        result = cli.main(
+            arguments,
+            prog_name="sslcore",
+            complete_var=COMPLETE,
+            standalone_mode=False,
+            obj={"debug": debug},
+        )
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
@@ -109,7 +146,7 @@ def _say(error: SslcoreError) -> None:
 def _tell(text: str) -> None:
     # Whoever read stderr may have gone; that is no reason to end otherwise.
     with suppress(OSError):
-        click.echo(text, err=True)
+        click.echo(printable(text), err=True)
 
 
 def _show_warning(

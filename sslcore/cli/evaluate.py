@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import click
 
-from sslcore.cli.options import assignments, device_option, json_option, settings_option
+from sslcore.cli.options import (
+    assignments,
+    device_option,
+    evaluator_option,
+    json_option,
+    settings_option,
+)
+from sslcore.cli.words import complete_data, complete_runs
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
-@click.option(
-    "--evaluator", "evaluators", metavar="NAME", multiple=True, help="Instead of the run's own."
-)
+@click.argument("run", metavar="RUN", shell_complete=complete_runs)
+@evaluator_option
 @settings_option
-@click.option("--data", metavar="NAME|PATH", help="Other data to evaluate on; nothing is kept.")
+@click.option(
+    "--data",
+    metavar="NAME|PATH",
+    shell_complete=complete_data,
+    help="Other data to evaluate on; nothing is kept.",
+)
 @device_option
 @json_option
 def evaluate(

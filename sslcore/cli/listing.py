@@ -1,28 +1,63 @@
-"""`sslcore methods`, `components` and `plugins`: what there is, without importing torch."""
+"""`sslcore methods` and `components`: what there is, without importing torch."""
 
 from __future__ import annotations
 
-import json
-import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
-from rich.table import Table
 
 from sslcore.cli.options import json_option
-from sslcore.components import KINDS, Component, Method
-from sslcore.console import stdout_console
+from sslcore.cli.tables import (
+    as_text,
+    identity,
+    new_table,
+    print_fields,
+    print_json,
+    shortened,
+    show,
+)
+from sslcore.cli.words import complete_kinds, complete_parts, names_of
+from sslcore.components import KINDS
 from sslcore.errors import UsageError, nearest
 from sslcore.registry import Entry, Registry, default_registry
-from sslcore.settings import REQUIRED, plain
-from sslcore.static import static_interface
 
 _COMPONENTS = tuple(kind for kind in KINDS if kind != "method")
-_SECTION = {"dataset": "data"}
+
+#: The tables of a description: their columns, and a row of them.
+_TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = {
+    "stages": (
+        ("stage", "part", "needs", "provides", "or instead of it"),
+        lambda row: (
+            row["kind"],
+            row["name"],
+            ", ".join(row["needs"]),
+            ", ".join(row["provides"]),
+            shortened(row["alternatives"]),
+        ),
+    ),
+    "goes with": (
+        ("", "signal", "which parts"),
+        lambda row: (
+            row["what"],
+            row["signal"],
+            "the engine" if row["engine"] else shortened(row["parts"]) or "none is installed",
+        ),
+    ),
+    "settings": (
+        ("setting", "type", "default", ""),
+        lambda row: (
+            row["name"],
+            row["type"],
+            "(must be given)" if row["required"] else as_text(row["default"]),
+            row["help"],
+        ),
+    ),
+}
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=names_of("method"))
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
     """List methods, or show one."""
@@ -30,18 +65,14 @@ def methods(name: str | None, as_json: bool) -> None:
     if name is None:
         _list({"method": registry.entries("method")}, as_json)
         return
-    entry = registry.resolve("method", name)
-    shown = _describe_method(entry)
-    if as_json:
-        _print_json(shown)
-        return
-    _print_fields(shown)
-    _print(f"\nsslcore train --method {entry.name}")
+    from sslcore.cli.describe import describe_method
+
+    _show(describe_method, registry.resolve("method", name), registry, as_json)
 
 
 @click.command()
-@click.argument("kind", required=False, metavar="[KIND]")
-@click.argument("name", required=False)
+@click.argument("kind", required=False, metavar="[KIND]", shell_complete=complete_kinds)
+@click.argument("name", required=False, shell_complete=complete_parts)
 @json_option
 def components(kind: str | None, name: str | None, as_json: bool) -> None:
     """List components, those of a kind, or show one with its settings.
@@ -64,20 +95,37 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
     if name is None:
         _list({singular: registry.entries(singular)}, as_json)
         return
-    entry = registry.resolve(singular, name)
-    shown = _describe_component(entry)
+    from sslcore.cli.describe import describe_component
+
+    _show(describe_component, registry.resolve(singular, name), registry, as_json)
+
+
+def _show(
+    describe: Callable[[Entry, Registry], dict[str, Any]],
+    entry: Entry,
+    registry: Registry,
+    as_json: bool,
+) -> None:
+    shown = describe(entry, registry)
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
-    settings = shown.pop("settings")
-    _print_fields(shown)
-    if settings:
-        table = _table("setting", "type", "default", "")
-        for setting in settings:
-            default = "(must be given)" if setting["required"] else _value(setting["default"])
-            table.add_row(setting["name"], setting["type"], default, setting["help"])
-        _print("")
-        _print(table)
+    command = shown.pop("try")
+    tables: Mapping[str, list[dict[str, Any]]] = {
+        name: shown.pop(name) for name in _TABLES if name in shown
+    }
+    print_fields(shown)
+    for name, rows in tables.items():
+        if rows:
+            columns, cells = _TABLES[name]
+            table = new_table(*columns)
+            for row in rows:
+                table.add_row(*cells(row))
+            show("")
+            show(table)
+    if command:
+        show("")
+        show(command)
 
 
 def _is_a_name(word: str, registry: Registry) -> str:
@@ -96,42 +144,11 @@ def _is_a_name(word: str, registry: Registry) -> str:
     return f"{word} is no kind but the name of a part ({', '.join(kinds)}): {' or '.join(commands)}"
 
 
-@click.command()
-@json_option
-def plugins(as_json: bool) -> None:
-    """List installed plugins and what they offer."""
-    found = default_registry().plugins
-    rows: list[dict[str, Any]] = [
-        {
-            "name": plugin.name,
-            "distribution": plugin.distribution,
-            "version": plugin.version,
-            "status": plugin.status,
-            "offers": {
-                kind: names
-                for kind in KINDS
-                if (names := [entry.name for entry in plugin.entries if entry.kind == kind])
-            },
-            **({"error": plugin.error} if plugin.error else {}),
-        }
-        for plugin in found
-    ]
-    if as_json:
-        _print_json({"interpreter": sys.executable, "plugins": rows})
-        return
-    table = _table("plugin", "from", "status", "offers")
-    for row in rows:
-        offers = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in row["offers"].items())
-        origin = f"{row['distribution']} {row['version']}"
-        table.add_row(row["name"], origin, row["status"], row.get("error") or offers)
-    _print(table)
-
-
 def _list(entries: dict[str, list[Entry]], as_json: bool) -> None:
     if as_json:
-        _print_json(
+        print_json(
             [
-                {"kind": kind, **_identity(entry), "summary": entry.record.summary}
+                {"kind": kind, **identity(entry), "summary": entry.record.summary}
                 for kind, found in entries.items()
                 for entry in found
             ]
@@ -141,8 +158,8 @@ def _list(entries: dict[str, list[Entry]], as_json: bool) -> None:
     for kind, found in entries.items():
         for entry in found:
             counts[kind, entry.name] = counts.get((kind, entry.name), 0) + 1
-    table = _table("kind", "name", "summary", "from") if len(entries) > 1 else None
-    table = table or _table("name", "summary", "from")
+    table = new_table("kind", "name", "summary", "from") if len(entries) > 1 else None
+    table = table or new_table("name", "summary", "from")
     for kind, found in entries.items():
         for position, entry in enumerate(found):
             twice = counts[kind, entry.name] > 1 and not entry.shipped
@@ -150,112 +167,4 @@ def _list(entries: dict[str, list[Entry]], as_json: bool) -> None:
             first = [kind if position == 0 else ""] if len(entries) > 1 else []
             origin = f"{entry.plugin} {entry.version}"
             table.add_row(*first, name, entry.record.summary, origin)
-    _print(table)
-
-
-def _identity(entry: Entry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "plugin": entry.plugin,
-        "distribution": entry.distribution,
-        "version": entry.version,
-    }
-
-
-def _describe_method(entry: Entry) -> dict[str, Any]:
-    method = entry.record
-    assert isinstance(method, Method)
-    shown: dict[str, Any] = {
-        **_identity(entry),
-        "summary": method.summary,
-        "reference": method.reference,
-        "augmentation": method.augmentation,
-        "encoder": method.encoder,
-        "head": method.head or "none",
-        "loss": method.loss,
-        "evaluators": method.evaluators or "(the default ones)",
-        "settings": method.settings,
-    }
-    if method.teacher is not None:
-        shown["teacher"] = {
-            "momentum": method.teacher.momentum,
-            "final_momentum": method.teacher.final_momentum,
-        }
-    return plain(shown)
-
-
-def _describe_component(entry: Entry) -> dict[str, Any]:
-    assert isinstance(entry.record, Component)
-    interface = static_interface(entry.build)
-    section = _SECTION.get(entry.kind, entry.kind)
-    first = next(iter(interface.settings), None)
-    return plain(
-        {
-            "kind": entry.kind,
-            **_identity(entry),
-            "summary": entry.record.summary,
-            "reference": entry.record.reference,
-            "needs": [
-                name if needed else f"{name} (optional)" for name, needed in interface.needs.items()
-            ],
-            "provides": list(interface.provides),
-            "set with": f"--set {section}.{first}=…" if first else "",
-            "settings": [
-                {
-                    "name": setting.name,
-                    "type": setting.type,
-                    "required": setting.default is REQUIRED,
-                    "default": None if setting.default is REQUIRED else setting.default,
-                    "help": setting.help,
-                }
-                for setting in interface.settings.values()
-            ],
-        }
-    )
-
-
-def _print_fields(shown: dict[str, Any]) -> None:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for name, value in shown.items():
-        if value in ("", [], {}, None):
-            continue
-        if isinstance(value, dict):
-            lines = []
-            for section, items in value.items():
-                if isinstance(items, dict):
-                    lines += [f"{section}.{key} = {_value(item)}" for key, item in items.items()]
-                else:
-                    lines.append(f"{section} = {_value(items)}")
-            table.add_row(name, "\n".join(lines))
-        else:
-            table.add_row(name, ", ".join(value) if isinstance(value, list) else _value(value))
-    _print(table)
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(_value(item) for item in value)
-    return str(value)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(what: Any) -> None:
-    # Read by a program or a file: one line per row, however long.
-    console = stdout_console() if sys.stdout.isatty() else stdout_console(width=400)
-    console.print(what)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    show(table)

@@ -6,15 +6,44 @@ from typing import Any
 
 import click
 
+from sslcore.cli.words import complete_evaluators, complete_plugins, complete_settings
 from sslcore.errors import SettingsError
+from sslcore.registry import plugins_in_use, use_plugins
 from sslcore.settings import parse_assignment
+
+
+def _use(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:
+    use_plugins((*plugins_in_use(), *values))
+
+
+plugin_option = click.Option(
+    ["-p", "--plugin"],
+    metavar="VALUE",
+    multiple=True,
+    expose_value=False,
+    # Before the words of other options are looked up.
+    is_eager=True,
+    callback=_use,
+    shell_complete=complete_plugins,
+    help="no:NAME leaves a plugin out; ./FILE.py or a module is one for this command. Repeatable.",
+)
 
 settings_option = click.option(
     "--set",
     "-s",
     metavar="SECTION.NAME=VALUE",
     multiple=True,
+    shell_complete=complete_settings,
     help="A setting, as in loss.temperature=0.2; may be repeated.",
+)
+
+evaluator_option = click.option(
+    "--evaluator",
+    "evaluators",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=complete_evaluators,
+    help="Instead of the method's or the run's own; may be repeated.",
 )
 
 device_option = click.option(

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import click
 
-from sslcore.cli.options import assignments, device_option, settings_option
+from sslcore.cli.options import assignments, device_option, evaluator_option, settings_option
+from sslcore.cli.words import complete_data, complete_runs, names_of
 from sslcore.errors import UsageError, nearest
+
+
+def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
+    return click.option(
+        f"--{kind}",
+        metavar="NAME",
+        shell_complete=names_of(kind),
+        help=f"Instead of the method's own{more}.",
+    )
 
 
 @click.command(context_settings={"allow_extra_args": True})
 @click.pass_context
-@click.option("--method", "-m", metavar="NAME", help="The recipe to train; see: sslcore methods.")
 @click.option(
-    "--data", "-d", metavar="NAME|PATH", help="A data set, or a folder of images. [default: digits]"
+    "--method",
+    "-m",
+    metavar="NAME",
+    shell_complete=names_of("method"),
+    help="The recipe to train; see: sslcore methods.",
 )
-@click.option("--augmentation", metavar="NAME", help="Instead of the method's own.")
-@click.option("--encoder", metavar="NAME", help="Instead of the method's own.")
-@click.option("--head", metavar="NAME", help="Instead of the method's own; none for none.")
-@click.option("--loss", metavar="NAME", help="Instead of the method's own.")
 @click.option(
-    "--evaluator", "evaluators", metavar="NAME", multiple=True, help="Instead of the method's own."
+    "--data",
+    "-d",
+    metavar="NAME|PATH",
+    shell_complete=complete_data,
+    help="A data set, or a folder of images. [default: digits]",
 )
+@_part_option("augmentation")
+@_part_option("encoder")
+@_part_option("head", "; none for none")
+@_part_option("loss")
+@evaluator_option
 @settings_option
 @click.option("--config", metavar="FILE", help="Settings in TOML; a run's recipe.toml is one.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
@@ -37,7 +56,12 @@ from sslcore.errors import UsageError, nearest
 @click.option("--compile", is_flag=True, help="Compile encoder and head (torch.compile).")
 @click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that read images.")
 @click.option("--output", "-o", metavar="DIR", help="The run's folder. [default: runs/…]")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Go on with a run that was stopped.",
+)
 @click.option("--evaluate/--no-evaluate", default=True, help="Evaluate at the end. [default: yes]")
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
 def train(context: click.Context, dry_run: bool, **options: Any) -> None:

@@ -344,6 +344,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("returns-float32", _returns(lambda loss: loss.float())),
     Mutant("returns-a-number", _returns(lambda loss: loss.item())),
     Mutant("returns-a-vector", _returns(lambda loss: loss[None])),
+    Mutant("hides-what-is-not-a-number", _returns(lambda loss: loss.nan_to_num())),
     Mutant("returns-detached", _returns(lambda loss: loss.detach())),
     Mutant(
         "returns-not-a-number-at-zero-rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.subject import DTYPE, LossSubject
@@ -92,6 +93,8 @@ def _each_argument_alone(subject: LossSubject, example: Example) -> None:
         for position in wanted:
             together[position].requires_grad_()
         score = subject.call_plain(subject.make(example), example, *together)
+        if len(wanted) == 2 and together[0].shape == together[1].shape:
+            _one_tensor_twice(subject, example, together[0].detach())
         for position in wanted:
             alone = [item.detach().clone() for item in arguments]
             alone[position].requires_grad_()
@@ -107,6 +110,19 @@ def _each_argument_alone(subject: LossSubject, example: Example) -> None:
             (found,) = torch.autograd.grad(only, alone[position])
             if not torch.allclose(found, expected, rtol=1e-9, atol=1e-12):
                 raise subject.violation(f"another gradient where only {which} wants one", example)
+
+
+def _one_tensor_twice(subject: LossSubject, example: Example, rows: Tensor) -> None:
+    once = rows.clone().requires_grad_()
+    first, second = rows.clone().requires_grad_(), rows.clone().requires_grad_()
+    score = subject.call_plain(subject.make(example), example, once, once)
+    apart = subject.call_plain(subject.make(example), example, first, second)
+    if not score.requires_grad or not apart.requires_grad:
+        raise subject.violation("no gradient where both arguments are one tensor", example)
+    (found,) = torch.autograd.grad(score, once)
+    expected = sum(torch.autograd.grad(apart, [first, second]))
+    if not torch.allclose(found, expected, rtol=1e-9, atol=1e-12):  # type: ignore[arg-type]
+        raise subject.violation("another gradient where both arguments are one tensor", example)
 
 
 @declare(

@@ -111,7 +111,7 @@ class Family:
         mutants: broken variants.
         control: what the variants are without their faults; it must pass every property, or what
             catches a variant would say nothing of its fault.
-        stateful: whether members may keep state in buffers (a centre); they are compared on the
+        stateful: whether modules may keep a state (a centre); they are compared on the
             first call of a new one.
         batch_of: how many samples inputs hold.
         facts: constants that shared properties need (`negatives`, …).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,24 +24,48 @@ from sslcore.testing.switches import changes, shared_state
     anchors=first_anchors,
 )
 def leaves_inputs_alone(subject: LossSubject, example: Example) -> None:
-    for wanted in (False, True):
-        # One step away from the leaf, where autograd itself would not object.
-        copies = {
-            name: item.clone().requires_grad_() * 1.0
-            if wanted and name in subject.family.trainable
-            else item.clone()
-            for name, item in example.inputs.items()
-        }
+    for prepare in (_as_given, _not_leaves, _leaves_with_gradients):
+        copies = prepare(subject, example)
         loss, given = subject.make(example), example.with_inputs(**copies)
         if subject.is_plain(loss):
             assert subject.family.plain is not None
             for arguments in subject.family.plain(copies):
                 named = dict(zip(subject.family.plain_names, arguments, strict=False))
+                if prepare is _leaves_with_gradients:
+                    named = {name: _with_gradient(item) for name, item in named.items()}
                 with _untouched(subject, example, named):
-                    subject.call_plain(loss, example, *arguments)
+                    subject.call_plain(loss, example, *named.values())
         else:
             with _untouched(subject, example, copies):
                 subject.call(loss, given)
+
+
+def _as_given(subject: LossSubject, example: Example) -> dict[str, Tensor]:
+    return {name: item.clone() for name, item in example.inputs.items()}
+
+
+def _not_leaves(subject: LossSubject, example: Example) -> dict[str, Tensor]:
+    # One step away from the leaf, where autograd itself would not object to a change in place.
+    return {
+        name: item.clone().requires_grad_() * 1.0 if name in subject.family.trainable else item
+        for name, item in _as_given(subject, example).items()
+    }
+
+
+def _leaves_with_gradients(subject: LossSubject, example: Example) -> dict[str, Tensor]:
+    return {
+        name: _with_gradient(item) if name in subject.family.trainable else item
+        for name, item in _as_given(subject, example).items()
+    }
+
+
+def _with_gradient(item: Tensor) -> Tensor:
+    """Return a leaf into which another loss has already put a gradient."""
+    if not item.is_floating_point():
+        return item
+    leaf = item.detach().clone().requires_grad_()
+    leaf.grad = torch.full_like(item, 0.5)
+    return leaf
 
 
 @contextmanager
@@ -52,6 +77,7 @@ def _untouched(
         name: (item.detach().clone(), item._version, item.requires_grad)
         for name, item in tensors.items()
     }
+    gradients = {name: _gradient_in(item) for name, item in tensors.items()}
     yield
     for name, item in tensors.items():
         values, version, wanted = before[name]
@@ -59,8 +85,13 @@ def _untouched(
             raise subject.violation(f"{name} was changed in place", example)
         if item.requires_grad != wanted:
             raise subject.violation(f"{name} was made to want a gradient, or not to", example)
-        if item.is_leaf and item.grad is not None:
-            raise subject.violation(f"a gradient was left in {name}", example)
+        if _gradient_in(item) != gradients[name]:
+            raise subject.violation(f"the gradient that {name} held was changed", example)
+
+
+def _gradient_in(item: Tensor) -> list[float] | None:
+    held = item.is_leaf and item.grad is not None
+    return item.grad.flatten().tolist() if held else None  # type: ignore[union-attr]
 
 
 @declare(
@@ -114,7 +145,11 @@ def remembers_nothing(subject: LossSubject, example: Example) -> None:
             name: example.inputs[name].clone().requires_grad_() for name in subject.family.trainable
         }
         given = example.with_inputs(**leaves)
-        again = subject.backward(subject.call(loss, given), given)
+        score = subject.call(loss, given)
+        # Another call, and another loss, before this one's gradient is asked for.
+        for later in (loss, subject.make(example)):
+            subject.gradients_of(later, _shifted(example))
+        again = subject.backward(score, given)
         for name, gradient in again.items():
             if not torch.allclose(gradient, once[name], rtol=1e-9, atol=1e-12):
                 raise subject.violation(f"∂L/∂{name} is another one in a later call", example)
@@ -125,34 +160,56 @@ def _declared_state(subject: LossSubject) -> str:
         return "its state is declared"
     if subject.family.stateful:
         loss = subject.make(first_anchors(subject)[0])
-        if isinstance(loss, torch.nn.Module) and any(True for _ in loss.buffers()):
-            return "it keeps buffers, as its family does"
+        if isinstance(loss, torch.nn.Module):
+            return "a module of this family may keep a state"
     return ""
+
+
+def _shifted(example: Example) -> Example:
+    """Return other numbers of the same shapes."""
+    return example.with_inputs(
+        **{
+            name: item.roll(1, 0) * 0.5 + 0.25
+            if item.is_floating_point()
+            else item | item.roll(1, -1)
+            for name, item in example.inputs.items()
+        }
+    )
+
+
+def _reordered(example: Example) -> Example:
+    """Return the same numbers, those of the last view in another order."""
+    moved = {name: item.clone() for name, item in example.inputs.items()}
+    for item in moved.values():
+        if item.is_floating_point() and item.dim() > 1:
+            item[-1] = item[-1].roll(1, 0)
+    return example.with_inputs(**moved)
 
 
 def _not_cached(subject: LossSubject, example: Example) -> None:
     """Show one loss other numbers in tensors of the same shape, and in the very same tensors."""
-    other = {
-        name: item.roll(1, 0) * 0.5 + 0.25 if item.is_floating_point() else item.roll(1, -1)
-        for name, item in example.inputs.items()
-    }
-    expected = subject.value(example.with_inputs(**other))
-    tolerance = subject.tolerance(example, expected)
-    for wanted in (False, True):
-        here = {name: item.clone() for name, item in example.inputs.items()}
-        with torch.set_grad_enabled(wanted):
-            loss = subject.make(example)
-            subject.call(loss, example.with_inputs(**here))
-            shown = subject.call(loss, example.with_inputs(**other))
-            loss = subject.make(example)
-            subject.call(loss, example.with_inputs(**here))
-            for name, item in here.items():
-                item.copy_(other[name])
-            rewritten = subject.call(loss, example.with_inputs(**here))
-        said = "other numbers of the same shape"
-        subject.compare(float(shown.detach()), expected, tolerance, example, said)
-        said = "other numbers in the same tensor"
-        subject.compare(float(rewritten.detach()), expected, tolerance, example, said)
+    for other in (_shifted(example), _reordered(example)):
+        expected = subject.value(other)
+        tolerance = subject.tolerance(other, expected)
+        for wanted, training in ((False, True), (True, True), (False, False)):
+            with torch.set_grad_enabled(wanted):
+                loss = _in_mode(subject.make(example), training)
+                subject.call(loss, example)
+                shown = subject.call(loss, other)
+                here = {name: item.clone() for name, item in example.inputs.items()}
+                loss = _in_mode(subject.make(example), training)
+                subject.call(loss, example.with_inputs(**here))
+                for name, item in here.items():
+                    item.copy_(other.inputs[name])
+                rewritten = subject.call(loss, example.with_inputs(**here))
+            said = "other numbers of the same shape"
+            subject.compare(float(shown.detach()), expected, tolerance, other, said)
+            said = "other numbers in the same tensor"
+            subject.compare(float(rewritten.detach()), expected, tolerance, other, said)
+
+
+def _in_mode(loss: Any, training: bool) -> Any:
+    return loss.train(training) if isinstance(loss, torch.nn.Module) else loss
 
 
 @declare(
@@ -176,6 +233,17 @@ def layout_does_not_matter(subject: LossSubject, example: Example) -> None:
     for inputs in (strided, turned):
         given = example.with_inputs(**inputs)
         subject.compare(subject.value(given), expected, tolerance, given, "not contiguous")
+    repeated = {
+        name: item[:, :1].expand_as(item) if item.is_floating_point() and item.dim() > 2 else item
+        for name, item in example.inputs.items()
+    }
+    copied = example.with_inputs(**{name: item.clone() for name, item in repeated.items()})
+    expected = subject.value(copied)
+    given = example.with_inputs(**repeated)
+    tolerance = subject.tolerance(copied, expected)
+    if expected == expected:
+        said = "one sample expanded to all"
+        subject.compare(subject.value(given), expected, tolerance, given, said)
 
 
 @declare(

@@ -200,8 +200,15 @@ class LossSubject:
         self, example: Example, dtype: str = "float64", **further: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss, and its gradient by signal (zero where none arrives), in float64."""
-        example = _leaves(example.to(DTYPE[dtype]), self.family.trainable)
-        score = self.call(self.make(example), example, **further)
+        example = example.to(DTYPE[dtype])
+        return self.gradients_of(self.make(example), example, **further)
+
+    def gradients_of(
+        self, loss: Any, example: Example, **further: Any
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a loss of an example, and its gradient by signal, in float64."""
+        example = _leaves(example, self.family.trainable)
+        score = self.call(loss, example, **further)
         return score.detach(), self.backward(score, example)
 
     def backward(self, score: Tensor, example: Example) -> dict[str, Tensor]:

@@ -48,6 +48,11 @@ class Property:
     applies: Callable[[Any], str] = _everywhere
     max_examples: int = 25
 
+    def documentation(self) -> dict[str, str]:
+        """Return name, code, formula, precondition and what it catches."""
+        fields = ("name", "code", "formula", "precondition", "kills")
+        return {field: getattr(self, field) for field in fields}
+
     def named(self, name: str, **changes: Any) -> Property:
         """Return the same property under another name, with some attributes changed."""
         return replace(self, name=name, **changes)

@@ -10,7 +10,7 @@ from hypothesis.errors import Flaky, Unsatisfiable
 
 from sslcore.testing.property import Property
 from sslcore.testing.report import Row
-from sslcore.testing.violation import Hung, Violation
+from sslcore.testing.violation import Hung, Violation, said
 
 #: A check is vacuous where fewer than this part of the draws was accepted.
 _ACCEPTED = 0.1
@@ -66,10 +66,10 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
         found = violation
     except Exception as error:
         # Whatever a stranger's code comes up with must end as a line of the report.
-        found = Violation(_unforeseen(error))
+        found = Violation(f"the check could not be carried out: {said(error)}")
     if found is None and meter.examples == 0:
-        said = f"no example has what it asks for ({item.precondition or 'see its anchors'})"
-        return Row(item.name, item.code, "n/a", said, formula=item.formula)
+        reason = f"no example has what it asks for ({item.precondition or 'see its anchors'})"
+        return Row(item.name, item.code, "n/a", reason, formula=item.formula)
     return Row(
         item.name,
         item.code,
@@ -139,10 +139,3 @@ def _told(ask: Callable[[], str]) -> str:
     except (Exception, Hung):
         # What can't even be made is not exempt: the check itself will say what is wrong.
         return ""
-
-
-def _unforeseen(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"the check could not be carried out: {type(error).__name__}" + (
-        f": {lines[0]}" if lines else ""
-    )

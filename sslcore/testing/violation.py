@@ -25,3 +25,9 @@ class Hung(BaseException):
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
         self.code, self.size = code, 0
+
+
+def said(error: BaseException) -> str:
+    """Return what an error is and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -19,13 +19,4 @@ def catalogue(name: str) -> list[dict[str, str]]:
         UnknownNameError: there is no such family.
     """
     spec = LossSpec(make=lambda: None, family=family_called(name))
-    return [
-        {
-            "name": item.name,
-            "code": item.code,
-            "formula": item.formula,
-            "precondition": item.precondition,
-            "kills": item.kills,
-        }
-        for item in properties_of(spec)
-    ]
+    return [item.documentation() for item in properties_of(spec)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslcore.testing.losses import invariances
 from sslcore.testing.losses.draws import fixed
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.subject import LossSubject
@@ -44,56 +46,18 @@ def _negatives(subject: LossSubject, example: Example) -> int:
     return count
 
 
-def _same(
-    subject: LossSubject, example: Example, moved: Example, what: str, slack: float = 2
-) -> None:
-    expected = subject.value(example)
-    tolerance = slack * subject.tolerance(example, expected)
-    subject.compare(subject.value(moved), expected, tolerance, moved, what)
+_TRIED: dict[str, Any] = {"anchors": anchors, "examples": examples, "max_examples": 25}
 
-
-@declare(
-    "joint-permutation",
-    "C1",
-    formula="L(P z₁, P z₂) = L(z₁, z₂) for every permutation P of the samples",
-    kills="labels that go by position, a last chunk that is dropped",
-    anchors=anchors,
-    examples=examples,
-)
-def joint_permutation(subject: LossSubject, example: Example) -> None:
-    pair = _pair(example)
-    for order in (torch.arange(pair.shape[1]).roll(1), torch.arange(pair.shape[1]).flip(0)):
-        _same(subject, example, _moved(example, pair[:, order]), f"in the order {order.tolist()}")
-
-
-@declare(
-    "view-swap",
+joint_permutation = invariances.sample_permutation("C1", **_TRIED)
+scale_of_each_row = invariances.scale_of_each_row("C3", **_TRIED)
+zero_padding = invariances.zero_padding("C5", **_TRIED)
+view_swap = invariances.view_swap(
     "C2",
-    formula="L(z₂, z₁) = L(z₁, z₂)",
-    kills="one direction left out or weighted otherwise",
-    anchors=anchors,
-    examples=examples,
     applies=lambda subject: (
         "" if subject.family.facts["symmetric"] else "the loss goes from one view to the other"
     ),
+    **_TRIED,
 )
-def view_swap(subject: LossSubject, example: Example) -> None:
-    _same(subject, example, _moved(example, _pair(example).flip(0)), "with the views swapped")
-
-
-@declare(
-    "scale-of-each-row",
-    "C3",
-    formula="L(c_i z_i) = L(z_i) for every c_i > 0",
-    kills="rows that are not normalised, or along the wrong dimension",
-    anchors=anchors,
-    examples=examples,
-)
-def scale_of_each_row(subject: LossSubject, example: Example) -> None:
-    pair = _pair(example)
-    count = pair.shape[1]
-    factors = 2.0 ** ((torch.arange(2 * count) * 3) % 5 - 2).double()
-    _same(subject, example, _moved(example, pair * factors.view(2, count, 1)), "with rows rescaled")
 
 
 @declare(
@@ -107,20 +71,9 @@ def scale_of_each_row(subject: LossSubject, example: Example) -> None:
 def joint_rotation(subject: LossSubject, example: Example) -> None:
     pair = _pair(example)
     turn = torch.linalg.qr(fixed("rotation", pair.shape[-1], pair.shape[-1]))[0]
-    slack = 4.0 + pair.shape[-1] ** 0.5
-    _same(subject, example, _moved(example, pair @ turn), "rotated", slack)
-
-
-@declare(
-    "zero-padding",
-    "C5",
-    formula="dimensions of zeros change nothing",
-    kills="a factor of D, a mean over dimensions for a sum",
-    anchors=anchors,
-    examples=examples,
-)
-def zero_padding(subject: LossSubject, example: Example) -> None:
-    _same(subject, example, _moved(example, F.pad(_pair(example), (0, 3))), "padded with zeros")
+    moved, expected = _moved(example, pair @ turn), subject.value(example)
+    tolerance = (4.0 + pair.shape[-1] ** 0.5) * subject.tolerance(example, expected)
+    subject.compare(subject.value(moved), expected, tolerance, moved, "rotated")
 
 
 @declare(

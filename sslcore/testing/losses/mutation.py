@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from sslcore.testing.losses.common_mutants import taking
 from sslcore.testing.losses.family import Mutant
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.property import Property
@@ -46,12 +47,7 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
         assert mutant.loss is not None
         broken = mutant.loss
 
-        def loss(**inputs: Any) -> object:
-            return broken(inputs, hyper)
-
-        loss.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in signals]
-        )
+        loss = taking(signals, lambda inputs: broken(inputs, hyper))
         return _guarded(loss, dims) if mutant.checks_shapes else loss
 
     return LossSubject(replace(spec, make=make))

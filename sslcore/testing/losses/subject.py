@@ -16,7 +16,7 @@ from sslcore.testing.losses.example import Example, Inputs, as_code
 from sslcore.testing.losses.family import Family, family_of
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.search import Meter
-from sslcore.testing.violation import Hung, Violation
+from sslcore.testing.violation import Hung, Violation, said
 
 #: Errors are measured in units of this many roundings.
 _ROUNDINGS = 8
@@ -82,7 +82,7 @@ class LossSubject:
         except OutOfTime:
             raise self._hung(f"{code} did not return in {self._seconds:g} s", code) from None
         except (Exception, SystemExit) as error:
-            raise Violation(f"{code} raised {_said(error)}", code) from error
+            raise Violation(f"{code} raised {said(error)}", code) from error
 
     def is_plain(self, loss: Any) -> bool:
         """Whether the loss is a plain function of tensors, not one of the contract's signals.
@@ -171,7 +171,7 @@ class LossSubject:
         try:
             return self.raw(loss, example, *arguments, **keywords)
         except Exception as error:
-            raise self.violation(f"it raised {_said(error)}", example) from error
+            raise self.violation(f"it raised {said(error)}", example) from error
 
     def _scalar(self, returned: Any, example: Example) -> Tensor:
         value = returned.get("loss") if isinstance(returned, Mapping) else returned
@@ -222,7 +222,7 @@ class LossSubject:
         except OutOfTime:
             raise self._hung("its gradient did not come back", self.code(example)) from None
         except RuntimeError as error:
-            raise self.violation(f"its gradient raised {_said(error)}", example) from error
+            raise self.violation(f"its gradient raised {said(error)}", example) from error
         return {
             name: torch.zeros_like(leaf).double() if gradient is None else gradient.double()
             for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
@@ -375,8 +375,3 @@ def _check_spec(spec: LossSpec, family: Family) -> None:
     wrong = [name for name in spec.dtypes if name not in DTYPE]
     if wrong:
         raise UsageError(f"dtypes: unknown {', '.join(wrong)}; known are {', '.join(DTYPE)}")
-
-
-def _said(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -98,13 +98,4 @@ def catalogue(kind: str) -> list[dict[str, str]]:
             f"no kind of parts is called {kind!r}{nearest(kind, known)}; kinds are "
             f"{', '.join(known)}"
         )
-    return [
-        {
-            "name": item.name,
-            "code": item.code,
-            "formula": item.formula,
-            "precondition": item.precondition,
-            "kills": item.kills,
-        }
-        for item in known[kind].properties
-    ]
+    return [item.documentation() for item in known[kind].properties]

@@ -13,8 +13,8 @@ from sslcore.errors import SslcoreError
 from sslcore.interface import Interface
 from sslcore.settings import REQUIRED, settings_of
 from sslcore.testing.parts.spec import DatasetSpec
-from sslcore.testing.parts.subject import PartExample, PartSubject, Refused, said
-from sslcore.testing.violation import Hung, Violation
+from sslcore.testing.parts.subject import PartExample, PartSubject, Refused
+from sslcore.testing.violation import Hung, Violation, said
 
 
 class DatasetSubject(PartSubject):

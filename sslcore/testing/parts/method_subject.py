@@ -26,9 +26,9 @@ from sslcore.registry import Entry, PluginStatus, Registry, default_registry
 from sslcore.run import Run
 from sslcore.session import Session
 from sslcore.testing.parts.spec import MethodSpec
-from sslcore.testing.parts.subject import PartSubject, said
+from sslcore.testing.parts.subject import PartSubject
 from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
-from sslcore.testing.violation import Violation
+from sslcore.testing.violation import Violation, said
 
 #: Steps of a run.
 STEPS = 3

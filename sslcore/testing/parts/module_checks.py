@@ -14,11 +14,10 @@ from sslcore.testing.parts.subject import (
     PartExample,
     Untouched,
     copied,
-    said,
     same_bits,
     with_global_seed,
 )
-from sslcore.testing.violation import Violation
+from sslcore.testing.violation import Violation, said
 
 #: How far weights are moved before what was zero is looked at again.
 _MOVED = 0.05

@@ -21,7 +21,7 @@ from sslcore.testing.limits import OutOfTime, time_limit
 from sslcore.testing.parts.spec import PartSpec
 from sslcore.testing.search import Meter
 from sslcore.testing.switches import changes, shared_state
-from sslcore.testing.violation import Hung, Violation
+from sslcore.testing.violation import Hung, Violation, said
 
 T = TypeVar("T")
 
@@ -174,12 +174,6 @@ def interface_of_maker(make: Callable[..., Any]) -> Interface:
         if name in SUPPLIED
     }
     return Interface({k: v for k, v in parameters.items() if k not in SUPPLIED}, supplied)
-
-
-def said(error: BaseException) -> str:
-    """Return what an error is and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 @contextmanager

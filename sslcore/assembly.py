@@ -132,6 +132,9 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
     head = None if recipe.head is None else probe.head(recipe.head)
     loss = build_part(recipe.loss, probe.supplied)
     pipeline = Pipeline(augmentation, encoder, head, loss, teacher=recipe.teacher is not None)
+    if pipeline.teacher is not None:
+        teach = Pipeline.teach
+        probe.signals |= probed(recipe.encoder, teach, pipeline, probe.signals, shape)
     check_loss(recipe.loss, pipeline, probe.signals, shape)
     return pipeline
 
@@ -154,8 +157,9 @@ class _Probe:
         views = self._views(part, made)
         self._in_eval_mode(part, module)
         self.signals |= made
+        local = self._local_views(part, made, views)
         self.supplied |= {
-            "num_views": views.shape[0],
+            "num_views": views.shape[0] + local,
             "channels": views.shape[2],
             "image_size": views.shape[-1],
         }
@@ -188,6 +192,18 @@ class _Probe:
                 f"got {tuple(views.shape)}"
             )
         return views
+
+    def _local_views(self, part: Part, made: Signals, views: Tensor) -> int:
+        """Return how many views of another size there are."""
+        local = made.get("local_views")
+        if local is None:
+            return 0
+        if local.dim() != 5 or local.shape[1:3] != views.shape[1:3]:
+            raise CompositionError(
+                f"{part}: local_views must be (V', B, C, h', w') with B and C as in views "
+                f"{tuple(views.shape)}, got {tuple(local.shape)}"
+            )
+        return local.shape[0]
 
     def encoder(self, part: Part) -> nn.Module:
         module = build_part(part, self.supplied)

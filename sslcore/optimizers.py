@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 from annotated_types import Ge, Gt
 
+from sslcore.components import Teacher
 from sslcore.errors import UsageError, nearest
 from sslcore.settings import Setting, settings_of
 
@@ -69,11 +70,13 @@ def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def teacher_momentum(progress: float, momentum: float, final: float | None) -> float:
-    """Return the teacher's momentum at `progress` in [0, 1].
+def teacher_momentum(teacher: Teacher, step: int, total: int) -> float:
+    """Return the teacher's momentum at a step, counted from 0.
 
-    Constant, or from `momentum` to `final` along half a cosine (Grill et al. 2020, section 3.3).
+    Constant, or from `momentum` to `final_momentum` along half a cosine (Grill et al. 2020,
+    section 3.3); during warm-up not above (1 + step) / (10 + step).
     """
-    if final is None:
-        return momentum
-    return final - (final - momentum) * (math.cos(math.pi * progress) + 1) / 2
+    momentum, final = teacher.momentum, teacher.final_momentum
+    if final is not None:
+        momentum = final - (final - momentum) * (math.cos(math.pi * step / total) + 1) / 2
+    return min(momentum, (1 + step) / (10 + step)) if teacher.warmup else momentum

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sslcore.compatibility import current_signal, old_signals
 from sslcore.data import as_float
+from sslcore.interface import ENGINE_SIGNALS
 from sslcore.random import BatchRandom
 
 Signals = dict[str, Any]
@@ -74,7 +75,7 @@ class Pipeline(nn.Module):
             signals |= encode(self.encoder, signals)
             signals |= project(self.head, signals)
             if self.teacher is not None:
-                signals |= self._teach(signals)
+                signals |= self.teach(signals)
         if labels is not None:
             signals["labels"] = labels
         # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
@@ -82,9 +83,11 @@ class Pipeline(nn.Module):
         return signals | (dict(score) if isinstance(score, Mapping) else {"loss": score})
 
     @torch.no_grad()
-    def _teach(self, signals: Signals) -> Signals:
+    def teach(self, signals: Signals) -> Signals:
+        """Return what the teacher makes of the views, as `teacher_…`."""
         assert self.teacher is not None
-        taught = dict(signals)
+        # A teacher sees the large views only (Caron et al. 2021, section 3.1).
+        taught = {name: item for name, item in signals.items() if name != "local_views"}
         made = encode(self.teacher["encoder"], taught)
         if self.head is not None:
             made |= project(self.teacher["head"], taught | made)
@@ -139,7 +142,31 @@ def augment(
 
 
 def encode(encoder: nn.Module, signals: Signals) -> Signals:
-    """Run an encoder on flattened views; what it returns gets its (V, B, …) back."""
+    """Run an encoder on flattened views; what it returns gets its (V, B, …) back.
+
+    Where there are `local_views`, it is run on these too, and `features` are those of all views,
+    the local ones last. Whatever else it returns is of `views` alone.
+
+    Raises:
+        ValueError: features of local views have another length.
+    """
+    made = _encode(encoder, signals)
+    if "local_views" not in signals:
+        return made
+    # What else the augmentation made belongs to the views.
+    engine = {name: signals[name] for name in ENGINE_SIGNALS if name in signals}
+    local = _encode(encoder, {**engine, "views": signals["local_views"]})["features"]
+    if local.shape[2:] != made["features"].shape[2:]:
+        raise ValueError(
+            f"features of views of {signals['views'].shape[-1]} px have length "
+            f"{made['features'].shape[-1]}, and those of local views of "
+            f"{signals['local_views'].shape[-1]} px {local.shape[-1]}: an encoder for both sizes "
+            "averages over positions"
+        )
+    return made | {"features": torch.cat((made["features"], local))}
+
+
+def _encode(encoder: nn.Module, signals: Signals) -> Signals:
     views, batch = signals["views"].shape[:2]
     wanted = {current_signal(name) for name in signal_names(encoder)}
     flat = {

@@ -15,7 +15,7 @@ from sslcore.pipeline import Pipeline, Signals, call
 from sslcore.recipe import Part
 
 #: Signals that carry no gradient in training: they are made before anything that is trained.
-_WITHOUT_GRADIENT = ("images", "views", "targets", "mask")
+_WITHOUT_GRADIENT = ("images", "views", "local_views", "targets", "mask")
 
 
 def probed(part: Part, run: Any, module: nn.Module, signals: Signals, shape: object) -> Signals:
@@ -56,12 +56,6 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
             number under a name that the engine has taken.
     """
     signals = {name: _as_in_training(name, item) for name, item in signals.items()}
-    if pipeline.teacher is not None:
-        signals |= {
-            f"teacher_{name}": item.detach().clone()
-            for name, item in signals.items()
-            if isinstance(item, Tensor) and name not in _WITHOUT_GRADIENT
-        }
     if pipeline.supervised:
         signals["labels"] = torch.zeros(len(signals["images"]), dtype=torch.int64)
     try:
@@ -96,7 +90,9 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
 
 
 def _as_in_training(name: str, item: Any) -> Any:
-    if name in _WITHOUT_GRADIENT or not isinstance(item, Tensor) or not item.is_floating_point():
+    if not isinstance(item, Tensor) or not item.is_floating_point():
+        return item
+    if name in _WITHOUT_GRADIENT or name.startswith("teacher_"):
         return item
     # A clone is no leaf: a loss may change it in place, as it may in training.
     return item.detach().requires_grad_().clone()

@@ -6,7 +6,7 @@ its own; these are the common ones.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -22,6 +22,16 @@ class ViewsWithTargets(TypedDict):
 
     views: Tensor
     targets: Tensor
+
+
+class ViewsOfTwoSizes(TypedDict):
+    """`views` as above, and `local_views`: (V', B, C, h', w'), further views of another size.
+
+    The encoder is run on both: V + V' views have features. A teacher sees `views` alone.
+    """
+
+    views: Tensor
+    local_views: NotRequired[Tensor]
 
 
 class Features(TypedDict):

@@ -202,9 +202,7 @@ class Trainer:
         self.scaler.update()
         teacher = self.recipe.teacher
         if teacher is not None:
-            self.pipeline.update_teacher(
-                teacher_momentum(progress, teacher.momentum, teacher.final_momentum)
-            )
+            self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))
         self._losses.append(loss.detach())
         self._recent.append(loss.detach())
         return signals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sslcore.cli.tables import identity
@@ -59,10 +60,7 @@ def describe_method(entry: Entry, registry: Registry) -> dict[str, Any]:
         "evaluators": method.evaluators or "(the default ones)",
     }
     if method.teacher is not None:
-        shown["teacher"] = {
-            "momentum": method.teacher.momentum,
-            "final_momentum": method.teacher.final_momentum,
-        }
+        shown["teacher"] = asdict(method.teacher)
     stages = stages_of(method, registry) or stages_of(method, registry, clips=True) or []
     others = alternatives(method, registry)
     shown["stages"] = [

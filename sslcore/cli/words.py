@@ -141,7 +141,7 @@ def _keys_of_engine(record: Any) -> Iterator[tuple[str, str]]:
         yield f"optimizer.{name}=", ""
     for setting in settings_of(Training).values():
         yield f"training.{setting.name}=", setting.type
-    for name in ("momentum", "final_momentum"):
+    for name in ("momentum", "final_momentum", "warmup"):
         yield f"teacher.{name}=", ""
 
 

@@ -7,7 +7,8 @@ silence. Nothing waits for the device and nothing loops over samples. Draw param
 `sslcore.BatchRandom`, directly or through the samplers below.
 
 To make V views of B images in one pass, give `resized_crop` boxes of shape (V, B) and flatten
-what it returns to a batch of V·B images for what follows.
+what it returns to a batch of V·B images for what follows. `RandomViews` does that, with all of
+these operations in a row.
 """
 
 from __future__ import annotations
@@ -30,10 +31,13 @@ from sslcore.transforms.sampling import (
     color_jitter_parameters,
     crop_parameters,
 )
+from sslcore.transforms.views import BLURRED_FROM, RandomViews
 
 __all__ = [
+    "BLURRED_FROM",
     "ColorJitterParameters",
     "CropParameters",
+    "RandomViews",
     "adjust_brightness",
     "adjust_contrast",
     "adjust_hue",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -177,13 +179,13 @@ def test_blur_softens_a_part_of_the_views_and_keeps_their_mean():
 
 @pytest.mark.parametrize(("size", "probability"), [(32, 0.0), (63, 0.0), (64, 0.5), (224, 0.5)])
 def test_blur_is_for_large_views_unless_asked_for(size, probability):
-    assert TwoViews(size, 3).blur == probability
-    assert TwoViews(32, 3, size=size).blur == probability
-    assert TwoViews(size, 3, blur=0.2).blur == 0.2
+    assert TwoViews(size, 3).random_views.blur == probability
+    assert TwoViews(32, 3, size=size).random_views.blur == probability
+    assert TwoViews(size, 3, blur=0.2).random_views.blur == 0.2
 
 
 def test_the_kernel_of_the_blur_is_about_a_tenth_of_the_view():
-    assert [TwoViews(size, 3).blur_kernel for size in (32, 64, 96, 224)] == [3, 7, 9, 23]
+    assert [TwoViews(size, 3).random_views.kernel for size in (32, 64, 96, 224)] == [3, 7, 9, 23]
 
 
 def test_rotated_views_stay_within_the_angle():
@@ -291,3 +293,32 @@ def test_every_part_of_the_plugin_loads_and_every_setting_has_help():
         for setting in interface_of(load_reference(record.build)).settings.values():
             assert setting.help, f"{record.name}: {setting.name}"
             assert setting.validate(setting.default) == setting.default
+
+
+@pytest.mark.parametrize("size", [16, 64])
+def test_asymmetric_views_are_blurred_and_solarized_as_in_byol(size):
+    made = TwoViews(size, 3, asymmetric=True).random_views
+    assert made.blur == ((1.0, 0.1) if size == 64 else 0.0)
+    assert made.solarize == (0.0, 0.2)
+    stated = TwoViews(size, 3, asymmetric=True, blur=0.3, solarize=0.4).random_views
+    assert (stated.blur, stated.solarize) == (0.3, 0.4)
+    with pytest.raises(ValueError, match="2 views"):
+        TwoViews(size, 3, asymmetric=True, views=3)
+
+
+def test_a_probability_for_each_view_is_that_of_the_view():
+    images = images_of(200, size=4) * 0.25
+    still = transforms.RandomViews(
+        size=4, channels=3, crop_scale=(1, 1), crop_ratio=(1, 1), flip=0, jitter=0, grayscale=0
+    )
+    inverted = dataclasses.replace(still, solarize=(0.0, 1.0), mean=(0.0,), std=(1.0,))
+    # What is above the threshold is inverted: so bright images tell.
+    first, second = inverted(1 - images, BatchRandom(0, 0, 200))
+    assert torch.equal(first, 1 - images)
+    torch.testing.assert_close(second, images)
+    half = dataclasses.replace(inverted, solarize=(0.2, 0.8))
+    for view, part in zip(half(1 - images, BatchRandom(0, 0, 200)), (0.2, 0.8), strict=True):
+        changed = (view != 1 - images).flatten(1).any(1).float().mean()
+        assert abs(float(changed) - part) < 0.12
+    with pytest.raises(ValueError, match="one for each of 2 views"):
+        dataclasses.replace(still, blur=(0.5, 0.5, 0.5))

@@ -115,7 +115,7 @@ def the_teacher_follows(subject: MethodSubject, example: PartExample) -> None:
     trained = subject.trained
     teacher = subject.recipe()[0].teacher
     assert teacher is not None
-    momentum = teacher_momentum(0.0, teacher.momentum, teacher.final_momentum)
+    momentum = teacher_momentum(teacher, 0, 1)
     # Duplicates too: a weight that is the student's own would not be listed twice.
     weights = dict(trained.pipeline.named_parameters(remove_duplicate=False))
     for name, weight in weights.items():

@@ -1,0 +1,208 @@
+"""Random views of images: what augmentations that crop, recolour and blur are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sslcore.random import BatchRandom
+from sslcore.transforms.color import color_jitter, grayscale, solarize
+from sslcore.transforms.filters import gaussian_blur
+from sslcore.transforms.geometry import affine, resize, resized_crop
+from sslcore.transforms.pixels import cutout, normalize
+from sslcore.transforms.sampling import CropParameters, color_jitter_parameters, crop_parameters
+
+#: Sides from which on views are blurred by default; smaller images have no detail to lose.
+BLURRED_FROM = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomViews:
+    """Random views of each image, all of one size.
+
+    Each view is a random crop, mirrored, rotated and moved, with its colours jittered, made grey,
+    blurred and solarized, in this order and each with its probability, then normalised and cut
+    holes into. Every part draws from a source of its own, so changing one leaves the others' draws.
+
+    Attributes:
+        size: side of a view, px.
+        channels: channels of the images.
+        views: views of each image.
+        crop_scale: least and greatest area of a crop, as parts of the image's.
+        crop_ratio: least and greatest width / height of a crop.
+        flip: probability that a view is mirrored left to right.
+        degrees: a view is rotated by up to this angle in either direction.
+        translate: a view is moved by up to this part of its side, along each axis.
+        jitter: probability that the colours of a view are jittered.
+        brightness, contrast, saturation: strengths of the jitter; a factor lies in 1 ± strength.
+        hue: the hue is turned by up to this part of a full turn, at most 0.5, either way.
+        jitter_order: whether the four are applied in another random order for each view.
+        grayscale: probability that a view is made grey.
+        blur: probability that a view is blurred, one for all views or one for each.
+        blur_sigma: least and greatest standard deviation of the blur, px.
+        blur_kernel: side of the blur's kernel, px, odd; None means about a tenth of the view's.
+        solarize: probability that the bright half of a view's values is inverted, one for all
+            views or one for each.
+        cutout_holes: square holes cut into each view.
+        cutout_length: side of a hole, px; None means half the view's.
+        mean, std: subtracted from the values of a view, and what they are divided by then; one
+            number, or one for each channel.
+
+    Raises:
+        ValueError: a range is empty, `mean`, `std` or a probability has the wrong number of
+            entries, the kernel of the blur is even or too large, or colours are asked for where
+            the channels are neither grey nor RGB.
+    """
+
+    size: int
+    channels: int
+    views: int = 2
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: float = 0.5
+    degrees: float = 0.0
+    translate: float = 0.0
+    jitter: float = 0.8
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    jitter_order: Literal["random", "fixed"] = "random"
+    grayscale: float = 0.2
+    blur: float | tuple[float, ...] = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+    blur_kernel: int | None = None
+    solarize: float | tuple[float, ...] = 0.0
+    cutout_holes: int = 0
+    cutout_length: int | None = None
+    mean: tuple[float, ...] = (0.5,)
+    std: tuple[float, ...] = (0.25,)
+
+    def __post_init__(self) -> None:
+        for name in ("crop_scale", "crop_ratio", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: expected 0 < low ≤ high, got {(low, high)}")
+        for name in ("mean", "std"):
+            given = getattr(self, name)
+            if len(given) not in (1, self.channels):
+                raise ValueError(
+                    f"{name}: expected 1 or {self.channels} numbers, one per channel, "
+                    f"got {len(given)}"
+                )
+        for name in ("blur", "solarize"):
+            given = getattr(self, name)
+            if isinstance(given, tuple) and len(given) != self.views:
+                raise ValueError(
+                    f"{name}: expected one probability, or one for each of {self.views} views, "
+                    f"got {len(given)}"
+                )
+        if min(self.std) <= 0:
+            raise ValueError(f"std: expected numbers > 0, got {self.std}")
+        kernel, largest = self.kernel, 2 * self.size - 1
+        if _happens(self.blur) and not (kernel % 2 and kernel <= largest):
+            raise ValueError(
+                f"blur_kernel: expected an odd number up to {largest} for views of "
+                f"{self.size} px, got {kernel}"
+            )
+        recolored = self.grayscale or (self.jitter and (self.saturation or self.hue))
+        if self.channels not in (1, 3) and recolored:
+            raise ValueError(
+                f"saturation, hue and grayscale need grey or RGB images, got {self.channels} "
+                "channels; set them to 0"
+            )
+
+    @property
+    def kernel(self) -> int:
+        """Side of the blur's kernel, px."""
+        return self.size // 20 * 2 + 1 if self.blur_kernel is None else self.blur_kernel
+
+    def whole(self, images: Tensor) -> Tensor:
+        """Return the one view (1, B, C, size, size) that evaluators see: the image, normalised."""
+        return normalize(resize(images, self.size), self.mean, self.std).unsqueeze(0)
+
+    def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
+        """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
+        batch = self._crop(images, random.fork("crop"))
+        if self.degrees or self.translate:
+            batch = self._move(batch, random.fork("affine"))
+        if self.jitter:
+            batch = self._jitter(batch, random.fork("jitter"))
+        if self.grayscale:
+            batch = grayscale(batch, self._chosen(random.fork("grayscale"), self.grayscale))
+        if _happens(self.blur):
+            batch = self._blur(batch, random.fork("blur"))
+        if _happens(self.solarize):
+            chosen = self._chosen(random.fork("solarize"), self.solarize)
+            threshold = torch.full((len(batch),), 0.5, device=batch.device)
+            batch = solarize(batch, threshold, chosen)
+        batch = normalize(batch, self.mean, self.std)
+        if self.cutout_holes:
+            batch = self._cutout(batch, random.fork("cutout"))
+        return batch.unflatten(0, (self.views, len(images)))
+
+    def _chosen(self, random: BatchRandom, probability: float | tuple[float, ...]) -> Tensor:
+        drawn = random.uniform(self.views)
+        if not isinstance(probability, tuple):
+            return _by_view(drawn < probability)
+        each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
+        return _by_view(torch.stack(each, 1))
+
+    def _crop(self, images: Tensor, random: BatchRandom) -> Tensor:
+        boxes = crop_parameters(
+            random,
+            (images.shape[-2], images.shape[-1]),
+            self.views,
+            scale=self.crop_scale,
+            ratio=self.crop_ratio,
+        )
+        flip = random.bernoulli(self.flip, self.views)
+        boxes = CropParameters(*(values.T for values in boxes))
+        return resized_crop(images, *boxes, size=self.size, flip=flip.T).flatten(0, 1)
+
+    def _move(self, batch: Tensor, random: BatchRandom) -> Tensor:
+        degrees = random.uniform(self.views, low=-self.degrees, high=self.degrees)
+        furthest = self.translate * self.size
+        translate = random.uniform(self.views, 2, low=-furthest, high=furthest)
+        return affine(batch, _by_view(degrees), _by_view(translate))
+
+    def _jitter(self, batch: Tensor, random: BatchRandom) -> Tensor:
+        chosen = self._chosen(random, self.jitter)
+        drawn = color_jitter_parameters(
+            random,
+            self.views,
+            brightness=self.brightness,
+            contrast=self.contrast,
+            saturation=self.saturation,
+            hue=self.hue,
+        )
+        order = None
+        if self.jitter_order == "random":
+            order = _by_view(random.permutations(4, self.views))
+        values = (None if value is None else _by_view(value) for value in drawn)
+        return color_jitter(batch, *values, order=order, apply=chosen)
+
+    def _blur(self, batch: Tensor, random: BatchRandom) -> Tensor:
+        chosen = self._chosen(random, self.blur)
+        sigma = random.uniform(self.views, low=self.blur_sigma[0], high=self.blur_sigma[1])
+        return gaussian_blur(batch, _by_view(sigma), self.kernel, chosen)
+
+    def _cutout(self, batch: Tensor, random: BatchRandom) -> Tensor:
+        centres = random.integers(0, self.size, self.views, self.cutout_holes, 2)
+        centre_y, centre_x = _by_view(centres).unbind(-1)
+        length = self.cutout_length
+        return cutout(
+            batch, centre_y, centre_x, max(1, self.size // 2) if length is None else length
+        )
+
+
+def _happens(probability: float | tuple[float, ...]) -> bool:
+    return any(probability) if isinstance(probability, tuple) else bool(probability)
+
+
+def _by_view(drawn: Tensor) -> Tensor:
+    """Bring what was drawn per image and view, (B, V, *), into the order of a batch (V·B, *)."""
+    return drawn.transpose(0, 1).flatten(0, 1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sslcore.components import Dataset, Evaluator, Method
-from sslcore.composition import Stage, evaluator_problems, interface_of_entry, takes
+from sslcore.composition import STAGES, Stage, evaluator_problems, interface_of_entry, takes
 from sslcore.errors import UnknownNameError, UsageError
 from sslcore.files import user_path
 from sslcore.registry import Entry, Registry
@@ -74,6 +74,28 @@ def choose(request: Request, registry: Registry) -> Choice:
         notes,
         frozenset(entry.kind for entry, _ in stages if _is_named_by(method, entry, registry)),
     )
+
+
+def with_variants(request: Request, registry: Registry) -> Request:
+    """Return a request in which `NAME:VALUE` is a name and a setting, where a part has variants."""
+    for section in ("data", *STAGES):
+        name = request.name_of(section)
+        kind = "dataset" if section == "data" else section
+        bare, given = registry.variant(kind, name or "")
+        if not given:
+            continue
+        # What --set says of the same setting stands after it, and wins.
+        settings = [(section, key, value) for key, value in given.items()]
+        for asked, key, value in request.settings:
+            named = (asked, key) == (section, "name")
+            settings.append((asked, key, bare if named and value == name else value))
+        table = request.table(section)
+        config = request.config
+        if table.get("name") == name:
+            config = {**config, section: {**table, "name": bare}}
+        option = bare if getattr(request, section) == name else getattr(request, section)
+        request = replace(request, settings=settings, config=config, **{section: option})
+    return request
 
 
 def _is_named_by(method: Method, entry: Entry, registry: Registry) -> bool:

@@ -57,12 +57,25 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Component(Record):
-    """A record with code behind it, at `build` (`"package.module:attribute"`)."""
+    """A record with code behind it, at `build` (`"package.module:attribute"`).
+
+    Attributes:
+        build: what is imported on first use.
+        variant: the setting that may be given after the name and a colon; with
+            `variant="model"`, `--encoder backbones:tiny` means `backbones` with the model `tiny`.
+            Empty where there is none.
+    """
 
     build: str
+    variant: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not isinstance(self.variant, str) or not (self.variant + "_").isidentifier():
+            raise ValueError(
+                f"{self.kind} {self.name!r}: the variant must be the name of a setting, got "
+                f"{self.variant!r}"
+            )
         if not isinstance(self.build, str) or not _REFERENCE.fullmatch(self.build):
             raise ValueError(
                 f"{self.kind} {self.name!r}: build {self.build!r} is not of the form "

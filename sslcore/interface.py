@@ -130,5 +130,6 @@ def provided_by(function: Any) -> dict[str, bool]:
     returned = hints.get("return")
     if not typing.is_typeddict(returned):
         return {}
-    required = returned.__required_keys__  # type: ignore[union-attr]
-    return {name: name in required for name in returned.__annotations__}  # type: ignore[union-attr]
+    # Not `__required_keys__`: where annotations are kept as text, it takes all for required.
+    keys = typing.get_type_hints(returned, include_extras=True)
+    return {name: typing.get_origin(key) is not typing.NotRequired for name, key in keys.items()}

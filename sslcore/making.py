@@ -30,7 +30,10 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
     Raises:
         UsageError: unknown name or setting, or a value of the wrong type or range.
     """
-    entry = (registry or default_registry()).resolve(kind, name)
+    registry = registry or default_registry()
+    name, variant = registry.variant(kind, name)
+    settings = {**variant, **settings}
+    entry = registry.resolve(kind, name)
     if not isinstance(entry.record, Component):
         raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
     interface = interface_of_entry(entry)

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from sslcore import discovery
+from sslcore.components import Component
 from sslcore.discovery import FILE, MODULE, SHIPPED, Candidate, Selection
 from sslcore.errors import PluginWarning, UnknownNameError, UsageError, nearest
 from sslcore.loading import Entry, Loader, PluginStatus
@@ -133,6 +134,22 @@ class Registry:
             f"no {kind} is called {name!r}{nearest(bare, known)}; list them with: "
             f"sslcore {_listing(kind)}{self._left_out()}"
         )
+
+    def variant(self, kind: str, name: str) -> tuple[str, dict[str, str]]:
+        """Return a component's name and the setting that stands after it: `NAME:VALUE`.
+
+        Only a record that names its `variant` is read so, and only where no distribution of that
+        name offers what stands after the colon; else the name is returned as it is.
+        """
+        bare, _, value = name.partition(":")
+        entries = self.entries(kind)
+        if not value or any(entry.qualified == name for entry in entries):
+            return name, {}
+        for entry in entries:
+            record = entry.record
+            if entry.name == bare and isinstance(record, Component) and record.variant:
+                return bare, {record.variant: value}
+        return name, {}
 
     def _left_out(self) -> str:
         failed = [plugin for plugin in self.plugins if plugin.status in ("broken", "incompatible")]

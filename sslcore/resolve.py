@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from sslcore.choice import Choice, choose
+from sslcore.choice import Choice, choose, with_variants
 from sslcore.components import Sections, Teacher
 from sslcore.composition import Stage, evaluator_problems, interface_of_entry, stage_problems
 from sslcore.errors import CompositionError, SettingsError, UsageError, nearest
@@ -30,6 +30,7 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
         UsageError: an unknown name, any number of bad settings (all in one `SettingsError`), or
             parts that don't go together (`CompositionError`).
     """
+    request = with_variants(request, registry)
     choice = choose(request, registry)
     recipe = _Settings(request, choice).recipe()
     misfits = stage_problems(
@@ -49,6 +50,7 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     Raises:
         UsageError: it is not named, unknown, or its settings are wrong.
     """
+    request = with_variants(request, registry)
     name = request.name_of(kind)
     if name is None:
         raise UsageError(f"{request.source or 'the request'} names no {kind}")

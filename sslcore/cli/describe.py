@@ -28,7 +28,8 @@ def describe_component(entry: Entry, registry: Registry) -> dict[str, Any]:
     interface = static_interface(entry.build)
     section = _SECTION.get(entry.kind, entry.kind)
     stage = (entry, interface)
-    first = next(iter(interface.settings), None)
+    first, variant = next(iter(interface.settings), None), entry.record.variant
+    told = f"--{section} {entry.name}:{variant.upper()}, or " if variant else ""
     return plain(
         {
             "kind": entry.kind,
@@ -37,7 +38,7 @@ def describe_component(entry: Entry, registry: Registry) -> dict[str, Any]:
             "reference": entry.record.reference,
             "needs": _needs(stage),
             "provides": list(interface.provides),
-            "set with": f"--set {section}.{first}=…" if first else "",
+            "set with": f"{told}--set {section}.{variant or first}=…" if first else "",
             "goes with": [
                 *(_meeting("needs", one, registry) for one in providers(stage, registry)),
                 *(_meeting("provides", one, registry) for one in consumers(stage, registry)),

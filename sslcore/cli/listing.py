@@ -97,7 +97,8 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
         return
     from sslcore.cli.describe import describe_component
 
-    _show(describe_component, registry.resolve(singular, name), registry, as_json)
+    bare, _ = registry.variant(singular, name)
+    _show(describe_component, registry.resolve(singular, bare), registry, as_json)
 
 
 def _show(

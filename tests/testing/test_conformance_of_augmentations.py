@@ -11,7 +11,7 @@ from sslcore.registry import default_registry
 from sslcore.testing import cases, conformance, specs_of
 
 _SPECS = {
-    entry.name: spec
+    spec.name: spec
     for entry in default_registry().entries("augmentation")
     for spec in specs_of(entry)
     if entry.shipped
@@ -127,4 +127,4 @@ def test_each_disturbance_alone_is_distributed_as_torchvisions(settings, transfo
 
 def test_every_shipped_augmentation_is_among_them():
     shipped = [entry for entry in default_registry().entries("augmentation") if entry.shipped]
-    assert {entry.name for entry in shipped} == set(_SPECS)
+    assert {entry.name for entry in shipped} <= set(_SPECS)

@@ -46,8 +46,8 @@ def randomly(subject: AugmentationSubject) -> str:
 @declare(
     "views-follow-the-contract",
     "A1",
-    formula="views: (V, B, C, h, h) float32, finite; targets as views; mask (V, B, L) bool; "
-    "what forward declares is what it returns",
+    formula="views: (V, B, C, h, h) float32, finite; targets as views; local_views likewise, "
+    "of another h; mask (V, B, L) bool; what forward declares is what it returns",
     kills="a batch that is dropped or doubled, NaN at a bound, another type, an undeclared signal",
     anchors=anchors,
     examples=examples,
@@ -68,6 +68,12 @@ def _follows(subject: AugmentationSubject, example: PartExample, *, train: bool)
         _check_views("targets", targets, example.batch, code)
         if targets.shape != views.shape:
             raise Violation(f"targets {_shape(targets)} are not as views {_shape(views)}", code)
+    if isinstance(local := made.get("local_views"), Tensor):
+        _check_views("local_views", local, example.batch, code)
+        if local.shape[2] != views.shape[2]:
+            raise Violation(
+                f"local_views {_shape(local)} have other channels than views {_shape(views)}", code
+            )
     if isinstance(mask := made.get("mask"), Tensor) and (
         mask.dtype != torch.bool or mask.dim() != 3 or mask.shape[:2] != views.shape[:2]
     ):

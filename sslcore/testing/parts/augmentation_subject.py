@@ -83,7 +83,9 @@ class AugmentationSubject(PartSubject):
         random = BatchRandom(example.seed, example.step, len(images), rows=rows)
         module = self.module(example) if module is None else module
         given = images if rows is None else images[rows]
-        return self.run(module, given, example, random)["views"]
+        made = self.run(module, given, example, random)
+        # Settings may leave it without local views.
+        return made.get(self.spec.signal, made["views"])
 
     def eval_views(self, example: PartExample, images: Tensor | None = None) -> Tensor:
         """Return the views that evaluators see."""
@@ -128,6 +130,6 @@ class AugmentationSubject(PartSubject):
                 f"part = {self.made(self.arguments(supplied, example))}.{mode}()",
                 f"images = example_images({', '.join(map(repr, given))}{clip})",
                 f"signals = dict(images=images, random={random if train else None}, progress=0.0)",
-                'views = sslcore.pipeline.call(part, signals)["views"]',
+                f'views = sslcore.pipeline.call(part, signals)["{self.spec.signal}"]',
             ]
         )

@@ -97,7 +97,10 @@ def _with_supplied(target: Any, **values: Any) -> Any:
 
 
 def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    return [_sized(AugmentationSpec(target, entry.name, _required(interface_of(target))))]
+    spec = _sized(AugmentationSpec(target, entry.name, _required(interface_of(target))))
+    if "local_views" not in interface_of(target).provides:
+        return [spec]
+    return [spec, replace(spec, name=f"{entry.name}, local views", signal="local_views")]
 
 
 def _encoder(entry: Entry, target: Any, registry: Registry) -> list[Any]:

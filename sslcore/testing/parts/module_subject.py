@@ -18,6 +18,9 @@ from sslcore.testing.violation import Violation
 
 Signals = dict[str, Any]
 
+#: Halfway through training, what is held still at its beginning or end moves.
+_MIDWAY = 0.5
+
 
 class ModuleSubject(PartSubject):
     """A module of the pipeline that is trained, as the properties see it."""
@@ -150,7 +153,7 @@ class EncoderSubject(ModuleSubject):
         images = example_images(example.batch, example.channels, size, example.pictures)
         views = (images - 0.5) / 0.25
         further = {} if self.spec.signals is None else dict(self.spec.signals(views))
-        return {"views": views, "progress": 0.0, **further}
+        return {"views": views, "progress": _MIDWAY, **further}
 
     def drawn(self, name: str, item: Tensor, example: PartExample) -> str:
         if name != "views":
@@ -178,7 +181,7 @@ class HeadSubject(ModuleSubject):
     def inputs(self, example: PartExample) -> Signals:
         spec, lead = self.spec, (self.spec.num_views, example.batch)
         if spec.signals is not None:
-            return {"progress": 0.0, **spec.signals(example.batch)}
+            return {"progress": _MIDWAY, **spec.signals(example.batch)}
         generator = generator_for("head inputs", *lead)
 
         def drawn(*shape: int) -> Tensor:
@@ -189,5 +192,5 @@ class HeadSubject(ModuleSubject):
             "feature_maps": drawn(*spec.feature_map_shape),
             "views": drawn(spec.channels, spec.image_size, spec.image_size),
             "random": BatchRandom(example.seed, example.step, example.batch),
-            "progress": 0.0,
+            "progress": _MIDWAY,
         }

@@ -52,6 +52,7 @@ class AugmentationSpec(PartSpec):
         reference: makes one view (C, h, w), in the units of the views, of one image (C, H, W) in
             [0, 1], drawing from the global generators of torch, numpy or Python; views must be
             distributed as its results are. None where there is none.
+        signal: which training views are examined: `"views"` or `"local_views"`.
     """
 
     channels: Sequence[int] = (1, 3)
@@ -59,6 +60,7 @@ class AugmentationSpec(PartSpec):
     num_frames: int | None = None
     identity: Mapping[str, Any] | None = None
     reference: Callable[[Tensor], Tensor] | None = None
+    signal: str = "views"
 
 
 @dataclass(frozen=True, eq=False)

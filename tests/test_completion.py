@@ -47,7 +47,7 @@ def complete():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_every_shell_is_offered_the_methods(complete, shell):
-    assert complete("train", "--method", "s", shell=shell) == ["simclr"]
+    assert complete("train", "--method", "simc", shell=shell) == ["simclr"]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,11 @@ def test_every_shell_is_offered_the_methods(complete, shell):
         (["evaluate", "runs/x", "--set", "loss."], []),
         (["completion", "z"], ["zsh"]),
         (["new-plugin", "a", "--kind", "lo"], ["loss"]),
+        (["check", "p"], ["plugin"]),
+        (["check", "loss", "nt"], ["nt-xent"]),
+        (["check", "method", "simc"], ["simclr"]),
+        (["check", "plugin", "sslcore_s"], ["sslcore_simclr"]),
+        (["check", "family", "nt"], []),
     ],
     ids=" ".join,
 )
@@ -119,18 +124,29 @@ def test_the_script_of_each_shell_asks_sslcore_for_words(site, shell):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_bash_completes_with_the_script_that_is_printed(tmp_path, site):
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("sslcore train --method simc", "simclr"),
+        ("sslcore -p no:sslcore_s", "sslcore_simclr"),
+        ("sslcore train --method simclr --set loss.t", "loss.temperature="),
+        ("sslcore completion ", "bash zsh fish"),
+    ],
+)
+def test_bash_completes_with_the_script_that_is_printed(tmp_path, line, offered):
     folder = tmp_path / "bin"
     folder.mkdir()
     program = folder / "sslcore"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sslcore "$@"\n')
     program.chmod(0o755)
-    script = """
+    # Bash replaces what stands after the last colon, so that alone is offered.
+    script = f"""
 eval "$(sslcore completion bash)"
-COMP_WORDS=(sslcore train --method sim)
-COMP_CWORD=3
+compopt() {{ :; }}
+COMP_LINE="{line}"
+COMP_POINT=${{#COMP_LINE}}
 _sslcore_completion sslcore
-echo "offered: ${COMPREPLY[*]}"
+echo "offered: ${{COMPREPLY[*]}}"
 complete -p sslcore
 """
     done = subprocess.run(
@@ -139,5 +155,5 @@ complete -p sslcore
         text=True,
         env={**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"},
     )
-    assert "offered: simclr" in done.stdout
+    assert f"offered: {offered}\n" in done.stdout
     assert "-F _sslcore_completion sslcore" in done.stdout

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 
 from sslcore.cli.options import json_option
+from sslcore.cli.words import complete_checked, complete_checks
 from sslcore.components import KINDS
 from sslcore.console import stdout_console
 from sslcore.errors import UsageError, nearest
@@ -23,8 +24,8 @@ _STYLES = {"pass": "green", "n/a": "dim", "expected failure": "yellow"}
 
 
 @click.command()
-@click.argument("kind", metavar="KIND")
-@click.argument("name", required=False)
+@click.argument("kind", metavar="KIND", shell_complete=complete_checks)
+@click.argument("name", required=False, shell_complete=complete_checked)
 @json_option
 @click.option("--verbose", "-v", is_flag=True, help="Every property, passed or not, of a plugin.")
 @click.option(

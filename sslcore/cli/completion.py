@@ -3,9 +3,45 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, get_completion_class
 
 SHELLS = ("bash", "zsh", "fish")
+
+
+class _Bash(BashComplete):
+    """As click's, for words with a colon or an equals sign in them.
+
+    Bash takes `no:NAME` and `SECTION.NAME=` for several words, and replaces the last one only.
+    """
+
+    source_template = """\
+%(complete_func)s() {
+    local line="${COMP_LINE:0:$COMP_POINT}" current prefix="" response type value
+    local -a words
+    read -ra words <<< "$line"
+    [[ "$line" == *[[:space:]] ]] && words+=("")
+    current="${words[${#words[@]}-1]}"
+    [[ "$current" == *[:=]* ]] && prefix="${current%%"${current##*[:=]}"}"
+
+    response=$(env COMP_WORDS="${words[*]}" COMP_CWORD=$((${#words[@]}-1)) \
+        %(complete_var)s=bash_complete "$1")
+    COMPREPLY=()
+    while IFS=',' read -r type value; do
+        case $type in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                COMPREPLY+=("${value#"$prefix"}")
+                # What stands after it is a value.
+                [[ "$value" == *= ]] && compopt -o nospace
+                ;;
+        esac
+    done <<< "$response"
+    return 0
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
 
 
 @click.command()
@@ -21,6 +57,6 @@ def completion(context: click.Context, shell: str) -> None:
     """
     from sslcore.cli import COMPLETE
 
-    script = get_completion_class(shell)
+    script = _Bash if shell == "bash" else get_completion_class(shell)
     assert script is not None
     click.echo(script(context.find_root().command, {}, "sslcore", COMPLETE).source(), nl=False)

@@ -97,11 +97,31 @@ def complete_parts(
     return names_of(kind)(context, parameter, incomplete) if kind in KINDS else []
 
 
+def complete_checks(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete what can be checked: a kind, or all that a plugin offers, or a family's list."""
+    return _items(((word, "") for word in (*KINDS, "plugin", "family")), incomplete)
+
+
+def complete_checked(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of what is to be checked; families are torch's to list, which is slow."""
+    if context.params.get("kind") != "plugin":
+        return complete_parts(context, parameter, incomplete)
+    return _items(((name, "") for name in _installed()), incomplete)
+
+
+def _installed() -> list[str]:
+    return sorted({candidate.name for candidate in discovery.installed()})
+
+
 def complete_plugins(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete what may stand after -p: no:NAME, the name of a plugin, or a file."""
-    names = sorted({candidate.name for candidate in discovery.installed()})
+    names = _installed()
     words = [*((f"no:{name}", "leave it out") for name in names), *((name, "") for name in names)]
     return _items(words, incomplete) or [CompletionItem(incomplete, type="file")]
 

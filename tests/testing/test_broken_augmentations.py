@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sslcore import BatchRandom
 from sslcore.random import generator_for
-from sslcore.signals import Views
+from sslcore.signals import Views, ViewsOfTwoSizes
 from sslcore.testing import AugmentationSpec, cases
 
 
@@ -235,6 +235,54 @@ class NeverQuiet(Good):
         return super().scaled(views) * (1.02 if self.training else 1)
 
 
+class TwoSizes(Good):
+    """Views, and parts of them by themselves."""
+
+    def forward(self, images: Tensor, random: BatchRandom | None = None) -> ViewsOfTwoSizes:
+        made: ViewsOfTwoSizes = {"views": super().forward(images, random)["views"]}
+        if self.training and random is not None:
+            light = self.local_light(images, random.fork("local"))
+            parts = images[..., :8, :8] * light[..., None, None, None]
+            made["local_views"] = self.scaled(parts).unsqueeze(0)
+        return made
+
+    def local_light(self, images: Tensor, random: BatchRandom) -> Tensor:
+        return 0.5 + random.uniform()
+
+
+class LocalViewsFromTorch(TwoSizes):
+    def local_light(self, images, random):
+        return 0.5 + torch.rand(len(images))
+
+
+class OneLocalLight(TwoSizes):
+    def local_light(self, images, random):
+        return super().local_light(images, random)[:1].expand(len(images))
+
+
+class LocalViewsOfTheBatch(TwoSizes):
+    def local_light(self, images, random):
+        return super().local_light(images, random) * images.mean()
+
+
+class LocalViewsInDouble(TwoSizes):
+    def local_light(self, images, random):
+        return super().local_light(images, random).double()
+
+
+class LocalViewsIgnoreRows(TwoSizes):
+    def local_light(self, images, random):
+        return 0.5 + BatchRandom(random.seed, random.step, len(images)).uniform()
+
+
+BROKEN_LOCALLY = {
+    LocalViewsFromTorch: "a-seed-and-step-decide",
+    OneLocalLight: "each-image-draws-its-own",
+    LocalViewsOfTheBatch: "training-views-are-of-one-image",
+    LocalViewsInDouble: "views-follow-the-contract",
+    LocalViewsIgnoreRows: "same-views-in-any-split",
+}
+
 BROKEN = {
     OneLightForTheBatch: "each-image-draws-its-own",
     OneMirrorForTheBatch: "each-image-draws-its-own",
@@ -313,4 +361,21 @@ def test_a_broken_augmentation_is_caught(broken, caught_by):
 def test_another_distribution_than_the_references_is_caught(reference):
     spec = AugmentationSpec(Good, reference=reference)
     case = next(case for case in cases(spec) if case.id == "distributed-as-the-reference")
+    assert case.row().status == "fail"
+
+
+def _local_spec(augmentation):
+    return AugmentationSpec(augmentation, signal="local_views")
+
+
+def test_local_views_in_order_pass_every_check():
+    rows = _rows(_local_spec(TwoSizes))
+    assert {name: row.reason for name, row in rows.items() if row.status == "fail"} == {}
+
+
+@pytest.mark.parametrize(
+    ("broken", "caught_by"), BROKEN_LOCALLY.items(), ids=lambda item: getattr(item, "__name__", "")
+)
+def test_broken_local_views_are_caught(broken, caught_by):
+    case = next(case for case in cases(_local_spec(broken)) if case.id == caught_by)
     assert case.row().status == "fail"

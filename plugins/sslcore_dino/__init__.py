@@ -1,0 +1,60 @@
+"""DINO: self-distillation over crops of two sizes, without labels (Caron et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sslcore
+
+_PAPER = "Caron et al. 2021, Emerging properties in self-supervised vision transformers"
+
+
+@sslcore.hookimpl
+def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
+    yield sslcore.Augmentation(
+        name="multi-crop",
+        summary="Two large crops of each image, and several small ones of little of it",
+        reference=f"{_PAPER}, section 3.1; Caron et al. 2020 (SwAV), section 3.2",
+        build="sslcore_dino.crops:MultiCrop",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_heads() -> Iterator[sslcore.Head]:
+    yield sslcore.Head(
+        name="prototypes",
+        summary="A multilayer perceptron, then cosines with learned prototypes",
+        reference=f"{_PAPER}, section 3.1 and appendix C",
+        build="sslcore_dino.head:Prototypes",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_losses() -> Iterator[sslcore.Loss]:
+    yield sslcore.Loss(
+        name="dino",
+        summary="Cross-entropy with a teacher's centred and sharpened distributions of other views",
+        reference=f"{_PAPER}, equations (1) to (4)",
+        build="sslcore_dino.loss:DINO",
+        family="dino",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_methods() -> Iterator[sslcore.Method]:
+    yield sslcore.Method(
+        name="dino",
+        summary="Agree with a teacher that sees large crops on which prototype a crop resembles",
+        reference=f"{_PAPER}, algorithm 1",
+        augmentation="multi-crop",
+        encoder="small-cnn",
+        head="prototypes",
+        loss="dino",
+        teacher=sslcore.Teacher(momentum=0.996, final_momentum=1.0),
+        settings={
+            # The paper needs none with transformers, whose layer norms do as much.
+            "head": {"batch_norm": True},
+            "optimizer": {"name": "AdamW", "lr": 3e-3, "weight_decay": 0.04},
+            "training": {"schedule": "cosine", "warmup_epochs": 1.0, "clip_grad_norm": 3.0},
+        },
+    )

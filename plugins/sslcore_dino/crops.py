@@ -1,0 +1,130 @@
+"""Multi-crop: crops of two sizes, so that small parts are matched with the whole."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+from torch import Tensor, nn
+
+from sslcore import BatchRandom, transforms
+from sslcore.signals import ViewsOfTwoSizes
+
+Probability = Annotated[float, Ge(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
+
+#: Side of a local view in parts of a global one: 96 px of 224 px (section 3.1).
+_LOCAL_PART = 3 / 7
+
+
+class MultiCrop(nn.Module):
+    """Two global views and several local ones of each image (DINO, section 3.1).
+
+    `views` (2, B, C, size, size) are crops of much of the image, disturbed as in BYOL (Grill et
+    al. 2020, table 6): blurred with probability 1 and 0.1, the second one solarized with
+    probability 0.2. `local_views` (local_views, B, C, local_size, local_size) are crops of little
+    of it, blurred with probability 0.5. In eval mode there is one view, the image itself.
+
+    Args:
+        image_size: side of the images, px.
+        channels: channels of the images.
+        size: side of a global view, px; none means that of the images.
+        local_views: local views of each image.
+        local_size: side of a local view, px; none means about 3/7 of a global view's (96 px of
+            224 px), a multiple of 4, or of 16 where global views are above 64 px.
+        crop_scale: least and greatest area of a global view, as parts of the image's.
+        local_scale: least and greatest area of a local view, likewise.
+        crop_ratio: least and greatest width / height of a crop.
+        flip: probability that a view is mirrored left to right.
+        degrees: a view is rotated by up to this angle in either direction.
+        jitter: probability that the colours of a view are jittered.
+        brightness: strength of the jitter; the factor lies in 1 ± brightness.
+        contrast: as brightness.
+        saturation: as brightness; nothing happens to grey images.
+        hue: the hue is turned by up to this part of a full turn, at most 0.5, either way.
+        grayscale: probability that a view is made grey.
+        blur: probability that a view is blurred; none means the paper's for views of 64 px or
+            more, else 0.
+        solarize: probability that a global view is solarized; none means the paper's.
+        mean: subtracted from the values of a view, one for all channels or one each; none
+            means 0.5.
+        std: what they are divided by then, likewise; none means 0.25.
+
+    Raises:
+        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, or
+            colours are asked for where the channels are neither grey nor RGB.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        *,
+        size: Annotated[int, Ge(1)] | None = None,
+        local_views: Annotated[int, Ge(0)] = 8,
+        local_size: Annotated[int, Ge(1)] | None = None,
+        crop_scale: tuple[Positive, Positive] = (0.4, 1.0),
+        local_scale: tuple[Positive, Positive] = (0.05, 0.4),
+        crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+        flip: Probability = 0.5,
+        degrees: Annotated[float, Ge(0), Le(180)] = 0.0,
+        jitter: Probability = 0.8,
+        brightness: Annotated[float, Ge(0)] = 0.4,
+        contrast: Annotated[float, Ge(0)] = 0.4,
+        saturation: Annotated[float, Ge(0)] = 0.2,
+        hue: Annotated[float, Ge(0), Le(0.5)] = 0.1,
+        grayscale: Probability = 0.2,
+        blur: Probability | None = None,
+        solarize: Probability | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[Positive, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        side = size or image_size
+        local_side = local_size or _local_size(side)
+
+        def crops(size: int, views: int, scale: tuple[float, float], blurred, solarized):
+            if size < transforms.BLURRED_FROM:
+                blurred = 0.0
+            return transforms.RandomViews(
+                size=size,
+                channels=channels,
+                views=views,
+                crop_scale=scale,
+                crop_ratio=crop_ratio,
+                flip=flip,
+                degrees=degrees,
+                jitter=jitter,
+                brightness=brightness,
+                contrast=contrast,
+                saturation=saturation,
+                hue=hue,
+                grayscale=grayscale,
+                blur=blurred if blur is None else blur,
+                solarize=solarized if solarize is None else solarize,
+                mean=(0.5,) if mean is None else tuple(mean),
+                std=(0.25,) if std is None else tuple(std),
+            )
+
+        self.whole = crops(side, 2, crop_scale, (1.0, 0.1), (0.0, 0.2))
+        self.parts = crops(local_side, local_views, local_scale, 0.5, 0.0)
+
+    def forward(self, images: Tensor, random: BatchRandom | None = None) -> ViewsOfTwoSizes:
+        """Return the views of `images` (B, C, H, W) in [0, 1].
+
+        Raises:
+            ValueError: `random` is missing in training mode.
+        """
+        if not self.training:
+            return {"views": self.whole.whole(images)}
+        if random is None:
+            raise ValueError("multi-crop needs random numbers in training mode; pass `random`")
+        made: ViewsOfTwoSizes = {"views": self.whole(images, random.fork("global"))}
+        if self.parts.views:
+            made["local_views"] = self.parts(images, random.fork("local"))
+        return made
+
+
+def _local_size(size: int) -> int:
+    step = 4 if size <= 64 else 16
+    return max(step, round(_LOCAL_PART * size / step) * step) if size > step else size

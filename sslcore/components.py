@@ -7,7 +7,7 @@ stands behind it as `"package.module:attribute"`, imported on first use.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -145,12 +145,12 @@ class Evaluator(Component):
 _SECTIONS = ("augmentation", "encoder", "head", "loss", "evaluator", "optimizer", "training")
 
 
-def _check_sections(whose: str, sections: Any) -> None:
+def _check_sections(whose: str, sections: Any, known: Sequence[str] = _SECTIONS) -> None:
     if not isinstance(sections, Mapping):
         raise ValueError(f"{whose} must be a dict of sections, got {sections!r}")
     for section, values in sections.items():
-        if section not in _SECTIONS:
-            raise ValueError(f"{whose}: no section {section!r}; there are {', '.join(_SECTIONS)}")
+        if section not in known:
+            raise ValueError(f"{whose}: no section {section!r}; there are {', '.join(known)}")
         if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
             raise ValueError(
                 f"{whose}: section {section!r} must be a dict of settings by name, got {values!r}"
@@ -234,6 +234,8 @@ class Method(Record):
         loss: a name.
         evaluators: names; empty means the evaluators that are on by default.
         settings: by section: a kind of part, `"optimizer"` or `"training"`.
+        defaults: settings of its own parts and of training that yield to a data set's defaults:
+            widths of the paper, say, that small images do without.
         teacher: given where the loss reads `teacher_…` signals.
     """
 
@@ -245,6 +247,7 @@ class Method(Record):
     loss: str
     evaluators: tuple[str, ...] = ()
     settings: Sections = field(default_factory=dict)
+    defaults: Sections = field(default_factory=dict)
     teacher: Teacher | None = None
 
     def __post_init__(self) -> None:
@@ -263,6 +266,8 @@ class Method(Record):
         if self.head is not None:
             _check_address(f"{whose}: head", self.head)
         _check_sections(f"{whose}: settings", self.settings)
+        of_parts = ("augmentation", "encoder", "head", "loss", "training")
+        _check_sections(f"{whose}: defaults", self.defaults, of_parts)
         if self.teacher is not None and not isinstance(self.teacher, Teacher):
             raise ValueError(f"{whose}: teacher must be a sslcore.Teacher, got {self.teacher!r}")
 

@@ -1,7 +1,7 @@
 """From what a user asked for to a recipe: settings layered and validated, composition checked.
 
-A setting's value comes from the last of these that has it: the signature's default, the data
-set's defaults, the method, the configuration file, `--set`.
+A setting's value comes from the last of these that has it: the signature's default, the method's
+defaults, the data set's defaults, the method's settings, the configuration file, `--set`.
 """
 
 from __future__ import annotations
@@ -160,9 +160,11 @@ class _Settings(_Validation):
 
     def _stage(self, stage: Stage) -> Part:
         entry, interface = stage
-        suggested = self._suggested(entry.kind, interface.settings)
-        own = self.choice.method.settings if self.choice.is_methods_own(entry) else {}
-        values = suggested | _section(own, entry.kind)
+        values = self._suggested(entry.kind, interface.settings)
+        if self.choice.is_methods_own(entry):
+            method = self.choice.method
+            values = _section(method.defaults, entry.kind) | values
+            values |= _section(method.settings, entry.kind)
         values |= self.request.settings_of(entry.kind, *addresses(entry))
         return self.part(entry.kind, stage, values)
 
@@ -191,8 +193,9 @@ class _Settings(_Validation):
 
     def _training(self) -> Training | None:
         known = settings_of(Training)
-        values = self._suggested("training", known)
-        values |= _section(self.choice.method.settings, "training")
+        method = self.choice.method
+        values = _section(method.defaults, "training") | self._suggested("training", known)
+        values |= _section(method.settings, "training")
         values |= self.request.settings_of("training")
         valid = self.validated("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
@@ -233,8 +236,20 @@ class _Settings(_Validation):
         return None if valid is None else dataclasses.replace(base, **valid)
 
     def _suggested(self, section: str, known: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the data set's defaults for a section, as far as it has such settings."""
-        return _known(_section(self.choice.dataset.defaults, section), known)
+        """Return the data set's defaults for a section, as far as it has such settings.
+
+        The data set does not know the part: one of another type is not what it means.
+        """
+        found = _known(_section(self.choice.dataset.defaults, section), known)
+        return {name: value for name, value in found.items() if _is_valid(known[name], value)}
+
+
+def _is_valid(setting: Setting, value: Any) -> bool:
+    try:
+        setting.validate(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _section(sections: Sections, section: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types
 from typing import TypedDict
 
 import pytest
@@ -210,6 +212,56 @@ def test_settings_are_layered_signature_data_method_config_set(registry):
     assert epochs(data="noise", config=config) == (7, 0.3)
     settings = {"training": {"epochs": 9}}
     assert epochs(data="noise", config=config, settings=settings) == (9, 0.3)
+
+
+def test_what_a_method_would_have_yields_to_the_data_set_and_what_it_must_have_does_not(
+    registry,
+):
+    method = sslcore.Method(
+        name="layered",
+        summary="s",
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="projection",
+        loss="nt-xent",
+        settings={"augmentation": {"flip": 0.25}},
+        defaults={
+            "augmentation": {"flip": 0.75, "degrees": 3.0, "translate": 0.125},
+            "training": {"epochs": 33, "log_every": 3},
+        },
+    )
+    plugin = types.SimpleNamespace(sslcore_methods=sslcore.hookimpl(lambda: iter([method])))
+    registry.register(plugin, name="layered", distribution="layered", version="1")
+
+    def layered(**asked):
+        recipe, _ = make_recipe("layered", registry=registry, **asked)
+        return recipe.augmentation.settings, recipe.training
+
+    # The digits say degrees and epochs themselves.
+    settings, training = layered(data="digits")
+    assert [settings[name] for name in ("flip", "degrees", "translate")] == [0.25, 15.0, 0.125]
+    assert (training.epochs, training.log_every) == (10, 3)
+    settings, training = layered(data="noise")
+    assert [settings[name] for name in ("flip", "degrees", "translate")] == [0.25, 3.0, 0.125]
+    other, _ = layered(augmentation="two-views", settings={"augmentation": {"degrees": 1.0}})
+    assert other["degrees"] == 1.0
+    with pytest.raises(ValueError, match="defaults: no section 'optimizer'"):
+        dataclasses.replace(method, defaults={"optimizer": {"lr": 1.0}})
+
+
+def test_a_data_sets_default_of_another_type_than_the_parts_is_not_meant_for_it(registry, add):
+    class OneWidth(nn.Module):
+        def __init__(self, feature_dim: int, *, hidden: int = 7) -> None:
+            super().__init__()
+            self.layer = nn.Linear(feature_dim, hidden)
+
+        def forward(self, features: Tensor) -> Projections:
+            return {"projections": self.layer(features)}
+
+    add(registry, "head", OneWidth)
+    # For the digits, hidden is a list of widths.
+    recipe, _ = make_recipe("simclr", data="digits", head="made-up", registry=registry)
+    assert recipe.head.settings["hidden"] == 7
 
 
 def test_a_methods_settings_go_with_its_own_parts_only(registry):

@@ -29,7 +29,15 @@ ENCODERS = REGISTRY.names("encoder")
 EVALUATORS = REGISTRY.names("evaluator")
 
 #: Small versions of the large components, so that the product is affordable.
-SMALL = {"cnn4": {"widths": (4, 4)}, "small-cnn": {"widths": (4, 4)}}
+SMALL = {
+    "cnn4": {"widths": (4, 4)},
+    "small-cnn": {"widths": (4, 4)},
+    "timm": {"model": "test_resnet"},
+    "vit": {"width": 8, "depth": 1, "heads": 2},
+    "patch-decoder": {"width": 8, "depth": 1, "heads": 2},
+    "expander": {"hidden": (8,), "dim": 8},
+    "prediction": {"hidden": (8,), "dim": 8, "predictor_hidden": (8,)},
+}
 
 
 def _data(clips: bool) -> Data:
@@ -88,6 +96,7 @@ def _composed(augmentation, encoder, head, loss, data, clips):
         settings={
             "training": {"epochs": 2, "batch_size": 12, "log_every": 1, "precision": "fp32"},
             "encoder": SMALL.get(encoder, {}),
+            "head": SMALL.get(head, {}),
         },
         registry=REGISTRY,
     )
@@ -116,7 +125,7 @@ def _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips):
                 head=head,
                 loss=loss,
                 evaluators=[evaluator],
-                settings={"encoder": SMALL.get(encoder, {})},
+                settings={"encoder": SMALL.get(encoder, {}), "head": SMALL.get(head, {})},
                 registry=REGISTRY,
             )
         except CompositionError as error:

@@ -97,7 +97,7 @@ def _settings(method: Method, stages: Iterable[Stage]) -> Iterable[dict[str, Any
     """Yield the settings of a method's parts and of training, with the method's own values."""
     known = [(part.kind, interface.settings) for part, interface in stages]
     for section, settings in [*known, ("training", settings_of(Training))]:
-        own = method.settings.get(section, {})
+        own = {**method.defaults.get(section, {}), **method.settings.get(section, {})}
         for setting in settings.values():
             yield _setting(setting, section, own)
     # What an optimizer takes is torch's to say, which is slow to import.

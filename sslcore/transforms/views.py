@@ -141,7 +141,7 @@ class RandomViews:
             batch = solarize(batch, threshold, chosen)
         batch = normalize(batch, self.mean, self.std)
         if self.cutout_holes:
-            batch = self._cutout(batch, random.fork("cutout"))
+            batch = self._cutout(batch, random.fork("holes"))
         return batch.unflatten(0, (self.views, len(images)))
 
     def _chosen(self, random: BatchRandom, probability: float | tuple[float, ...]) -> Tensor:

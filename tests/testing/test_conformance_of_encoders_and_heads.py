@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from sslcore.registry import default_registry
 from sslcore.testing import HeadSpec, cases, specs_of
@@ -25,9 +26,39 @@ _ENCODERS, _HEADS = _shipped("encoder"), _shipped("head")
 _DEEP = ("resnet34", "resnet50")
 _FOR_DEEP = ("outputs-follow-the-contract", "state-is-complete")
 
+#: Heads that are thousands wide in their papers, and would take seconds and gigabytes.
+_SMALLER = {
+    "expander": {"hidden": (16, 16), "dim": 24},
+    "prediction": {"hidden": (16,), "dim": 8, "predictor_hidden": (12,)},
+}
+
+
+#: One of each kind of last layer: maps, channels last, and tokens.
+_BACKBONES = {
+    "timm": "test_resnet",
+    "timm, channels last": "test_mambaout",
+    "timm, tokens": "test_vit",
+}
+
+
+#: Smaller than its defaults, of which a call with 64 patches takes long.
+_SMALL_VIT = {"width": 24, "depth": 2, "patch_size": 4}
+
+
+def _hidden(views):
+    """Return which 12 of 16 patches of each view are hidden, others of each."""
+    places = torch.arange(16).expand(len(views), -1)
+    return {"mask": (places + 3 * torch.arange(len(views))[:, None]) % 16 < 12}
+
 
 def _encoder_cases():
-    for name, spec in _ENCODERS.items():
+    backbones = {
+        name: replace(_ENCODERS["timm"], settings={"model": model})
+        for name, model in _BACKBONES.items()
+    }
+    vit = replace(_ENCODERS["vit"], settings=_SMALL_VIT, channels=(1, 3), batch=4, draw=True)
+    vits = {"vit": vit, "vit, masked": replace(vit, signals=_hidden)}
+    for name, spec in {**_ENCODERS, **backbones, **vits}.items():
         for case in cases(spec):
             if name not in _DEEP or case.id in _FOR_DEEP:
                 yield pytest.param(case, id=f"{name}-{case.id}")
@@ -36,6 +67,15 @@ def _encoder_cases():
 def _head_cases():
     specs = {
         **_HEADS,
+        **{name: replace(_HEADS[name], settings=small) for name, small in _SMALLER.items()},
+        "prediction, normalised": replace(
+            _HEADS["prediction"],
+            settings={
+                **_SMALLER["prediction"],
+                "norm_output": True,
+                "norm_predictions": True,
+            },
+        ),
         "projection, normalised": replace(
             _HEADS["projection"], settings={"batch_norm": True, "normalize": True}
         ),

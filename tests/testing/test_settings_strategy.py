@@ -92,3 +92,15 @@ def test_what_is_fixed_stays_and_text_is_left_alone(data):
     drawn = data.draw(settings_strategy(interface_of(function), fixed={"width": 7}))
     assert drawn["width"] == 7
     assert drawn.keys() <= {"width", "flag"}
+
+
+def test_what_would_fetch_weights_is_left_at_its_default():
+    interface = _interface(pretrained=bool, deep=bool)
+    assert settings_at_bounds(interface) == [{"deep": False}, {"deep": True}]
+
+    @settings(deadline=None, max_examples=20, database=None)
+    @given(settings_strategy(interface))
+    def fetches_nothing(drawn):
+        assert "pretrained" not in drawn
+
+    fetches_nothing()

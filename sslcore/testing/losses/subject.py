@@ -15,6 +15,7 @@ from sslcore.testing.limits import OutOfTime, time_limit
 from sslcore.testing.losses.example import Example, Inputs, as_code
 from sslcore.testing.losses.family import Family, family_of
 from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.losses.supplied import supplied
 from sslcore.testing.search import Meter
 from sslcore.testing.violation import Hung, Violation, said
 
@@ -72,9 +73,17 @@ class LossSubject:
         }
         return replace(example, hyper=hyper)
 
+    def arguments(self, example: Example) -> dict[str, Any]:
+        """Return what `make` is called with: hyperparameters, and what the engine would supply."""
+        known = supplied(example.inputs)
+        return {
+            **{name: value for name, value in known.items() if self.accepts(name)},
+            **{name: example.hyper[name] for name in self.family.hyper if name in self.takes},
+        }
+
     def make(self, example: Example, **further: Any) -> Any:
         """Return a new loss with the example's hyperparameters."""
-        arguments = {name: example.hyper[name] for name in self.family.hyper if name in self.takes}
+        arguments = self.arguments(example)
         code = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
         try:
             with time_limit(self._seconds):
@@ -315,7 +324,7 @@ class LossSubject:
     def code(self, example: Example) -> str:
         """Return Python that calls the loss on the example, to be pasted."""
         lines = ["import torch"]
-        arguments = {name: value for name, value in example.hyper.items() if name in self.takes}
+        arguments = self.arguments(example)
         made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
         shown = example.inputs
         try:

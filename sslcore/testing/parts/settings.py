@@ -23,6 +23,8 @@ _STEPS = 3
 _ENTRIES = 6
 #: Settings that are drawn at once; the others keep their defaults, so that examples stay legible.
 _TOGETHER = 4
+#: Settings of these names ask for a download, which no check may do on its own account.
+_FETCHING = ("pretrained",)
 
 
 def settings_strategy(
@@ -31,8 +33,8 @@ def settings_strategy(
     """Return a strategy of settings within their annotated bounds, the bounds among them.
 
     A few settings are drawn at once, and those whose annotation says nothing that could be drawn
-    (a path, any text) are left at their defaults. Combinations may be such as a constructor
-    refuses.
+    (a path, any text), or that are called `pretrained`, are left at their defaults. Combinations
+    may be such as a constructor refuses.
 
     Args:
         interface: of the part.
@@ -42,7 +44,7 @@ def settings_strategy(
     drawable = {
         name: strategy
         for name, setting in interface.settings.items()
-        if name not in fixed and (strategy := _strategy_of(setting)) is not None
+        if name not in (*fixed, *_FETCHING) and (strategy := _strategy_of(setting)) is not None
     }
     if not drawable:
         return st.just(fixed)
@@ -63,7 +65,7 @@ def settings_at_bounds(
     return [
         {**fixed, name: value}
         for name, setting in interface.settings.items()
-        if name not in fixed
+        if name not in (*fixed, *_FETCHING)
         for value in _edges(setting.annotation)
         if setting.default is REQUIRED or value != setting.default
     ]

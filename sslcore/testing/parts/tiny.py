@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sslcore.components import Dataset
+from sslcore.components import Dataset, Sections
 from sslcore.data import Data, Split
 from sslcore.registry import Entry, PluginStatus, Registry
 from sslcore.testing.parts.pictures import example_images
@@ -14,6 +14,9 @@ from sslcore.testing.parts.pictures import example_images
 _DISTRIBUTION = "sslcore-conformance"
 
 IMAGES, CLIPS = "conformance-images", "conformance-clips"
+
+#: Widths of heads that are thousands wide in their papers, where a method leaves them open.
+_NARROW: Sections = {"head": {"hidden": (32,), "predictor_hidden": (32,), "dim": 16}}
 
 _CLASSES = ("one", "two", "three")
 _FRAMES = 6
@@ -64,12 +67,14 @@ def with_tiny_data(registry: Registry) -> Registry:
             name=IMAGES,
             summary="A few images in three classes that mean nothing",
             build=f"{__name__}:images",
+            defaults=_NARROW,
         ),
         Dataset(
             name=CLIPS,
             summary="A few clips in three classes that mean nothing",
             build=f"{__name__}:clips",
             clips=True,
+            defaults=_NARROW,
         ),
     )
     entries = tuple(Entry(record, "conformance", _DISTRIBUTION, "0") for record in records)

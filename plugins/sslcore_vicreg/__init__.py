@@ -1,0 +1,70 @@
+"""VICReg (Bardes et al. 2022) and Barlow Twins (Zbontar et al. 2021): no dimension in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sslcore
+
+_VICREG = "Bardes, Ponce & LeCun, VICReg, 2022, arXiv:2105.04906"
+_BARLOW = "Zbontar et al., Barlow Twins, 2021, arXiv:2103.03230"
+
+
+@sslcore.hookimpl
+def sslcore_heads() -> Iterator[sslcore.Head]:
+    yield sslcore.Head(
+        name="expander",
+        summary="A multilayer perceptron to projections longer than the features",
+        reference=f"{_VICREG}, section 4.2",
+        build="sslcore_vicreg.heads:Expander",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_losses() -> Iterator[sslcore.Loss]:
+    yield sslcore.Loss(
+        name="vicreg",
+        summary="Near views, dimensions that spread over the batch, no covariance between them",
+        reference=f"{_VICREG}, equations (1) to (6)",
+        build="sslcore_vicreg.losses:VICReg",
+        family="vicreg",
+    )
+    yield sslcore.Loss(
+        name="barlow-twins",
+        summary="Correlate each dimension of two views with itself, and with no other",
+        reference=f"{_BARLOW}, equations (1) and (2)",
+        build="sslcore_vicreg.losses:BarlowTwins",
+        family="barlow-twins",
+    )
+
+
+# In place of the papers' LARS, which torch.optim has not. A step of AdamW does not grow with the
+# loss either, which may sum over thousands of dimensions.
+_TRAINING = {
+    "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 1e-4},
+    "training": {"schedule": "cosine", "warmup_epochs": 1.0},
+}
+
+
+@sslcore.hookimpl
+def sslcore_methods() -> Iterator[sslcore.Method]:
+    yield sslcore.Method(
+        name="vicreg",
+        summary="Make views agree while every dimension varies on its own",
+        reference=_VICREG,
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="expander",
+        loss="vicreg",
+        settings=_TRAINING,
+    )
+    yield sslcore.Method(
+        name="barlow-twins",
+        summary="Make views correlate dimension by dimension, and no further",
+        reference=_BARLOW,
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="expander",
+        loss="barlow-twins",
+        settings={"augmentation": {"asymmetric": True}, **_TRAINING},
+    )

@@ -201,18 +201,12 @@ class Teacher:
     Attributes:
         momentum: weight of the old teacher in one update, in [0, 1].
         final_momentum: what it has grown to at the end, along a cosine; None keeps it constant.
-        warmup: whether it is at most (1 + t) / (10 + t) at step t, so that what the teacher
-            averages over is no more than about a tenth of the steps so far. A run of a few hundred
-            steps needs that to have a teacher at all; a long one does not notice.
     """
 
     momentum: float = 0.996
     final_momentum: float | None = None
-    warmup: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.warmup, bool):
-            raise ValueError(f"teacher: warmup must be True or False, got {self.warmup!r}")
         for name in ("momentum", "final_momentum"):
             value = getattr(self, name)
             if name == "final_momentum" and value is None:

@@ -132,4 +132,9 @@ def provided_by(function: Any) -> dict[str, bool]:
         return {}
     # Not `__required_keys__`: where annotations are kept as text, it takes all for required.
     keys = typing.get_type_hints(returned, include_extras=True)
-    return {name: typing.get_origin(key) is not typing.NotRequired for name, key in keys.items()}
+    optional = () if returned.__total__ else keys  # type: ignore[union-attr]
+    marks = {name: typing.get_origin(key) for name, key in keys.items()}
+    return {
+        name: mark is typing.Required or (mark is not typing.NotRequired and name not in optional)
+        for name, mark in marks.items()
+    }

@@ -74,9 +74,9 @@ def teacher_momentum(teacher: Teacher, step: int, total: int) -> float:
     """Return the teacher's momentum at a step, counted from 0.
 
     Constant, or from `momentum` to `final_momentum` along half a cosine (Grill et al. 2020,
-    section 3.3); during warm-up not above (1 + step) / (10 + step).
+    section 3.3).
     """
     momentum, final = teacher.momentum, teacher.final_momentum
-    if final is not None:
-        momentum = final - (final - momentum) * (math.cos(math.pi * step / total) + 1) / 2
-    return min(momentum, (1 + step) / (10 + step)) if teacher.warmup else momentum
+    if final is None:
+        return momentum
+    return final - (final - momentum) * (math.cos(math.pi * step / total) + 1) / 2

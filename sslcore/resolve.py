@@ -230,7 +230,6 @@ class _Settings(_Validation):
         known = {
             "momentum": Setting("momentum", share, base.momentum),
             "final_momentum": Setting("final_momentum", share | None, base.final_momentum),
-            "warmup": Setting("warmup", bool, base.warmup),
         }
         valid = self.validated("teacher", known, asked, "sslcore's teacher")
         return None if valid is None else dataclasses.replace(base, **valid)

@@ -52,16 +52,14 @@ def registry():
 
 
 def third_party_registry() -> Registry:
-    import byol_plugin
     import example_plugin
     import mae_plugin
-    import moco_plugin
 
     found = Registry()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.load_entry_points()
-        for plugin in (example_plugin, byol_plugin, moco_plugin, mae_plugin):
+        for plugin in (example_plugin, mae_plugin):
             found.register(plugin, name=plugin.__name__, distribution="third-party", version="1.0")
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from typing import TypedDict
+from typing import NotRequired, Required, TypedDict
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ import sslcore
 from sslcore.api import build, make_recipe
 from sslcore.assembly import ImageShape, build_pipeline
 from sslcore.errors import CompositionError, SettingsError, UsageError
+from sslcore.interface import provided_by
 from sslcore.metrics import read_metrics
 from sslcore.signals import Features, Projections
 
@@ -41,10 +42,10 @@ def test_a_missing_signal_comes_with_the_components_that_would_provide_it(regist
 
 def test_a_loss_that_reads_a_teacher_says_how_to_add_one(registry):
     with pytest.raises(CompositionError, match=r"add a teacher: --set teacher\.momentum"):
-        make_recipe("simclr", head="predictor", loss="byol", registry=registry)
+        make_recipe("simclr", head="prediction", loss="byol", registry=registry)
     settings = {"teacher": {"momentum": 0.9}}
     recipe, _ = make_recipe(
-        "simclr", head="predictor", loss="byol", settings=settings, registry=registry
+        "simclr", head="prediction", loss="byol", settings=settings, registry=registry
     )
     assert recipe.teacher == sslcore.Teacher(momentum=0.9)
 
@@ -115,6 +116,25 @@ def test_a_stage_must_say_what_it_provides(registry, add):
     add(registry, "head", SaysNothing)
     with pytest.raises(CompositionError, match="must return a TypedDict"):
         make_recipe("simclr", head="made-up", registry=registry)
+
+
+class Marked(TypedDict):
+    projections: Tensor
+    predictions: NotRequired[Tensor]
+
+
+class Partial(TypedDict, total=False):
+    projections: Required[Tensor]
+    predictions: Tensor
+
+
+@pytest.mark.parametrize("returned", [Marked, Partial])
+def test_what_is_not_always_there_may_be_marked_so_in_either_way(returned):
+    def forward(features: Tensor):
+        raise NotImplementedError
+
+    forward.__annotations__["return"] = returned
+    assert provided_by(forward) == {"projections": True, "predictions": False}
 
 
 class Noted(TypedDict):
@@ -267,7 +287,7 @@ def test_a_data_sets_default_of_another_type_than_the_parts_is_not_meant_for_it(
 def test_a_methods_settings_go_with_its_own_parts_only(registry):
     own, _ = make_recipe("infonce", registry=registry)
     assert own.head.settings["normalize"] is True
-    other, _ = make_recipe("infonce", head="predictor", registry=registry)
+    other, _ = make_recipe("infonce", head="prediction", registry=registry)
     assert "normalize" not in other.head.settings
 
 

@@ -185,10 +185,16 @@ def test_every_shipped_plugin_is_active(registry):
     shipped = [plugin for plugin in registry.plugins if plugin.distribution == "sslcore"]
     assert {plugin.name for plugin in shipped} == {
         "sslcore_autoencoder",
+        "sslcore_byol",
         "sslcore_cpc",
+        "sslcore_dino",
         "sslcore_infonce",
+        "sslcore_mae",
+        "sslcore_moco",
         "sslcore_probes",
         "sslcore_simclr",
+        "sslcore_timm",
         "sslcore_torchvision",
+        "sslcore_vicreg",
     }
     assert all(plugin.status == "active" for plugin in shipped)

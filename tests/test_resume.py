@@ -77,7 +77,7 @@ def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
 def test_a_stateful_method_resumes_bit_identical_too(settings, registry, console, monkeypatch):
     # A teacher, batch norm, a queue in the loss, momentum, and random views.
     settings["optimizer"] = {"name": "SGD", "lr": 0.1, "momentum": 0.9}
-    settings["loss"] = {"size": 64}
+    settings["loss"] = {"queue_size": 64}
     options = {"settings": settings, "registry": registry, "console": console}
     whole = sslcore.train("moco", data="noise", output="whole", evaluate=False, **options)
     train_step = Trainer._train_step
@@ -144,7 +144,7 @@ def test_resuming_with_another_recipe_is_refused_and_says_what_differs(settings,
     with pytest.raises(RunFolderError, match=r"training\.epochs: 3 → 5"):
         sslcore.train(resume="run", settings={"training": {"epochs": 5}}, **options)
     with pytest.raises(RunFolderError, match="head"):
-        sslcore.train(resume="run", head="predictor", **options)
+        sslcore.train(resume="run", head="prediction", **options)
     same = {"training": {"epochs": 3}}
     sslcore.train(resume="run", settings=same, evaluate=False, **options)
 

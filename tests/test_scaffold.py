@@ -108,9 +108,9 @@ def test_a_name_that_can_not_be_had_is_refused(name, said, new):
 
 
 def test_a_name_of_a_third_partys_part_is_taken_too(registry):
-    with pytest.raises(UsageError, match="is taken: loss byol"):
-        check_name("byol", registry)
-    check_name("byol-of-mine", registry)
+    with pytest.raises(UsageError, match="is taken: method tiny-mae"):
+        check_name("tiny-mae", registry)
+    check_name("tiny-mae-of-mine", registry)
 
 
 def test_a_folder_that_exists_is_left_alone(new, tmp_path):

@@ -21,16 +21,6 @@ def test_without_a_final_value_it_stays():
     assert {teacher_momentum(teacher, step, 100) for step in range(100)} == {0.7}
 
 
-def test_during_warm_up_the_teacher_averages_over_no_more_than_the_steps_so_far():
-    teacher = Teacher(momentum=0.99, warmup=True)
-    assert teacher_momentum(teacher, 0, 10**6) == pytest.approx(0.1)
-    assert teacher_momentum(teacher, 90, 10**6) == pytest.approx(0.91)
-    # 1 / (1 − m) steps weigh in: about a tenth of those done.
-    for step in (100, 400, 800):
-        assert 1 / (1 - teacher_momentum(teacher, step, 10**6)) == pytest.approx(step / 9, rel=0.15)
-    assert teacher_momentum(teacher, 1000, 10**6) == 0.99
-
-
 def test_the_learning_rate_rises_linearly_and_falls_along_half_a_cosine():
     factors = [
         learning_rate_factor(step, total=110, warmup=10, schedule="cosine") for step in range(110)

@@ -49,5 +49,5 @@ def test_every_setting_of_a_shipped_component_has_a_type_and_a_help(entry):
 def test_what_the_source_does_not_say_is_found_by_importing():
     # The constructor is inherited from another module.
     found = static_interface("inheriting_parts:Inheriting")
-    assert list(found.settings) == ["dim"]
-    assert found.provides == {"projections": True, "predictions": True}
+    assert list(found.supplied) == ["feature_dim", "image_size", "channels"]
+    assert found.provides == {"patch_predictions": True}

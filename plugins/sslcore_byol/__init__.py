@@ -52,7 +52,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         encoder="small-cnn",
         head="prediction",
         loss="byol",
-        teacher=sslcore.Teacher(momentum=0.996, final_momentum=1.0, warmup=True),
+        teacher=sslcore.Teacher(momentum=0.996, final_momentum=1.0),
         settings={
             "augmentation": {"asymmetric": True},
             # Not so in the paper. In a run of a few hundred steps, projections that are not

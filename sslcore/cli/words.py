@@ -161,7 +161,7 @@ def _keys_of_engine(record: Any) -> Iterator[tuple[str, str]]:
         yield f"optimizer.{name}=", ""
     for setting in settings_of(Training).values():
         yield f"training.{setting.name}=", setting.type
-    for name in ("momentum", "final_momentum", "warmup"):
+    for name in ("momentum", "final_momentum"):
         yield f"teacher.{name}=", ""
 
 

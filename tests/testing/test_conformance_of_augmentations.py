@@ -28,6 +28,7 @@ _IDENTITY = {
     },
     "denoising": {"noise": 0.0, "masking": 0.0},
     "patches": {"jitter": 0.0},
+    "patch-mask": {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0},
     "frames": {},
     "plain": {},
 }
@@ -47,6 +48,17 @@ def _simclr():
     )
 
 
+def _mae():
+    """MAE's transforms (He et al. 2022, appendix A.1) as torchvision has them."""
+    return v2.Compose(
+        [
+            v2.RandomResizedCrop(16, scale=(0.2, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.Normalize((0.5,) * 3, (0.25,) * 3),
+        ]
+    )
+
+
 def _blurred_and_solarized():
     return v2.Compose(
         [
@@ -57,10 +69,13 @@ def _blurred_and_solarized():
     )
 
 
+_REFERENCES = {"two-views": _simclr, "patch-mask": _mae}
+
+
 def _specs():
     for name, spec in _SPECS.items():
-        reference = _simclr() if name == "two-views" else None
-        yield replace(spec, identity=_IDENTITY.get(name), reference=reference)
+        reference = _REFERENCES.get(name)
+        yield replace(spec, identity=_IDENTITY.get(name), reference=reference and reference())
     two_views = _SPECS["two-views"]
     yield replace(
         two_views,

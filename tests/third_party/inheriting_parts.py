@@ -1,7 +1,7 @@
 """A component whose constructor and forward are another's."""
 
-from byol_parts import Predictor
+from mae_parts import PatchDecoder
 
 
-class Inheriting(Predictor):
+class Inheriting(PatchDecoder):
     pass

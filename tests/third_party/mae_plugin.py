@@ -6,7 +6,7 @@ import sslcore
 @sslcore.hookimpl
 def sslcore_augmentations():
     yield sslcore.Augmentation(
-        name="patch-mask",
+        name="tiny-patch-mask",
         summary="The image, and which of its patches are hidden",
         build="mae_parts:PatchMask",
     )
@@ -24,7 +24,7 @@ def sslcore_encoders():
 @sslcore.hookimpl
 def sslcore_heads():
     yield sslcore.Head(
-        name="patch-decoder",
+        name="tiny-decoder",
         summary="A small transformer that fills in the hidden patches",
         build="mae_parts:PatchDecoder",
     )
@@ -33,7 +33,7 @@ def sslcore_heads():
 @sslcore.hookimpl
 def sslcore_losses():
     yield sslcore.Loss(
-        name="masked-mse",
+        name="tiny-masked-mse",
         summary="Mean squared error over the hidden patches",
         reference="He et al. 2022, section 3",
         build="mae_parts:MaskedMSE",
@@ -43,11 +43,11 @@ def sslcore_losses():
 @sslcore.hookimpl
 def sslcore_methods():
     yield sslcore.Method(
-        name="mae",
+        name="tiny-mae",
         summary="Fill in hidden patches",
-        augmentation="patch-mask",
+        augmentation="tiny-patch-mask",
         encoder="tiny-vit",
-        head="patch-decoder",
-        loss="masked-mse",
+        head="tiny-decoder",
+        loss="tiny-masked-mse",
         settings={"optimizer": {"name": "AdamW", "lr": 1e-3}},
     )

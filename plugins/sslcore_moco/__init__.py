@@ -1,0 +1,72 @@
+"""MoCo: contrast with the keys of a slowly moving teacher, queued (v2) or of the batch (v3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sslcore
+
+_MOCO = "He et al., Momentum contrast for visual representation learning, 2020, arXiv:1911.05722"
+_MOCO_V2 = (
+    "Chen et al., Improved baselines with momentum contrastive learning, 2020, arXiv:2003.04297"
+)
+_MOCO_V3 = (
+    "Chen, Xie & He, An empirical study of training self-supervised vision transformers, 2021, "
+    "arXiv:2104.02057"
+)
+
+
+@sslcore.hookimpl
+def sslcore_losses() -> Iterator[sslcore.Loss]:
+    yield sslcore.Loss(
+        name="queue-contrast",
+        summary="Tell an image's key from a queue of the keys of earlier images",
+        reference=f"{_MOCO}, equation (1) and algorithm 1",
+        build="sslcore_moco.queue:QueueContrast",
+        family="sslcore_moco.conformance:QUEUE",
+    )
+    yield sslcore.Loss(
+        name="momentum-contrast",
+        summary="Tell an image's key from those of the other images, predicting the other view's",
+        reference=f"{_MOCO_V3}, equation (1) and algorithm 1",
+        build="sslcore_moco.batch:MomentumContrast",
+        family="sslcore_moco.conformance:BATCH",
+    )
+
+
+@sslcore.hookimpl
+def sslcore_methods() -> Iterator[sslcore.Method]:
+    yield sslcore.Method(
+        name="moco",
+        summary="Tell an image's key, made by a slowly moving teacher, from a queue of keys",
+        reference=f"{_MOCO_V2}, after {_MOCO}",
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="projection",
+        loss="queue-contrast",
+        # The keys of a queue come from as many teachers as batches, which must be near alike
+        # (section 3.2). A run of some hundred steps does better with 0.99.
+        teacher=sslcore.Teacher(momentum=0.999),
+        defaults={"head": {"hidden": (2048,), "dim": 128}},
+        settings={
+            "optimizer": {"name": "SGD", "lr": 0.03, "momentum": 0.9, "weight_decay": 1e-4},
+            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
+        },
+    )
+    yield sslcore.Method(
+        name="moco-v3",
+        summary="Predict the key of an image's other view, and tell it from the other images' keys",
+        reference=_MOCO_V3,
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="prediction",
+        loss="momentum-contrast",
+        teacher=sslcore.Teacher(momentum=0.99, final_momentum=1.0),
+        defaults={"head": {"hidden": (4096, 4096), "dim": 256, "predictor_hidden": (4096,)}},
+        settings={
+            "augmentation": {"asymmetric": True},
+            "head": {"norm_output": True, "norm_predictions": True},
+            "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1},
+            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
+        },
+    )

@@ -1,0 +1,105 @@
+"""A backbone of timm by its name: nothing is fetched, and no pickle executed, without being asked.
+
+timm's own names build timm's own code, and fetch weights only where `pretrained` says so. It takes
+weights as safetensors where they exist. Where they don't, torch reads a file of tensors: it is told
+here to refuse anything else in it, whatever the version of timm.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from sslcore.errors import nearest
+
+_HUB = ("hf-hub:", "hf_hub:")
+#: torch then loads tensors only, even where its caller asks for more.
+_TENSORS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def backbone_called(
+    model: str, image_size: int, channels: int, *, pretrained: bool = False
+) -> nn.Module:
+    """Return a backbone of timm without its classifier.
+
+    Args:
+        model: its name, with or without a tag, or "hf-hub:OWNER/NAME".
+        image_size: side of the views, px.
+        channels: channels of the views.
+        pretrained: whether its weights are fetched, instead of being random.
+
+    Raises:
+        ValueError: timm is not installed or has no such backbone, the name leads elsewhere, the
+            backbone can't be made for such views, or its weights can't be fetched.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError("timm is not installed: pip install 'sslcore[timm]'") from error
+    _check_name(model, timm, pretrained=pretrained)
+    arguments = {"pretrained": pretrained, "in_chans": channels, "num_classes": 0}
+    try:
+        with _tensors_only():
+            return _made(timm, model, image_size, arguments)
+    except Exception as error:
+        if pretrained:
+            raise ValueError(
+                f"{model} can't be had pretrained ({first_line(error)}); check the connection, "
+                "or set pretrained to false"
+            ) from error
+        raise ValueError(
+            f"{model} can't be made for views of {image_size} px with {channels} channels "
+            f"({first_line(error)}); choose another model, or larger views"
+        ) from error
+
+
+def _check_name(model: str, timm: Any, *, pretrained: bool) -> None:
+    if model.startswith(_HUB):
+        if not pretrained:
+            raise ValueError(
+                f"{model} has to be fetched from Hugging Face; set pretrained to true to do that"
+            )
+        return
+    if any(mark in model for mark in ":/\\"):
+        raise ValueError(
+            f"{model!r} is no name of timm's, and no other place is looked into; give a name "
+            "such as resnet26d, or hf-hub:OWNER/NAME with pretrained=true"
+        )
+    if not timm.is_model(model.partition(".")[0]):
+        raise ValueError(
+            f"timm {timm.__version__} has no model {model!r}{nearest(model, timm.list_models())}; "
+            "timm.list_models() lists them"
+        )
+
+
+def _made(timm: Any, model: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(model, img_size=image_size, **arguments)
+    except TypeError as error:
+        # A backbone for any size knows no such argument.
+        if "img_size" not in str(error):
+            raise
+    return timm.create_model(model, **arguments)
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    before = os.environ.get(_TENSORS_ONLY)
+    os.environ[_TENSORS_ONLY] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TENSORS_ONLY]
+        else:
+            os.environ[_TENSORS_ONLY] = before
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

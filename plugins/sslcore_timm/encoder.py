@@ -1,0 +1,105 @@
+"""A backbone of timm as an encoder: its pooled features, and its maps where it has a grid."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NotRequired, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from sslcore_timm.building import backbone_called, first_line
+
+
+class FeaturesPerhapsMaps(TypedDict):
+    """`features`: (V·B, F); and `feature_maps`: (V·B, F', h', w'), where the backbone has them."""
+
+    features: Tensor
+    feature_maps: NotRequired[Tensor]
+
+
+class Timm(nn.Module):
+    """A backbone of timm without its classifier.
+
+    `views` (N, C, h, w) become `features` (N, F), what its classifier would see: most often a mean
+    over all positions, else a class token. The last layer's output, (N, F', h', w'), is
+    `feature_maps`: brought into this order where a backbone keeps channels last, and made of the
+    tokens of all patches, without class and register tokens, where these fill a square. Backbones
+    whose last layer is something else give no maps.
+
+    Args:
+        image_size: side of the views, px. Backbones that are made for one size, such as vision
+            transformers, are made for this one.
+        channels: channels of the views.
+        model: a backbone by timm's name, with or without the tag of its weights, such as
+            "resnet26d" or "vit_tiny_patch16_224.augreg_in21k"; "hf-hub:OWNER/NAME" fetches one
+            from Hugging Face, if it is to be pretrained.
+        pretrained: whether to start from timm's weights, fetched once, instead of random ones.
+            They expect views normalised as they were trained with, most often the augmentation's
+            mean=0.485,0.456,0.406 and std=0.229,0.224,0.225.
+
+    Raises:
+        ValueError: timm is not installed, has no such backbone, or can't fetch its weights; or
+            the backbone takes no views of this size.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        channels: int,
+        *,
+        model: str = "resnet26d",
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = backbone_called(model, image_size, channels, pretrained=pretrained)
+        self._try(model, image_size, channels)
+
+    def forward(self, views: Tensor) -> FeaturesPerhapsMaps:
+        """Return the backbone's pooled features, and its last maps if it has any."""
+        last = self.backbone.forward_features(views)
+        made: FeaturesPerhapsMaps = {"features": self.backbone.forward_head(last)}
+        maps = _as_maps(last, self.backbone)
+        return made if maps is None else {**made, "feature_maps": maps}
+
+    def _try(self, model: str, image_size: int, channels: int) -> None:
+        """Send two grey views through, so that what does not fit is said here."""
+        views = torch.zeros(2, channels, image_size, image_size)
+        self.eval()
+        try:
+            with torch.no_grad():
+                features = self(views)["features"]
+        except Exception as error:
+            raise ValueError(
+                f"{model} can't take views of {image_size} px ({first_line(error)}); "
+                "choose another model, or larger views (two-views: augmentation.size=64)"
+            ) from error
+        finally:
+            self.train()
+        if not isinstance(features, Tensor) or features.dim() != 2 or not features.shape[1]:
+            raise ValueError(f"{model} gives no feature vectors; choose another model")
+
+
+def _as_maps(last: Any, backbone: nn.Module) -> Tensor | None:
+    """Return what a backbone's last layer gives as maps (N, F, h, w); None where it has no grid."""
+    if not isinstance(last, Tensor):
+        return None
+    if last.dim() == 4:
+        return last.permute(0, 3, 1, 2) if _channels_come_last(last, backbone) else last
+    if last.dim() != 3:
+        return None
+    patches = last[:, getattr(backbone, "num_prefix_tokens", 0) :]
+    count = patches.shape[1]
+    side = math.isqrt(count)
+    # One more class token than the backbone knows of is never again a square.
+    if not count or side * side != count:
+        return None
+    return patches.transpose(1, 2).unflatten(2, (side, side))
+
+
+def _channels_come_last(last: Tensor, backbone: nn.Module) -> bool:
+    stated = getattr(backbone, "output_fmt", None)
+    if stated is not None:
+        return str(getattr(stated, "value", stated)).upper() == "NHWC"
+    width = getattr(backbone, "num_features", None)
+    return last.shape[1] != width and last.shape[-1] == width

@@ -5,35 +5,33 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sslcore.functional import unit_rows, without_autocast
-
-
-def infonce(queries: Tensor, keys: Tensor, temperature: float, *, normalize: bool = True) -> Tensor:
-    """Return InfoNCE from queries to keys: the mean of `infonce_per_query`, a scalar.
-
-    It is of the type of the inputs. The arguments and errors are those of `infonce_per_query`.
-    """
-    losses = infonce_per_query(queries, keys, temperature, normalize=normalize)
-    return losses.mean().to(torch.promote_types(queries.dtype, keys.dtype))
+from sslcore.contrastive import contrast
+from sslcore.functional import unit_rows
 
 
-def infonce_per_query(
-    queries: Tensor, keys: Tensor, temperature: float, *, normalize: bool = True
+def infonce(
+    queries: Tensor,
+    keys: Tensor,
+    temperature: float,
+    *,
+    normalize: bool = True,
+    chunk_size: int | None = None,
 ) -> Tensor:
-    """Return −log(exp(sᵢᵢ/τ) / Σₖ exp(sᵢₖ/τ)) for every query i, (B,) (eq. 4).
+    """Return the mean over queries i of −log(exp(sᵢᵢ/τ) / Σₖ exp(sᵢₖ/τ)), a scalar (eq. 4).
 
     s is the cosine similarity, or the dot product where `normalize` is off. All is computed in
-    float32 or wider, also under autocast, and returned so.
+    float32 or wider, also under autocast, and returned in the type of the inputs. Of the B²
+    similarities only a few rows are held at a time where B is large.
 
     Args:
         queries: (B, D), B ≥ 2.
         keys: (B, D); key i belongs to query i, the others are its negatives.
         temperature: τ > 0.
         normalize: whether the rows are scaled to unit length; a zero row stays zero.
+        chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
 
     Raises:
         ValueError: the shapes differ or are not (B, D), B < 2, or the temperature is not positive.
@@ -50,15 +48,13 @@ def infonce_per_query(
         )
     if not temperature > 0:
         raise ValueError(f"temperature must be > 0, got {temperature}")
-    exact = torch.promote_types(torch.promote_types(queries.dtype, keys.dtype), torch.float32)
-    # Autocast would take the product in low precision, whose error 1/τ multiplies.
-    with without_autocast(queries.device):
-        queries, keys = queries.to(exact), keys.to(exact)
-        if normalize:
-            queries, keys = unit_rows(queries), unit_rows(keys)
-        scores = queries @ keys.T / temperature
-    own = torch.arange(len(scores), device=scores.device)
-    return F.cross_entropy(scores, own, reduction="none")
+    kept = torch.promote_types(queries.dtype, keys.dtype)
+    exact = torch.promote_types(kept, torch.float32)
+    queries, keys = queries.to(exact), keys.to(exact)
+    if normalize:
+        queries, keys = unit_rows(queries), unit_rows(keys)
+    own = torch.arange(len(queries), device=queries.device)
+    return contrast(queries, keys, own, temperature, chunk_size=chunk_size).to(kept)
 
 
 class InfoNCE(nn.Module):
@@ -72,6 +68,8 @@ class InfoNCE(nn.Module):
         temperature: τ, by which similarities are divided, > 0; lower weighs near negatives more.
         symmetric: whether the second view also queries the first, and the two are averaged.
         normalize: whether the similarity is the cosine; if not, the dot product.
+        chunk_size: rows of similarities that are held in memory at a time; none means as many as
+            are fastest. The loss is the same.
 
     Raises:
         ValueError: there are not two views.
@@ -84,13 +82,14 @@ class InfoNCE(nn.Module):
         temperature: Annotated[float, Gt(0)] = 0.5,
         symmetric: bool = False,
         normalize: bool = True,
+        chunk_size: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         super().__init__()
         if num_views != 2:
             raise ValueError(f"InfoNCE compares 2 views, and the augmentation makes {num_views}")
         self.temperature = temperature
         self.symmetric = symmetric
-        self.normalize = normalize
+        self.normalize, self.chunk_size = normalize, chunk_size
 
     def forward(self, projections: Tensor) -> Tensor:
         """Score projections (2, B, D), B ≥ 2, as a scalar.
@@ -103,7 +102,14 @@ class InfoNCE(nn.Module):
                 f"projections must be of shape (2, B, D), got {tuple(projections.shape)}"
             )
         first, second = projections
-        loss = infonce(first, second, self.temperature, normalize=self.normalize)
-        if not self.symmetric:
-            return loss
-        return (loss + infonce(second, first, self.temperature, normalize=self.normalize)) / 2
+        loss = self._one_way(first, second)
+        return (loss + self._one_way(second, first)) / 2 if self.symmetric else loss
+
+    def _one_way(self, queries: Tensor, keys: Tensor) -> Tensor:
+        return infonce(
+            queries,
+            keys,
+            self.temperature,
+            normalize=self.normalize,
+            chunk_size=self.chunk_size,
+        )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sslcore.functional import unit_rows, without_autocast
+from sslcore.contrastive import contrast
+from sslcore.functional import unit_rows
 
 
-def nt_xent(projections: Tensor, temperature: float) -> Tensor:
+def nt_xent(projections: Tensor, temperature: float, *, chunk_size: int | None = None) -> Tensor:
     """Return the NT-Xent loss of pairs of projections (SimCLR, Chen et al. 2020, equation (1)).
 
     With the 2N projections z scaled to unit length, s(i, k) = ⟨z_i, z_k⟩ and p(i) the other view
@@ -21,11 +21,12 @@ def nt_xent(projections: Tensor, temperature: float) -> Tensor:
         L = mean over i of -log( exp(s(i, p(i)) / τ) / Σ_{k ≠ i} exp(s(i, k) / τ) ).
 
     It is computed in float32, or in float64 for float64. A row of zeros has similarity 0 to all
-    others.
+    others. Of the (2N)² similarities only a few rows are held at a time where N is large.
 
     Args:
         projections: float (2, N, D): two views of N ≥ 2 images. They need not be normalised.
         temperature: τ > 0.
+        chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
 
     Returns:
         A scalar of the type of the projections.
@@ -35,14 +36,12 @@ def nt_xent(projections: Tensor, temperature: float) -> Tensor:
     """
     _check(projections, temperature)
     count = projections.shape[1]
-    with without_autocast(projections.device):
-        # One row per view, those of the first views before those of the second.
-        unit = unit_rows(projections.flatten(0, 1))
-        logits = unit @ unit.mT / temperature
-    itself = torch.eye(2 * count, dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(itself, -torch.inf)
-    other_view = torch.arange(2 * count, device=logits.device).roll(count)
-    return F.cross_entropy(logits, other_view).to(projections.dtype)
+    # One row per view, those of the first views before those of the second.
+    unit = unit_rows(projections.flatten(0, 1))
+    itself = torch.arange(2 * count, device=unit.device)
+    other_view = itself.roll(count)
+    loss = contrast(unit, unit, other_view, temperature, left_out=itself, chunk_size=chunk_size)
+    return loss.to(projections.dtype)
 
 
 class NTXent(nn.Module):
@@ -53,21 +52,28 @@ class NTXent(nn.Module):
     Args:
         temperature: τ, what cosine similarities are divided by, > 0. Lower values weigh the most
             similar other images more.
+        chunk_size: rows of similarities that are held in memory at a time; none means as many as
+            are fastest. The loss is the same.
 
     Raises:
         ValueError: the temperature is not positive, or (when called) the projections are not of
             shape (2, N, D) with N ≥ 2.
     """
 
-    def __init__(self, *, temperature: Annotated[float, Gt(0)] = 0.5) -> None:
+    def __init__(
+        self,
+        *,
+        temperature: Annotated[float, Gt(0)] = 0.5,
+        chunk_size: Annotated[int, Ge(1)] | None = None,
+    ) -> None:
         super().__init__()
         if not temperature > 0:
             raise ValueError(f"temperature: expected a number > 0, got {temperature}")
-        self.temperature = temperature
+        self.temperature, self.chunk_size = temperature, chunk_size
 
     def forward(self, projections: Tensor) -> Tensor:
         """Return the loss of `projections` (2, N, D), a scalar."""
-        return nt_xent(projections, self.temperature)
+        return nt_xent(projections, self.temperature, chunk_size=self.chunk_size)
 
 
 def _check(projections: Tensor, temperature: float) -> None:

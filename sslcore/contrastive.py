@@ -1,0 +1,116 @@
+"""The cross-entropy of telling one key from many, without the matrix of all similarities.
+
+Queries are compared with all keys a few rows at a time, and the gradient is taken as the rows come
+by. So memory grows with the number of rows, where the matrix grows with its square.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from sslcore.functional import without_autocast
+
+#: Bytes of similarities that are held at a time: what fits in a cache near the cores, or, on an
+#: accelerator, what keeps all of it busy.
+_BYTES = {"cpu": 2**22, "cuda": 2**28}
+
+
+def contrast(
+    queries: Tensor,
+    keys: Tensor,
+    own: Tensor,
+    temperature: float,
+    *,
+    left_out: Tensor | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Return the mean over i of log Σ_k exp(q_i·k_k / τ) − q_i·k_own(i) / τ, a scalar.
+
+    It is computed in the type of the queries, which should be float32 or wider, also under
+    autocast. Value and gradient are those of the dense form up to rounding, and the same in every
+    run. Where the similarities are held in chunks it can be differentiated once.
+
+    Args:
+        queries: (M, D); rows of unit length make the products cosines.
+        keys: (N, D), of the same type.
+        own: (M,) int64, the key that belongs to each query.
+        temperature: τ > 0.
+        left_out: (M,) int64, a key that each query is not compared with: itself; None: none.
+        chunk_size: queries whose similarities are held at a time; None: all of them where that
+            takes little memory, else as many as are fastest.
+    """
+    if chunk_size is None:
+        chunk_size = _chunk_size(queries, keys)
+    with without_autocast(queries.device):
+        if chunk_size >= len(queries):
+            return _dense(queries, keys, own, temperature, left_out)
+        # Rows that are queries and keys at once have one gradient, and are kept once.
+        others = None if keys is queries else keys
+        return _Chunked.apply(queries, others, own, left_out, 1 / temperature, chunk_size)
+
+
+def _chunk_size(queries: Tensor, keys: Tensor) -> int:
+    held = _BYTES.get(queries.device.type, _BYTES["cuda"])
+    return max(16, held // (len(keys) * queries.element_size()))
+
+
+def _dense(
+    queries: Tensor, keys: Tensor, own: Tensor, temperature: float, left_out: Tensor | None
+) -> Tensor:
+    logits = queries @ keys.mT / temperature
+    if left_out is not None:
+        logits = logits.scatter(1, left_out[:, None], -torch.inf)
+    return F.cross_entropy(logits, own)
+
+
+class _Chunked(torch.autograd.Function):
+    """The same with the gradient made on the way, for which the mean's weights are known."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        others: Tensor | None,
+        own: Tensor,
+        left_out: Tensor | None,
+        scale: float,
+        chunk_size: int,
+    ) -> Tensor:
+        count, keys = len(queries), queries if others is None else others
+        losses = queries.new_empty(count)
+        wanted = any(ctx.needs_input_grad[:2])
+        to_queries = torch.zeros_like(queries) if wanted else None
+        to_keys = to_queries if others is None or not wanted else torch.zeros_like(keys)
+        held = queries.new_empty(min(chunk_size, count), len(keys))
+        for start in range(0, count, chunk_size):
+            rows = slice(start, min(start + chunk_size, count))
+            scaled = queries[rows] * scale
+            logits = torch.mm(scaled, keys.mT, out=held[: len(scaled)])
+            if left_out is not None:
+                logits.scatter_(1, left_out[rows, None], -torch.inf)
+            itself = own[rows, None]
+            positive = logits.gather(1, itself)
+            largest = logits.amax(1, keepdim=True)
+            total = logits.sub_(largest).exp_().sum(1, keepdim=True)
+            losses[rows] = (total.log() + (largest - positive)).squeeze(1)
+            if to_queries is None or to_keys is None:
+                continue
+            # What each query takes each key for, less what it is: the gradient by the logits.
+            share = logits.div_(total)
+            share.scatter_add_(1, itself, -torch.ones_like(positive))
+            to_queries[rows].addmm_(share, keys, alpha=scale / count)
+            to_keys.addmm_(share.mT, scaled, alpha=1 / count)
+        ctx.save_for_backward(to_queries, None if others is None else to_keys)
+        return losses.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        to_queries, to_keys = ctx.saved_tensors
+        further = None if to_keys is None else gradient * to_keys
+        return gradient * to_queries, further, None, None, None, None

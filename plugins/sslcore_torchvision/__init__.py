@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import sslcore
 
 _RESNET = "He et al. 2016, Deep residual learning for image recognition, table 1"
+_VIT = "Dosovitskiy et al. 2021, An image is worth 16x16 words, section 3.1"
 _UCI_DIGITS = "Alpaydin & Kaynak 1998, Optical recognition of handwritten digits, UCI"
 _CIFAR = "Krizhevsky 2009, Learning multiple layers of features from tiny images"
 
@@ -30,6 +31,12 @@ def sslcore_encoders() -> Iterator[sslcore.Encoder]:
             reference=_RESNET,
             build=f"sslcore_torchvision.resnet:ResNet{depth}",
         )
+    yield sslcore.Encoder(
+        name="vit",
+        summary="A small Vision Transformer; it leaves out patches that are hidden",
+        reference=_VIT,
+        build="sslcore_torchvision.vit:VisionTransformer",
+    )
 
 
 @sslcore.hookimpl
@@ -48,12 +55,18 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
                 "flip": 0.0,
                 # A small part of a digit may be any digit, so crops stay large and holes small.
                 "crop_scale": (0.6, 1.0),
+                "local_scale": (0.4, 0.8),
+                "local_views": 4,
                 "degrees": 15.0,
                 "cutout_holes": 1,
                 "cutout_length": 5,
                 "grayscale": 0.0,
                 "blur": 0.0,
+                "solarize": 0.0,
             },
+            # Of 128 features; wider heads would take most of the time.
+            "head": {"hidden": (256,), "predictor_hidden": (256,), "dim": 128},
+            "loss": {"queue_size": 256},
             # 1,347 images: small batches, so that an epoch has steps enough to learn in.
             "training": {"epochs": 10, "batch_size": 64},
         },

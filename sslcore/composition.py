@@ -97,7 +97,7 @@ def stage_problems(
                     "loss whose record says supervised=True"
                 )
             else:
-                problems.append(_missing(entry, signal, registry, teacher=teacher))
+                problems.append(_missing(entry, signal, registry, made, teacher=teacher))
         if entry.kind != "loss" and not interface.provides:
             problems.append(
                 f"{entry} does not say what it provides: its forward must return a TypedDict "
@@ -139,7 +139,7 @@ def evaluator_problems(
     for entry, interface in evaluators:
         for signal, needed in interface.needs.items():
             if signal == FROM_HEAD and FROM_HEAD not in made:
-                problems.append(_missing(entry, signal, registry, teacher=True))
+                problems.append(_missing(entry, signal, registry, made, teacher=True))
             elif needed and signal not in EVALUATION_SIGNALS:
                 problems.append(
                     f"{entry} asks for {signal}, which evaluators don't get"
@@ -162,8 +162,12 @@ def _misfit(entry: Entry, clips: bool, registry: Registry) -> str:
     )
 
 
-def _missing(entry: Entry, signal: str, registry: Registry, *, teacher: bool) -> str:
+def _missing(
+    entry: Entry, signal: str, registry: Registry, made: Iterable[str], *, teacher: bool
+) -> str:
+    there = [name for name in made if name not in ENGINE_SIGNALS]
     said = f"{entry} needs {signal}, which nothing before it provides"
+    said += f" (there is {', '.join(there)})" if there else ""
     wanted = signal.removeprefix("teacher_")
     if wanted != signal and not teacher:
         return f"{said}; add a teacher: --set teacher.momentum=0.996"
@@ -175,8 +179,18 @@ def _missing(entry: Entry, signal: str, registry: Registry, *, teacher: bool) ->
     ]
     if providers:
         return f"{said}; it would come from: {', '.join(providers)}"
-    known = {*ENGINE_SIGNALS, *SUPPLIED}
-    return f"{said}, and no installed component does{nearest(signal, known)}"
+    known = {
+        *ENGINE_SIGNALS,
+        *there,
+        *(
+            name
+            for kind in ("augmentation", "encoder", "head")
+            for _, interface in _importable(registry.entries(kind))
+            for name in interface.provides
+        ),
+    }
+    supplied = f"; {signal} is for the constructor to ask for" if signal in SUPPLIED else ""
+    return f"{said}, and no installed component does{supplied or nearest(signal, known)}"
 
 
 def _importable(entries: Iterable[Entry]) -> Iterable[Stage]:

@@ -88,7 +88,9 @@ def consumers(stage: Stage, registry: Registry) -> list[Meeting]:
             for each, other in readable(registry, kind)
             if names & other.needs.keys()
         ]
-        meetings.append(Meeting(signal, True, False, tuple(taken)))
+        # The engine runs the encoder on local views, and writes a loss and its numbers down.
+        engine = not taken and (entry.kind == "loss" or signal == "local_views")
+        meetings.append(Meeting(signal, True, engine, tuple(taken)))
     return meetings
 
 

@@ -22,7 +22,7 @@ from sslcore.compatibility import (
 )
 from sslcore.components import KINDS, Component, Loss, Record
 from sslcore.discovery import SHIPPED, Candidate
-from sslcore.errors import PluginWarning
+from sslcore.errors import PluginWarning, nearest
 from sslcore.printable import one_line, printable
 
 _KIND_OF_HOOK = {f"sslcore_{kind}{'es' if kind.endswith('s') else 's'}": kind for kind in KINDS}
@@ -154,6 +154,7 @@ class Loader:
         check_api(getattr(plugin, ATTRIBUTE, None), candidate.distribution)
         self._manager.register(plugin, name=f"{candidate.distribution}:{candidate.name}")
         try:
+            _check_hooks(plugin)
             self._manager.check_pending()
             return list(self._collect(plugin, candidate, warn))
         except BaseException:
@@ -185,6 +186,18 @@ class Loader:
                     names.add(record.name)
                     _check_references(record, candidate)
                     yield Entry(record, candidate.name, candidate.distribution, candidate.version)
+
+
+def _check_hooks(plugin: Any) -> None:
+    """Refuse a hook that there is none of, with the nearest one."""
+    known = [name for name in vars(hookspecs) if name.startswith("sslcore_")]
+    for name in dir(plugin):
+        marked = getattr(getattr(plugin, name, None), "sslcore_impl", None)
+        wanted = (marked.get("specname") or name) if isinstance(marked, dict) else None
+        if wanted and wanted not in known and renamed_hook(wanted) is None:
+            raise ValueError(
+                f"there is no hook {wanted}{nearest(wanted, known)}; hooks are {', '.join(known)}"
+            )
 
 
 def _records(yielded: Any, hook: str) -> Iterable[Record]:

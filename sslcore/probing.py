@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import traceback
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,7 +40,9 @@ def probed(part: Part, run: Any, module: nn.Module, signals: Signals, shape: obj
     except SslcoreError:
         raise
     except Exception as error:
-        raise CompositionError(f"{part} can't work on {shape}: {first_line(error)}") from error
+        raise CompositionError(
+            f"{part} can't work on {shape}: {first_line(error)}{where(error)}"
+        ) from error
     finally:
         for name, value in module.named_buffers():
             if name in before:
@@ -69,7 +73,8 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
             if isinstance(item, Tensor) and name != "images"
         )
         raise CompositionError(
-            f"{part} can't work on {shape}: {first_line(error)} (it was given {shapes})"
+            f"{part} can't work on {shape}: {first_line(error)}{where(error)} (it was given "
+            f"{shapes})"
         ) from error
     value = score.get("loss") if isinstance(score, dict) else score
     if not isinstance(value, Tensor) or value.dim() != 0:
@@ -96,6 +101,23 @@ def _as_in_training(name: str, item: Any) -> Any:
         return item
     # A clone is no leaf: a loss may change it in place, as it may in training.
     return item.detach().requires_grad_().clone()
+
+
+def where(error: BaseException) -> str:
+    """Return `" (TypeError, losses.py line 12)"` for an error that a slip in the code has made.
+
+    A ValueError is what a part says to its user, and says it all.
+    """
+    if isinstance(error, (ValueError, SslcoreError)):
+        return ""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<")
+        and Path(torch.__file__).parent not in Path(frame.filename).parents
+    ]
+    place = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
+    return f" ({type(error).__name__}{place})"
 
 
 def first_line(error: BaseException) -> str:

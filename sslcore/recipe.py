@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -78,7 +78,8 @@ class Part:
 class Recipe:
     """Everything that decides the result of a run, save the device.
 
-    `method_origin` is the distribution and version that the method came from.
+    `method_origin` is the distribution and version that the method came from, `by_data` the names
+    of settings, by section, whose values are those that the data set suggests.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Recipe:
     training: Training
     teacher: Teacher | None = None
     method_origin: str = ""
+    by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -129,6 +131,17 @@ class Recipe:
     def to_toml(self) -> str:
         """Return the recipe as TOML, as `--config` takes it."""
         return to_toml(self.to_dict())
+
+    def annotated(self) -> str:
+        """Return the same with a comment at each setting that the data set suggests."""
+        lines, section = [], ""
+        for line in self.to_toml().splitlines():
+            if line.startswith("["):
+                section = line.strip("[]")
+            name = line.partition(" = ")[0]
+            said = name in self.by_data.get(section, ()) and " = " in line
+            lines.append(f"{line}  # as {self.data.name} suggests" if said else line)
+        return "\n".join(lines) + "\n"
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 
 from sslcore.choice import Choice, choose, with_variants
-from sslcore.components import Sections, Teacher
+from sslcore.components import Method, Sections, Teacher
 from sslcore.composition import Stage, evaluator_problems, interface_of_entry, stage_problems
 from sslcore.errors import CompositionError, SettingsError, UsageError, nearest
 from sslcore.interface import SUPPLIED
@@ -78,6 +78,10 @@ class _Validation:
             entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
         )
 
+    def told_by(self, section: str, name: str) -> str:
+        """Return `" (in FILE)"` where a file is what gives a setting."""
+        return self.request.told_by(section, name)
+
     def validated(
         self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
     ) -> dict[str, Any] | None:
@@ -86,7 +90,7 @@ class _Validation:
         for name in values:
             if name in known:
                 continue
-            told = self.request.told_by(section, name)
+            told = self.told_by(section, name)
             if name in SUPPLIED and section != "data":
                 self.problems.append(
                     f"{section}.{name}: the engine supplies it ({SUPPLIED[name]}){told}"
@@ -103,12 +107,15 @@ class _Validation:
                 try:
                     valid[name] = setting.validate(values[name])
                 except ValueError as error:
-                    told = self.request.told_by(section, name)
+                    told = self.told_by(section, name)
                     self.problems.append(f"{section}.{name}: {error} ({owner}){told}")
             elif setting.default is REQUIRED:
+                # A parameter that is nearly one that the engine supplies is a slip of its author.
+                slip = nearest(name, SUPPLIED)
+                slip += ", which the engine supplies to what asks for it" if slip else ""
                 self.problems.append(
                     f"{section}.{name}: must be given: {setting.type}; say "
-                    f"--set {section}.{name}=… ({owner})"
+                    f"--set {section}.{name}=…{slip} ({owner})"
                 )
             else:
                 valid[name] = setting.default
@@ -122,6 +129,15 @@ class _Settings(_Validation):
         super().__init__(request)
         self.choice = choice
         self.problems = request.problems()
+        self.by_data: dict[str, tuple[str, ...]] = {}
+
+    def told_by(self, section: str, name: str) -> str:
+        """Return where a setting comes from that the user has not typed: a file, the method."""
+        asked = name in self.request.settings_of(section)
+        own = (self.choice.method.settings, self.choice.method.defaults)
+        if not asked and any(name in sections.get(section, {}) for sections in own):
+            return f" (as {self.choice.method_entry} has it)"
+        return super().told_by(section, name)
 
     def recipe(self) -> Recipe:
         choice = self.choice
@@ -149,6 +165,7 @@ class _Settings(_Validation):
             training=training or Training(),
             teacher=teacher,
             method_origin=f"{entry.distribution} {entry.version}",
+            by_data=self.by_data,
         )
 
     def _data(self) -> Part:
@@ -160,13 +177,24 @@ class _Settings(_Validation):
 
     def _stage(self, stage: Stage) -> Part:
         entry, interface = stage
-        values = self._suggested(entry.kind, interface.settings)
-        if self.choice.is_methods_own(entry):
-            method = self.choice.method
-            values = _section(method.defaults, entry.kind) | values
-            values |= _section(method.settings, entry.kind)
-        values |= self.request.settings_of(entry.kind, *addresses(entry))
+        method = self.choice.method if self.choice.is_methods_own(entry) else None
+        asked = self.request.settings_of(entry.kind, *addresses(entry))
+        values = self._layered(entry.kind, interface.settings, method, asked)
         return self.part(entry.kind, stage, values)
+
+    def _layered(
+        self,
+        section: str,
+        known: Mapping[str, Setting],
+        method: Method | None,
+        asked: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return the values of a section, and keep which of them are the data set's."""
+        would, must = (method.defaults, method.settings) if method else ({}, {})
+        suggested = self._suggested(section, known)
+        stated = {**_section(must, section), **asked}
+        self.by_data[section] = tuple(name for name in suggested if name not in stated)
+        return {**_section(would, section), **suggested, **stated}
 
     def _evaluators(self) -> tuple[Part, ...]:
         """Return the evaluators; one section serves all, and each takes from it what it has."""
@@ -193,10 +221,8 @@ class _Settings(_Validation):
 
     def _training(self) -> Training | None:
         known = settings_of(Training)
-        method = self.choice.method
-        values = _section(method.defaults, "training") | self._suggested("training", known)
-        values |= _section(method.settings, "training")
-        values |= self.request.settings_of("training")
+        asked = self.request.settings_of("training")
+        values = self._layered("training", known, self.choice.method, asked)
         valid = self.validated("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 

@@ -62,7 +62,7 @@ def test_every_shell_is_offered_the_methods(complete, shell):
         (["train", "--data", "cifar"], ["cifar10", "cifar100"]),
         (["-p", "no:sslcore_s"], ["no:sslcore_simclr"]),
         (["methods", "-p", "sslcore_p"], ["sslcore_probes"]),
-        (["train", "--method", "simclr", "--set", "loss."], ["loss.temperature="]),
+        (["train", "--method", "simclr", "--set", "loss.t"], ["loss.temperature="]),
         (["train", "--method", "simclr", "--loss", "mse", "--set", "loss."], []),
         (["train", "-m", "simclr", "--set", "head.b"], ["head.batch_norm="]),
         (["train", "--set", "training.epo"], ["training.epochs="]),

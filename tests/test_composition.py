@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 import types
 from typing import NotRequired, Required, TypedDict
 
@@ -328,3 +329,86 @@ def test_build_reports_every_mistake_at_once():
     assert "feature_dim" in str(refused.value)
     with pytest.raises(UsageError, match="train it with"):
         build("method", "simclr")
+
+
+class NeedsProjektion(nn.Module):
+    def forward(self, projektion: Tensor) -> Tensor:
+        return projektion.sum()
+
+
+class NeedsALength(nn.Module):
+    def forward(self, feature_dim: int) -> Tensor:
+        return torch.zeros(feature_dim)
+
+
+def test_a_missing_signal_comes_with_those_that_are_there_and_the_nearest(registry, add):
+    add(registry, "loss", NeedsProjektion)
+    with pytest.raises(CompositionError) as said:
+        make_recipe("simclr", loss="made-up", registry=registry)
+    assert "(there is views, features, feature_maps, projections)" in str(said.value)
+    assert "nearest: projections" in str(said.value)
+
+
+def test_what_the_engine_supplies_to_constructors_is_no_signal_and_it_says_so(registry, add):
+    add(registry, "loss", NeedsALength)
+    with pytest.raises(CompositionError, match="feature_dim is for the constructor to ask for"):
+        make_recipe("simclr", loss="made-up", registry=registry)
+
+
+def test_a_parameter_that_is_nearly_one_the_engine_supplies_is_taken_for_a_slip(registry, add):
+    class Slip(nn.Module):
+        def __init__(self, features_dim: int) -> None:
+            super().__init__()
+
+        def forward(self, features: Tensor) -> Projections:
+            raise NotImplementedError
+
+    add(registry, "head", Slip)
+    with pytest.raises(SettingsError, match=r"nearest: feature_dim.*, which the engine supplies"):
+        make_recipe("simclr", head="made-up", registry=registry)
+
+
+def test_a_setting_that_the_method_has_wrong_is_said_to_be_the_methods(registry):
+    method = sslcore.Method(
+        name="wrong",
+        summary="s",
+        augmentation="two-views",
+        encoder="small-cnn",
+        head="projection",
+        loss="nt-xent",
+        settings={"head": {"dims": 3}},
+    )
+    plugin = types.SimpleNamespace(sslcore_methods=sslcore.hookimpl(lambda: iter([method])))
+    registry.register(plugin, name="wrong", distribution="wrong", version="1")
+    with pytest.raises(SettingsError, match=r"head\.dims.*nearest: dim.*as method wrong"):
+        make_recipe("wrong", registry=registry)
+    with pytest.raises(SettingsError) as said:
+        make_recipe("wrong", settings={"head": {"dims": 4}}, registry=registry)
+    assert "as method" not in str(said.value)
+
+
+class Slipped(nn.Module):
+    def forward(self, projections: Tensor) -> Tensor:
+        return projections.no_such_thing()
+
+
+def test_a_slip_in_a_parts_code_is_told_with_its_file_and_line(registry, add):
+    add(registry, "loss", Slipped)
+    with pytest.raises(CompositionError, match=r"\(AttributeError, test_composition.py line \d+\)"):
+        _pipeline(registry, loss="made-up")
+
+
+def test_an_annotated_recipe_says_what_the_data_set_suggests_and_reads_back(registry):
+    recipe, _ = make_recipe(
+        "simclr",
+        data="digits",
+        settings={"augmentation": {"degrees": 15.0}, "training": {"epochs": 3}},
+        registry=registry,
+    )
+    text = recipe.annotated()
+    assert "batch_size = 64  # as digits suggests\n" in text
+    assert "mean = [  # as digits suggests\n" in text
+    # What a user says is the user's, though the data set says the same.
+    assert "degrees = 15.0\n" in text
+    assert "epochs = 3\n" in text
+    assert tomllib.loads(text) == tomllib.loads(recipe.to_toml())

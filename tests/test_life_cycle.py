@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -100,7 +101,7 @@ def test_two_plugins_of_one_name_are_told_apart_by_their_distributions(site, los
     )
     shown = site.run("components", "loss", "two-plugin:agree")
     assert shown.returncode == 0
-    assert "sslcore train --method infonce --loss two-plugin:agree" in shown.stdout
+    assert re.search(r"sslcore train --method [\w-]+ --loss two-plugin:agree", shown.stdout)
     left = site.run("-p", "no:one-plugin", "components", "loss", "agree")
     assert left.returncode == 0
 

@@ -1,4 +1,8 @@
-"""The whole product of parts: each combination trains two steps, or is refused with the reason."""
+"""The product of parts: each combination trains two steps, or is refused with the reason.
+
+All of them with two encoders, one of each family. What heads and losses see of an encoder is the
+features, so with the others each head and each loss that fits is trained once.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,11 @@ REGISTRY = _registry()
 AUGMENTATIONS = REGISTRY.names("augmentation")
 ENCODERS = REGISTRY.names("encoder")
 EVALUATORS = REGISTRY.names("evaluator")
+
+#: With these, every head is trained with every loss.
+WHOLE = ("small-cnn", "vit")
+#: These are resnet18's code at other depths, and one augmentation tells.
+DEEP = ("resnet34", "resnet50")
 
 #: Small versions of the large components, so that the product is affordable.
 SMALL = {
@@ -57,32 +66,41 @@ class _Quiet:
         assert torch.isfinite(torch.tensor(line.loss))
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize(
+    ("augmentation", "encoder"),
+    [
+        (augmentation, encoder)
+        for augmentation, encoder in product(AUGMENTATIONS, ENCODERS)
+        if encoder not in DEEP or augmentation == "two-views"
+    ],
+)
 def test_every_combination_trains_two_steps_or_is_refused_with_the_reason(
     augmentation, encoder, tmp_path
 ):
-    trained = 0
+    trained: set[tuple[bool, str]] = set()
     evaluated: set[tuple[bool, str]] = set()
     reasons: list[str] = []
     for clips, head, loss in product(
         (False, True), [*REGISTRY.names("head"), "none"], REGISTRY.names("loss")
     ):
+        if encoder not in WHOLE and {(clips, head), (clips, loss)} <= trained:
+            continue
         data = _data(clips)
         try:
             pipeline, recipe = _composed(augmentation, encoder, head, loss, data, clips)
         except CompositionError as error:
             reasons.append(str(error))
             continue
-        trained += 1
+        trained |= {(clips, head), (clips, loss)}
         _train_two_steps(recipe, pipeline, data, tmp_path / f"{clips}-{head}-{loss}")
-        if (clips, head) not in evaluated:
-            # Evaluators see encoder and head, not what loss they were trained with.
-            evaluated.add((clips, head))
+        # Evaluators see encoder and head, not what loss they were trained with.
+        seen = (clips, head if encoder in WHOLE else "")
+        if seen not in evaluated:
+            evaluated.add(seen)
             _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips)
     assert all("(from sslcore" in reason for reason in reasons)
-    # Every augmentation goes with something, whatever the encoder.
-    assert trained
+    # Every augmentation goes with something, whatever the encoder: but views of two sizes.
+    assert trained or any("averages over positions" in reason for reason in reasons)
 
 
 def _composed(augmentation, encoder, head, loss, data, clips):

@@ -198,3 +198,10 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_vicreg",
     }
     assert all(plugin.status == "active" for plugin in shipped)
+
+
+def test_a_hook_that_there_is_none_of_is_named_with_the_nearest():
+    plugin = types.SimpleNamespace(sslcore_loss=sslcore.hookimpl(lambda: iter(())))
+    with pytest.warns(UserWarning, match="there is no hook sslcore_loss; nearest: sslcore_losses"):
+        status = Registry().register(plugin, name="odd", distribution="odd", version="1")
+    assert status.status == "broken"

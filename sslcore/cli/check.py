@@ -68,7 +68,10 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
     for entry in entries:
         specs = specs_of(entry)
         if not specs:
-            unchecked.append(f"{entry.kind} {entry.name} (its record names no family of losses)")
+            unchecked.append(
+                f"{entry.kind} {entry.name} (its record names no family of losses; a test "
+                "of yours may give a reference, LossSpec(..., reference=…)"
+            )
         for spec in specs:
             report = testing.check(spec, mutation=mutation)
             if not as_json:
@@ -84,6 +87,7 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
         click.echo(
             f"\n{len(reports) - len(bad)} of {len(reports)} passed"
             + (f"; not: {', '.join(bad)}" if bad else "")
+            + (f"; {len(unchecked)} could not be checked" if unchecked else "")
         )
     for what in unchecked:
         click.echo(f"not checked: {what}", err=True)

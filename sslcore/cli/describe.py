@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sslcore.cli.tables import identity
-from sslcore.components import Component, Method
+from sslcore.components import Component, Dataset, Method
 from sslcore.composition import STAGES, Stage
 from sslcore.fitting import Meeting, alternatives, consumers, providers, stages_of, to_try
 from sslcore.recipe import Training
@@ -44,6 +44,7 @@ def describe_component(entry: Entry, registry: Registry) -> dict[str, Any]:
                 *(_meeting("provides", one, registry) for one in consumers(stage, registry)),
             ],
             "settings": [_setting(setting) for setting in interface.settings.values()],
+            **_suggested(entry.record),
             "try": to_try(entry, registry, interface),
         }
     )
@@ -90,6 +91,19 @@ def _meeting(what: str, meeting: Meeting, registry: Registry) -> dict[str, Any]:
         "signal": meeting.signal,
         "engine": meeting.engine,
         "parts": [f"{part.kind} {registry.address(part)}" for part in meeting.parts],
+    }
+
+
+def _suggested(record: Component) -> dict[str, Any]:
+    """Return what a data set suggests to other parts, where neither a method nor a user says."""
+    if not isinstance(record, Dataset) or not record.defaults:
+        return {}
+    return {
+        "suggests": {
+            f"{section}.{name}": value
+            for section, values in record.defaults.items()
+            for name, value in values.items()
+        }
     }
 
 

@@ -94,7 +94,7 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
         recipe, notes = api.make_recipe(settings=settings, **parts)
         for note in notes:
             click.echo(f"note: {note}", err=True)
-        click.echo(recipe.to_toml(), nl=False)
+        click.echo(recipe.annotated(), nl=False)
         return
     run = api.train(settings=settings, **options)
     table = run.read_evaluation()

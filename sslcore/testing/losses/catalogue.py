@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from sslcore.testing.losses.checking import properties_of
+from sslcore.testing.losses.contrastive import INVARIANCES
+from sslcore.testing.losses.custom import CUSTOM
 from sslcore.testing.losses.family import families, family_called
 from sslcore.testing.losses.spec import LossSpec
 
@@ -18,5 +20,13 @@ def catalogue(name: str) -> list[dict[str, str]]:
     Raises:
         UnknownNameError: there is no such family.
     """
-    spec = LossSpec(make=lambda: None, family=family_called(name))
-    return [item.documentation() for item in properties_of(spec)]
+    family = family_called(name)
+    found = [
+        item.documentation() for item in properties_of(LossSpec(make=lambda: None, family=family))
+    ]
+    if family is not CUSTOM:
+        return found
+    claimed = [item.documentation() for item in INVARIANCES]
+    for item in claimed:
+        item["precondition"] = f'the spec claims it: invariances=["{item["name"]}"]'
+    return [*found, *claimed]

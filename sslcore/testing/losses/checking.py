@@ -5,7 +5,7 @@ from __future__ import annotations
 from sslcore.errors import UsageError, nearest
 from sslcore.testing.losses.against_reference import REFERENCE
 from sslcore.testing.losses.contrastive import INVARIANCES
-from sslcore.testing.losses.custom import CUSTOM
+from sslcore.testing.losses.custom import CUSTOM, numbers_of, varied
 from sslcore.testing.losses.generic import GENERIC
 from sslcore.testing.losses.mutation import mutation_score
 from sslcore.testing.losses.spec import LossSpec
@@ -65,9 +65,18 @@ def is_plain(subject: LossSubject) -> bool:
 def notes_on(spec: LossSpec) -> tuple[str, ...]:
     """Return what the reader of a report should know."""
     subject = LossSubject(spec)
-    if subject.family.name != CUSTOM.name or spec.reference is not None or spec.points:
+    if subject.family.name != CUSTOM.name:
         return ()
-    return (
-        "invariances alone can't certify a loss: a constant has them all. Give a reference "
-        "(LossSpec(..., reference=…)) or a value at a named point (points=…)",
-    )
+    notes = []
+    if spec.reference is None and not spec.points:
+        notes.append(
+            "invariances alone can't certify a loss: a constant has them all. In a test of yours, "
+            "give a reference (LossSpec(..., reference=…)) or a value at a named point (points=…)"
+        )
+    still = [name for name in numbers_of(spec) if name not in varied(spec)]
+    if still:
+        notes.append(
+            f"{', '.join(still)}: checked at the default only, so a loss that ignores it passes; "
+            "give a reference that takes it as well"
+        )
+    return tuple(notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from sslcore.errors import UsageError
-from sslcore.testing.losses.draws import pairs
-from sslcore.testing.losses.example import Example
-from sslcore.testing.losses.family import Family, HyperRange, register_family
+from sslcore.interface import SUPPLIED
+from sslcore.settings import Setting, settings_of
+from sslcore.testing.losses.draws import hypers, pairs
+from sslcore.testing.losses.example import Example, Inputs
+from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
 from sslcore.testing.losses.pair_examples import (
     pair_anchors,
     pair_degenerate,
@@ -27,8 +30,16 @@ from sslcore.testing.property import declare
 
 def _points(subject: LossSubject) -> Sequence[Example]:
     return [
-        Example(dict(inputs), {}, case={"value": value}) for inputs, value in subject.spec.points
+        subject.adapt(Example(_in_double(inputs), {}, case={"value": value}))
+        for inputs, value in subject.spec.points
     ]
+
+
+def _in_double(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return inputs as examples are kept: what is float is float64, as exact as it was given."""
+    return {
+        name: item.double() if item.is_floating_point() else item for name, item in inputs.items()
+    }
 
 
 @declare(
@@ -49,19 +60,25 @@ def value_at_named_points(subject: LossSubject, example: Example) -> None:
 
 
 def _for_spec(spec: LossSpec) -> Family:
-    """Return the family with the signals of the spec's points, pairs of views by default."""
+    """Return the family with the signals of the spec's points, pairs of views by default.
+
+    Its hyperparameters are the numbers that both the loss and its stated reference take.
+    """
+    hyper = varied(spec)
+    family = replace(CUSTOM, hyper=hyper, anchors=lambda: _at_other_settings(pair_anchors(), hyper))
     if not spec.points:
-        return CUSTOM
+        return family
     named = {tuple(inputs) for inputs, _ in spec.points}
     if len(named) > 1:
         raise UsageError("points: all must name the same signals")
     signals = named.pop()
     if signals == CUSTOM.signals:
-        return CUSTOM
-    given = [Example(dict(inputs)) for inputs, _ in spec.points]
+        return family
+    given = [Example(_in_double(inputs)) for inputs, _ in spec.points]
 
     def examples(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
-        return st.sampled_from(given)
+        drawn = st.tuples(st.sampled_from(given), hypers(ranges))
+        return drawn.map(lambda both: replace(both[0], hyper=both[1]))
 
     floating = {
         name
@@ -70,10 +87,10 @@ def _for_spec(spec: LossSpec) -> Family:
         if isinstance(item, torch.Tensor) and item.is_floating_point()
     }
     return replace(
-        CUSTOM,
+        family,
         signals=signals,
         examples=examples,
-        anchors=lambda: given,
+        anchors=lambda: _at_other_settings(given, hyper),
         degenerate=lambda dtype: {},
         degenerate_gradient=(),
         malformed=lambda inputs: {},
@@ -83,6 +100,65 @@ def _for_spec(spec: LossSpec) -> Family:
         plain=None,
         plain_names=(),
     )
+
+
+def _gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, torch.Tensor]:
+    """Return one over the length of each row: how large the gradient by its direction may be.
+
+    Where an exact gradient is zero, that of a loss of directions is what rounding leaves of it.
+    """
+    return {
+        name: (1 / item.norm(dim=-1, keepdim=True).clamp_min(1e-30)).expand_as(item)
+        for name, item in inputs.items()
+        if item.is_floating_point() and item.dim()
+    }
+
+
+def varied(spec: LossSpec) -> dict[str, HyperRange]:
+    """Return the numbers that a loss and its stated reference both take, with values to try."""
+    if spec.reference is None:
+        return {}
+    of_reference = inspect.signature(spec.reference).parameters
+    return {
+        name: HyperRange(setting.default, values, min(values), max(values))
+        for name, setting in numbers_of(spec).items()
+        if name in of_reference and len(values := _values(setting)) > 1
+    }
+
+
+def numbers_of(spec: LossSpec) -> dict[str, Setting]:
+    """Return the settings of a loss that are numbers; none where its signature can't be read."""
+    try:
+        settings = settings_of(spec.make, skip=frozenset(SUPPLIED))
+    except (TypeError, ValueError):
+        return {}
+    return {name: item for name, item in settings.items() if isinstance(item.default, float)}
+
+
+def _values(setting: Setting) -> tuple[float, ...]:
+    """Return the default of a setting, and other values that its annotation allows."""
+    default = setting.default
+    found = [default]
+    for value in (default / 2, 2 * default, default + 1.0, 0.25, 3.0):
+        try:
+            setting.validate(value)
+        except ValueError:
+            continue
+        found.append(value)
+    return tuple(dict.fromkeys(found))
+
+
+def _at_other_settings(
+    given: Sequence[Example], hyper: Mapping[str, HyperRange]
+) -> Sequence[Example]:
+    """Return examples at the defaults, then two of them with each value of each setting."""
+    further = [
+        replace(example, hyper={**example.hyper, name: value})
+        for name, item in hyper.items()
+        for value in item.values[1:]
+        for example in given[1:3] or given[:1]
+    ]
+    return [*given, *further]
 
 
 CUSTOM = register_family(
@@ -102,6 +178,7 @@ CUSTOM = register_family(
         plain_names=("z1", "z2"),
         plain_malformed=pair_plain_malformed,
         properties=(value_at_named_points,),
+        gradient_scale=_gradient_scale,
         facts={"symmetric": True},
         for_spec=_for_spec,
     )

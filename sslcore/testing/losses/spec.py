@@ -31,7 +31,8 @@ class LossSpec:
         expected_failures: properties that are known not to hold, each with the reason. One that
             holds nevertheless is an error.
         reference: for the family `custom`: the loss in float64, as a function of the same
-            signals as keywords.
+            signals as keywords. Settings of the loss that are numbers, and that the reference
+            takes under the same names, are varied.
         points: for the family `custom`: inputs by signal with the value there.
         invariances: for the family `custom`: properties of other families that it claims.
         stateful: whether a call changes it by design (a queue, a centre).

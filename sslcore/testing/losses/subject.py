@@ -261,8 +261,10 @@ class LossSubject:
     def _find_convention(self) -> Callable[[Inputs, Mapping[str, float]], Tensor]:
         """Return the reference in the convention that the loss follows where papers differ."""
         if self.spec.reference is not None:
-            stated = self.spec.reference
-            return lambda inputs, hyper: stated(**inputs)
+            stated, taken = self.spec.reference, _parameters(self.spec.reference)
+            return lambda inputs, hyper: stated(
+                **inputs, **{name: hyper[name] for name in hyper if taken and name in taken}
+            )
         assert self.family.reference is not None
         if self.spec.convention is not None:
             return self.family.conventions[self.spec.convention]

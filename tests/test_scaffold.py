@@ -92,6 +92,8 @@ def test_the_license_is_whole_and_names_the_holder_and_the_year(license):
         ("lambda", "lambda is no name for a Python package"),
         ("tests", "tests is no name for a Python package"),
         ("nt-xent", "'nt-xent' is taken: loss nt-xent (from sslcore"),
+        ("sslcore-nt-xent", "'nt-xent' is taken: loss nt-xent (from sslcore"),
+        ("sslcore-3d", "'3d' can't be a part"),
         ("simclr", "is taken: method simclr"),
         ("sslcore", "is taken: plugin sslcore_"),
         ("sslcore-simclr", "is taken: plugin sslcore_simclr of sslcore"),
@@ -111,6 +113,19 @@ def test_a_name_of_a_third_partys_part_is_taken_too(registry):
     with pytest.raises(UsageError, match="is taken: method tiny-mae"):
         check_name("tiny-mae", registry)
     check_name("tiny-mae-of-mine", registry)
+
+
+def test_a_part_is_called_as_its_plugin_is_less_the_prefix_or_as_is_said(new):
+    assert new("sslcore-triplet", "--kind", "method")[0] == 0
+    records = Path("sslcore-triplet/src/sslcore_triplet/__init__.py").read_text()
+    assert 'name="triplet"' in records
+    assert "TripletLoss" in Path("sslcore-triplet/src/sslcore_triplet/losses.py").read_text()
+    assert "--method triplet" in Path("sslcore-triplet/README.md").read_text()
+    assert new("sslcore-whitening", "--kind", "loss", "--name", "w-mse")[0] == 0
+    assert 'name="w-mse"' in Path("sslcore-whitening/src/sslcore_whitening/__init__.py").read_text()
+    code, _, err = new("another-plugin", "--kind", "loss", "--name", "nt-xent")
+    assert code == 2
+    assert "choose another with --name" in err
 
 
 def test_a_folder_that_exists_is_left_alone(new, tmp_path):

@@ -5,7 +5,7 @@ What is written is filled-in text (`templates/`); `naming` says which names a pl
 
 from __future__ import annotations
 
-from sslcore.scaffold.naming import Names, check_name
+from sslcore.scaffold.naming import Names, check_name, check_names
 from sslcore.scaffold.writing import KINDS, LICENSES, files_of, write
 
-__all__ = ["KINDS", "LICENSES", "Names", "check_name", "files_of", "write"]
+__all__ = ["KINDS", "LICENSES", "Names", "check_name", "check_names", "files_of", "write"]

@@ -25,12 +25,19 @@ class Names:
     """The names of a plugin.
 
     Attributes:
-        name: of the distribution and its part, in kebab-case.
+        name: of the distribution, in kebab-case.
         kind: of the part.
+        part: of the part, in kebab-case.
     """
 
     name: str
     kind: str
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.part:
+            # What ends up on the command line says what it is, not what it is for.
+            object.__setattr__(self, "part", self.name.removeprefix("sslcore-"))
 
     @property
     def package(self) -> str:
@@ -41,9 +48,41 @@ class Names:
     def class_name(self) -> str:
         """The name of the class behind the part."""
         kind = "loss" if self.kind == "method" else self.kind
-        words = self.name.split("-")
+        words = self.part.split("-")
         # The kind in it keeps it apart from every name that its module imports.
         return "".join(map(str.capitalize, words if words[-1] == kind else [*words, kind]))
+
+
+def check_names(names: Names, registry: Registry) -> None:
+    """Refuse names that a plugin and its part can't have.
+
+    Raises:
+        UsageError: one is no kebab-case, no name of a package, or taken; the message says by whom.
+    """
+    check_name(names.name, registry)
+    if names.part != names.name:
+        check_part(names.part, registry)
+
+
+def check_part(part: str, registry: Registry) -> None:
+    """Refuse a name that a part can't have.
+
+    Raises:
+        UsageError: it is no kebab-case, too long, no start of a class's name, or taken.
+    """
+    if not KEBAB_CASE.fullmatch(part):
+        raise UsageError(f"{part!r} is not kebab-case (a-z, 0-9, hyphens), as in soft-agreement")
+    if len(part) > LONGEST:
+        raise UsageError(f"{part!r} has {len(part)} characters; {LONGEST} is the most")
+    if part[0].isdigit():
+        raise UsageError(f"{part!r} can't be a part: a class can't be called so; start with a-z")
+    for kind in KINDS:
+        for entry in registry.entries(kind):
+            if entry.name == part:
+                raise UsageError(
+                    f"{part!r} is taken: {entry}; choose another with --name (what ships with "
+                    "sslcore can't be shadowed, and two of one name must be told apart each time)"
+                )
 
 
 def check_name(name: str, registry: Registry) -> None:
@@ -59,13 +98,7 @@ def check_name(name: str, registry: Registry) -> None:
         raise UsageError(f"{name!r} has {len(name)} characters; {LONGEST} is the most")
     if not package.isidentifier() or keyword.iskeyword(package) or package in _FOLDERS:
         raise UsageError(f"{name!r} can't be a plugin: {package} is no name for a Python package")
-    for kind in KINDS:
-        for entry in registry.entries(kind):
-            if entry.name == name:
-                raise UsageError(
-                    f"{name!r} is taken: {entry}; choose another name (what ships with sslcore "
-                    "can't be shadowed, and two of one name must be told apart each time)"
-                )
+    check_part(name, registry)
     for plugin in registry.plugins:
         if package == plugin.name or name == plugin.distribution:
             raise UsageError(f"{name!r} is taken: plugin {plugin.name} of {plugin.distribution}")

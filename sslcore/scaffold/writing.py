@@ -55,6 +55,7 @@ def files_of(names: Names, *, author: str = "", license: str = "MIT") -> dict[st
     kind = names.kind
     values = {
         "name": names.name,
+        "part": names.part,
         "package": names.package,
         "class_name": names.class_name,
         "module": module,
@@ -65,7 +66,7 @@ def files_of(names: Names, *, author: str = "", license: str = "MIT") -> dict[st
         "quoted_author": json.dumps(author, ensure_ascii=False),
         "year": time.strftime("%Y"),
         "requirement": _requirement(),
-        "show": f"sslcore {'methods' if kind == 'method' else f'components {kind}'} {names.name}",
+        "show": f"sslcore {'methods' if kind == 'method' else f'components {kind}'} {names.part}",
         "check": f"sslcore check plugin {names.package}",
     }
     values["command"] = _filled(f"{kind}/command.txt", values).strip()

@@ -44,6 +44,7 @@ SMALL = {
     "timm": {"model": "test_resnet"},
     "vit": {"width": 8, "depth": 1, "heads": 2},
     "patch-decoder": {"width": 8, "depth": 1, "heads": 2},
+    **dict.fromkeys(("resnet18", *DEEP), {"stem": "imagenet"}),
     "prototypes": {"hidden": (8,), "bottleneck": 4, "dim": 8},
     "expander": {"hidden": (8,), "dim": 8},
     "prediction": {"hidden": (8,), "dim": 8, "predictor_hidden": (8,)},

@@ -28,7 +28,7 @@ CASES = {
     "vicreg": [],
     "barlow-twins": [],
     "dino": [],
-    "mae": ["--method", "mae", "--epochs", "30"],
+    "mae": [],
     "cpc": [],
     "predictive-coding": [],
     "autoencoder": [],

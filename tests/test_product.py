@@ -1,7 +1,7 @@
 """The product of parts: each combination trains two steps, or is refused with the reason.
 
-All of them with two encoders, one of each family. What heads and losses see of an encoder is the
-features, so with the others each head and each loss that fits is trained once.
+All of them with one encoder. What heads and losses see of an encoder is the features, so with the
+others each head and each loss that fits is trained once.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ AUGMENTATIONS = REGISTRY.names("augmentation")
 ENCODERS = REGISTRY.names("encoder")
 EVALUATORS = REGISTRY.names("evaluator")
 
-#: With these, every head is trained with every loss.
-WHOLE = ("small-cnn", "vit")
+#: With this one, every head is trained with every loss.
+WHOLE = "small-cnn"
 #: These are resnet18's code at other depths, whose features have the conformance of encoders.
 DEEP = ("resnet34", "resnet50")
 
@@ -84,7 +84,7 @@ def test_every_combination_trains_two_steps_or_is_refused_with_the_reason(
     for clips, head, loss in product(
         (False, True), [*REGISTRY.names("head"), "none"], REGISTRY.names("loss")
     ):
-        if encoder not in WHOLE and {(clips, head), (clips, loss)} <= trained:
+        if encoder != WHOLE and {(clips, head), (clips, loss)} <= trained:
             continue
         data = _data(clips)
         try:
@@ -95,7 +95,7 @@ def test_every_combination_trains_two_steps_or_is_refused_with_the_reason(
         trained |= {(clips, head), (clips, loss)}
         _train_two_steps(recipe, pipeline, data, tmp_path / f"{clips}-{head}-{loss}")
         # Evaluators see encoder and head, not what loss they were trained with.
-        seen = (clips, head if encoder in WHOLE else "")
+        seen = (clips, head if encoder == WHOLE else "")
         if seen not in evaluated:
             evaluated.add(seen)
             _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.data import Data, Split
-from sslcore.errors import CompositionError, DataError, SslcoreError
+from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
 from sslcore.interface import interface_of, load_reference
 from sslcore.pipeline import Pipeline, Signals, call, encode, project
-from sslcore.probing import check_loss, first_line, probed
+from sslcore.probing import check_loss, probed
 from sslcore.random import BatchRandom
 from sslcore.recipe import Part, Recipe
 

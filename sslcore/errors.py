@@ -76,3 +76,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if not close:
         return ""
     return "; nearest: " + ", ".join(folded[key] for key in close)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    lines = str(error).strip().splitlines()
+    if isinstance(error, KeyError) and lines:
+        # What a KeyError says is the key alone.
+        return f"KeyError: {lines[0]}"
+    return lines[0] if lines else type(error).__name__

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 from sslcore.assembly import ImageShape, build_part
 from sslcore.compatibility import current_signal
 from sslcore.data import Data, Split, as_float
-from sslcore.errors import SslcoreError, UsageError
+from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.pipeline import Pipeline, augment, encode, project
-from sslcore.probing import first_line
 from sslcore.recipe import Part
 
 #: Columns of the table, in order.

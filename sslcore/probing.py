@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.errors import CompositionError, SslcoreError
+from sslcore.errors import CompositionError, SslcoreError, first_line
 from sslcore.interface import ENGINE_SIGNALS
 from sslcore.metrics import ENGINE_KEYS
 from sslcore.pipeline import Pipeline, Signals, call
@@ -118,12 +118,3 @@ def where(error: BaseException) -> str:
     ]
     place = f", {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     return f" ({type(error).__name__}{place})"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    if isinstance(error, KeyError) and lines:
-        # What a KeyError says is the key alone.
-        return f"KeyError: {lines[0]}"
-    return lines[0] if lines else type(error).__name__

@@ -6,9 +6,8 @@ a teacher's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from hypothesis.strategies import SearchStrategy
@@ -20,11 +19,18 @@ from sslcore.testing import (
     Family,
     HyperRange,
     Mutant,
-    Property,
     declare,
     families,
     register_family,
 )
+from sslcore.testing.losses.common_mutants import unit_rows
+from sslcore.testing.losses.invariances import (
+    decomposes_over_samples,
+    scale_of_each_row,
+    view_swap,
+)
+from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.losses.tried import anchors, examples
 
 Inputs = dict[str, Tensor]
 Hyper = Mapping[str, float]
@@ -68,16 +74,8 @@ def _gradient_scale(inputs: Inputs, hyper: Hyper) -> Mapping[str, Tensor]:
 # Examples
 
 
-def _anchors(subject: Any) -> Sequence[Example]:
-    return [_renamed(example) for example in _BYOL.anchors()]
-
-
-def _examples(subject: Any) -> SearchStrategy[Example]:
-    return _BYOL.examples({}).map(_renamed)
-
-
 def _drawn(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
-    return _examples(None)
+    return _BYOL.examples({}).map(_renamed)
 
 
 def at_cosine(cosine: float, count: int) -> Example:
@@ -110,7 +108,7 @@ def at_cosine(cosine: float, count: int) -> Example:
         at_cosine(cosine, count) for count in (1, 4) for cosine in (1.0, 0.0, -1.0, 0.5, -0.25)
     ],
 )
-def closed_form(subject: Any, example: Example) -> None:
+def closed_form(subject: LossSubject, example: Example) -> None:
     expected = -example.case["cosine"]
     tolerance = 2 * subject.tolerance(example, expected)
     subject.compare(subject.value(example), expected, tolerance, example, "L")
@@ -121,11 +119,11 @@ def closed_form(subject: Any, example: Example) -> None:
     "N2",
     formula="−1 ≤ L ≤ 1",
     kills="a sum over samples or directions, rows that are not normalised",
-    anchors=_anchors,
-    examples=_examples,
+    anchors=anchors,
+    examples=examples,
     max_examples=15,
 )
-def bounds(subject: Any, example: Example) -> None:
+def bounds(subject: LossSubject, example: Example) -> None:
     value = subject.value(example)
     subject.at_most(abs(value), 1.0, subject.tolerance(example, 1.0), example, "|L|")
 
@@ -135,11 +133,11 @@ def bounds(subject: Any, example: Example) -> None:
     "N3",
     formula="∂L/∂p_i = −(z̄_i − s p̄_i) / (2B‖p_i‖), z_i of the other view, s their cosine",
     kills="a view paired with itself, a norm that is detached, a gradient that is scaled",
-    anchors=_anchors,
-    examples=_examples,
+    anchors=anchors,
+    examples=examples,
     max_examples=15,
 )
-def gradient_points_to_the_other_view(subject: Any, example: Example) -> None:
+def gradient_points_to_the_other_view(subject: LossSubject, example: Example) -> None:
     unit = _unit(example.inputs["predictions"])
     target = _unit(example.inputs["projections"].flip(0))
     size = _gradient_scale(example.inputs, {})["predictions"]
@@ -148,70 +146,6 @@ def gradient_points_to_the_other_view(subject: Any, example: Example) -> None:
     off = float(((found["predictions"] - wanted).abs() / size).max())
     tolerance = 8 * subject.tolerance(example, float(score))
     subject.at_most(off, 0.0, tolerance, example, "|∂L/∂p − …| · 2B‖p‖")
-
-
-def _unchanged(name: str, code: str, move: Callable[[Example], Example], **said: str) -> Property:
-    """Return the property that a change of an example leaves the loss as it is."""
-
-    def check(subject: Any, example: Example) -> None:
-        expected = subject.value(example)
-        tolerance = 2 * subject.tolerance(example, expected)
-        moved = move(example)
-        subject.compare(subject.value(moved), expected, tolerance, moved, "L")
-
-    return declare(name, code, anchors=_anchors, examples=_examples, max_examples=15, **said)(check)
-
-
-def _rescaled(example: Example) -> Example:
-    def rescaled(rows: Tensor) -> Tensor:
-        index = torch.arange(rows.shape[:-1].numel(), dtype=torch.float64)
-        return rows * 2.0 ** (index % 5 - 2).view(*rows.shape[:-1], 1)
-
-    return example.with_inputs(**{name: rescaled(item) for name, item in example.inputs.items()})
-
-
-def _swapped(example: Example) -> Example:
-    return example.with_inputs(**{name: item.flip(0) for name, item in example.inputs.items()})
-
-
-scale_of_each_row = _unchanged(
-    "scale-of-each-row",
-    "N4",
-    _rescaled,
-    formula="L(c_i x_i) = L(x_i) for every c_i > 0, of predictions and projections",
-    kills="rows that are not normalised, or along another dimension",
-)
-view_swap = _unchanged(
-    "view-swap",
-    "N5",
-    _swapped,
-    formula="L is the same with the views swapped",
-    kills="one direction left out, or weighted otherwise",
-)
-
-
-@declare(
-    "decomposes-over-samples",
-    "N6",
-    formula="L of a batch is the mean over its samples of L of a batch of one",
-    kills="a sum over samples, statistics of the batch, samples that are mispaired",
-    anchors=lambda subject: [
-        example for example in _anchors(subject) if example.inputs["predictions"].shape[1] < 10
-    ],
-    examples=_examples,
-    max_examples=10,
-)
-def decomposes_over_samples(subject: Any, example: Example) -> None:
-    count = example.inputs["predictions"].shape[1]
-    alone = [
-        subject.value(
-            example.with_inputs(**{name: item[:, [i]] for name, item in example.inputs.items()})
-        )
-        for i in range(count)
-    ]
-    value = subject.value(example)
-    tolerance = 2 * subject.tolerance(example, value)
-    subject.compare(value, sum(alone) / count, tolerance, example, "L of the batch")
 
 
 # Broken variants
@@ -238,14 +172,8 @@ def _of(
     return loss
 
 
-def _rows(rows: Tensor) -> Tensor:
-    # The largest entry first, so that no square overflows or vanishes.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)
-
-
 def _cosines(p: Tensor, z: Tensor) -> Tensor:
-    return (_rows(p) * _rows(z)).sum(-1)
+    return (unit_rows(p) * unit_rows(z)).sum(-1)
 
 
 def _correct(p: Tensor, z: Tensor) -> Tensor:
@@ -258,7 +186,7 @@ def _from_cosines(score: Callable[[Tensor], Tensor]) -> Callable[[Inputs, Hyper]
 
 def _norm_detached(p: Tensor, z: Tensor) -> Tensor:
     lengths = p.norm(dim=-1, keepdim=True).detach().clamp_min(1e-30)
-    return -(p / lengths * _rows(z)).sum(-1).mean()
+    return -(p / lengths * unit_rows(z)).sum(-1).mean()
 
 
 _CONTROL = Mutant("no-fault", _of(_correct))
@@ -281,9 +209,9 @@ _MUTANTS = (
     Mutant("hardest-image-only", _from_cosines(lambda s: -s.amin(1).mean())),
     Mutant("last-image-dropped", _from_cosines(lambda s: -s[:, : max(1, s.shape[1] - 1)].mean())),
     Mutant("not-normalised", _of(lambda p, z: -(p * z).sum(-1).mean())),
-    Mutant("predictions-not-normalised", _of(lambda p, z: -(p * _rows(z)).sum(-1).mean())),
-    Mutant("projections-not-normalised", _of(lambda p, z: -(_rows(p) * z).sum(-1).mean())),
-    Mutant("mean-over-dimensions", _of(lambda p, z: -(_rows(p) * _rows(z)).mean())),
+    Mutant("predictions-not-normalised", _of(lambda p, z: -(p * unit_rows(z)).sum(-1).mean())),
+    Mutant("projections-not-normalised", _of(lambda p, z: -(unit_rows(p) * z).sum(-1).mean())),
+    Mutant("mean-over-dimensions", _of(lambda p, z: -(unit_rows(p) * unit_rows(z)).mean())),
     Mutant(
         "normalised-over-the-batch",
         _of(lambda p, z: -(F.normalize(p, dim=1) * F.normalize(z, dim=1)).sum(-1).mean()),
@@ -294,7 +222,7 @@ _MUTANTS = (
     Mutant("squared-in-half", _of(lambda p, z: -F.cosine_similarity(p, z, -1).mean(), low=True)),
     Mutant(
         "not-a-number-at-zero-rows",
-        _of(lambda p, z: -(p / p.norm(dim=-1, keepdim=True) * _rows(z)).sum(-1).mean()),
+        _of(lambda p, z: -(p / p.norm(dim=-1, keepdim=True) * unit_rows(z)).sum(-1).mean()),
     ),
 )
 
@@ -305,7 +233,7 @@ NEGATIVE_COSINE = register_family(
         signals=_SIGNALS,
         reference=reference,
         examples=_drawn,
-        anchors=lambda: _anchors(None),
+        anchors=lambda: [_renamed(example) for example in _BYOL.anchors()],
         degenerate=lambda dtype: {
             what: _renamed(example) for what, example in _BYOL.degenerate(dtype).items()
         },
@@ -324,9 +252,9 @@ NEGATIVE_COSINE = register_family(
             closed_form,
             bounds,
             gradient_points_to_the_other_view,
-            scale_of_each_row,
-            view_swap,
-            decomposes_over_samples,
+            scale_of_each_row("N4"),
+            view_swap("N5"),
+            decomposes_over_samples("N6"),
         ),
         mutants=_MUTANTS,
         control=_CONTROL,

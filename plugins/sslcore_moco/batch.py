@@ -7,9 +7,8 @@ from typing import Annotated
 import torch
 from annotated_types import Gt
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sslcore.functional import without_autocast
+from sslcore.contrastive import contrast
 from sslcore_moco.contrast import check_view_count, check_views, unit_queries_and_keys
 
 
@@ -51,10 +50,7 @@ class MomentumContrast(nn.Module):
                 f"{count}; give at least 2"
             )
         queries, keys = unit_queries_and_keys(predictions, teacher_projections)
-        with without_autocast(queries.device):
-            scores = queries @ keys.flip(0).mT / self.temperature
-        own = torch.arange(count, device=scores.device).repeat(2)
-        losses = F.cross_entropy(scores.flatten(0, 1), own)
-        # The mean over both directions is half their sum.
-        loss = 2 * 2 * self.temperature * losses
+        own = torch.arange(count, device=queries.device)
+        both = (contrast(queries[i], keys[1 - i], own, self.temperature) for i in (0, 1))
+        loss = 2 * self.temperature * sum(both, start=queries.new_zeros(()))
         return loss.to(torch.promote_types(predictions.dtype, teacher_projections.dtype))

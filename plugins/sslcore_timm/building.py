@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from sslcore.errors import nearest
+from sslcore.errors import first_line, nearest
 
 _HUB = ("hf-hub:", "hf_hub:")
 #: torch then loads tensors only, even where its caller asks for more.
@@ -46,14 +46,15 @@ def backbone_called(
         with _tensors_only():
             return _made(timm, model, image_size, arguments)
     except Exception as error:
+        why = first_line(error).rstrip(".")
         if pretrained:
             raise ValueError(
-                f"{model} can't be had pretrained ({first_line(error)}); check the connection, "
+                f"{model} can't be had pretrained ({why}); check the connection, "
                 "or set pretrained to false"
             ) from error
         raise ValueError(
             f"{model} can't be made for views of {image_size} px with {channels} channels "
-            f"({first_line(error)}); choose another model, or larger views"
+            f"({why}); choose another model, or larger views"
         ) from error
 
 
@@ -97,9 +98,3 @@ def _tensors_only() -> Iterator[None]:
             del os.environ[_TENSORS_ONLY]
         else:
             os.environ[_TENSORS_ONLY] = before
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its type where it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -8,7 +8,8 @@ from typing import Any, NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
-from sslcore_timm.building import backbone_called, first_line
+from sslcore.errors import first_line
+from sslcore_timm.building import backbone_called
 
 
 class FeaturesPerhapsMaps(TypedDict):
@@ -71,7 +72,7 @@ class Timm(nn.Module):
                 features = self(views)["features"]
         except Exception as error:
             raise ValueError(
-                f"{model} can't take views of {image_size} px ({first_line(error)}); "
+                f"{model} can't take views of {image_size} px ({first_line(error).rstrip('.')}); "
                 "choose another model, or larger views (two-views: augmentation.size=64)"
             ) from error
         finally:

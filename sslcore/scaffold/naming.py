@@ -64,16 +64,20 @@ def check_names(names: Names, registry: Registry) -> None:
         check_part(names.part, registry)
 
 
+def _check_form(name: str) -> None:
+    if not KEBAB_CASE.fullmatch(name):
+        raise UsageError(f"{name!r} is not kebab-case (a-z, 0-9, hyphens), as in soft-agreement")
+    if len(name) > LONGEST:
+        raise UsageError(f"{name!r} has {len(name)} characters; {LONGEST} is the most")
+
+
 def check_part(part: str, registry: Registry) -> None:
     """Refuse a name that a part can't have.
 
     Raises:
         UsageError: it is no kebab-case, too long, no start of a class's name, or taken.
     """
-    if not KEBAB_CASE.fullmatch(part):
-        raise UsageError(f"{part!r} is not kebab-case (a-z, 0-9, hyphens), as in soft-agreement")
-    if len(part) > LONGEST:
-        raise UsageError(f"{part!r} has {len(part)} characters; {LONGEST} is the most")
+    _check_form(part)
     if part[0].isdigit():
         raise UsageError(f"{part!r} can't be a part: a class can't be called so; start with a-z")
     for kind in KINDS:
@@ -92,10 +96,7 @@ def check_name(name: str, registry: Registry) -> None:
         UsageError: it is no kebab-case, no name of a package, or taken; the message says by whom.
     """
     package = name.replace("-", "_")
-    if not KEBAB_CASE.fullmatch(name):
-        raise UsageError(f"{name!r} is not kebab-case (a-z, 0-9, hyphens), as in soft-agreement")
-    if len(name) > LONGEST:
-        raise UsageError(f"{name!r} has {len(name)} characters; {LONGEST} is the most")
+    _check_form(name)
     if not package.isidentifier() or keyword.iskeyword(package) or package in _FOLDERS:
         raise UsageError(f"{name!r} can't be a plugin: {package} is no name for a Python package")
     check_part(name, registry)

@@ -9,9 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslcore.testing import Mutant
-from sslcore.testing.losses.common_mutants import Loss, careful, common_mutants, exact
+from sslcore.testing.losses.common_mutants import (
+    Loss,
+    careful,
+    common_mutants,
+    exact,
+    unit_rows,
+)
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Hyper
+from sslcore_moco.conformance.examples import norm_detached
 
 SIGNALS = ("predictions", "teacher_projections")
 
@@ -36,14 +43,8 @@ def _of(score: Score, *, stop: bool = True) -> Loss:
     return careful(loss, _refuse)
 
 
-def _unit(rows: Tensor) -> Tensor:
-    # The largest entry first, so that no square overflows or vanishes.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)
-
-
 def _cosines(q: Tensor, k: Tensor) -> Tensor:
-    return _unit(q) @ _unit(k).mT
+    return unit_rows(q) @ unit_rows(k).mT
 
 
 def _own(cosines: Tensor) -> Tensor:
@@ -101,10 +102,6 @@ def _keys_of_both_views(q: Tensor, k: Tensor, t: float) -> Tensor:
 def _other_queries_as_negatives(q: Tensor, k: Tensor, t: float) -> Tensor:
     cosines = torch.cat([_own(_cosines(q, k))[..., None], _off_diagonal(_cosines(q, q))], -1)
     return 4 * t * ((cosines / t).logsumexp(-1) - cosines[..., 0] / t).mean()
-
-
-def _norm_detached(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
 
 
 def _roles_swapped(q: Tensor, k: Tensor, t: float) -> Tensor:
@@ -174,13 +171,13 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("normalised-over-the-batch", _by(lambda rows: F.normalize(rows, dim=1))),
     Mutant("normalised-over-views", _by(lambda rows: F.normalize(rows, dim=0))),
     Mutant("normalised-by-one-norm", _by(lambda rows: F.normalize(rows, p=1, dim=-1))),
-    Mutant("centred-first", _by(lambda rows: _unit(rows - rows.mean(1, keepdim=True)))),
+    Mutant("centred-first", _by(lambda rows: unit_rows(rows - rows.mean(1, keepdim=True)))),
     Mutant(
         "norm-with-large-epsilon",
         _by(lambda rows: rows / (rows.norm(dim=-1, keepdim=True) + 1e-3)),
     ),
     Mutant("not-a-number-at-zero-rows", _by(lambda rows: rows / rows.norm(dim=-1, keepdim=True))),
-    Mutant("norm-detached", _by(_norm_detached)),
+    Mutant("norm-detached", _by(norm_detached)),
     Mutant("queries-detached", _of(lambda q, k, t: _correct(q.detach(), k, t))),
     Mutant("teacher-trained", _of(_correct, stop=False)),
     Mutant("roles-swapped", _of(_roles_swapped, stop=False)),

@@ -22,25 +22,16 @@ from sslcore.testing.losses.invariances import (
     zero_padding,
 )
 from sslcore.testing.losses.subject import LossSubject
-from sslcore.testing.losses.tried import anchors, examples
+from sslcore.testing.losses.tried import examples
 from sslcore.testing.property import Property, declare
-from sslcore_moco.conformance.examples import Signals, unit
-
-
-def _small(subject: LossSubject) -> Sequence[Example]:
-    return [example for example in anchors(subject) if example.size <= 200]
+from sslcore_moco.conformance.examples import Signals, log1p_exp, small_anchors, unit
 
 
 def _at_temperatures(subject: LossSubject) -> Sequence[Example]:
     if "temperature" not in subject.takes:
-        return _small(subject)
-    found = [*_small(subject)]
+        return small_anchors(subject)
+    found = [*small_anchors(subject)]
     return [*found, *(item.with_hyper(temperature=t) for item in found[:4] for t in (0.01, 100.0))]
-
-
-def _log1p_exp(value: float) -> float:
-    """Return log(1 + e^value) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
 def _at_cosines(signals: Signals, own: float, other: float, temperature: float) -> Example:
@@ -81,7 +72,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         c = factor(subject, example)
         count = signals.of(example)[0].shape[1]
         gap = (example.case["other"] - example.case["own"]) / example.hyper["temperature"]
-        expected = c * _log1p_exp(math.log(count - 1) + gap)
+        expected = c * log1p_exp(math.log(count - 1) + gap)
         tolerance = 4 * subject.tolerance(example, expected)
         subject.compare(subject.value(example), expected, tolerance, example, example.geometry)
         alike = [item[:1, :1].expand_as(item).clone() for item in signals.of(example)]
@@ -133,7 +124,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB4",
         formula="the mean over k of L(q, roll(keys, k)) is at least c log N",
         kills="the key left out of the denominator",
-        anchors=_small,
+        anchors=small_anchors,
         examples=examples,
         max_examples=10,
     )
@@ -153,7 +144,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB5",
         formula="∂L/∂q of a view does not depend on the keys of that view, and does on the other's",
         kills="a view paired with itself, or with both, a direction that is left out",
-        anchors=_small,
+        anchors=small_anchors,
     )
     def views_are_crossed(subject: LossSubject, example: Example) -> None:
         queries, keys = signals.of(example)
@@ -179,7 +170,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB6",
         formula="τ → ∞: τ (L/c − log N) → mean of (mean cosine − the key's), within 1/(2τ)",
         kills="temperature clamped, inverted or twice; a weighted mean",
-        anchors=_small,
+        anchors=small_anchors,
         applies=lambda subject: (
             "" if "temperature" in subject.takes else "make takes no temperature"
         ),
@@ -199,7 +190,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB7",
         formula="⟨∂L/∂q_i, q_i⟩ = 0",
         kills="a norm that is detached, a term outside the normalisation",
-        anchors=_small,
+        anchors=small_anchors,
         examples=examples,
         max_examples=10,
     )
@@ -218,9 +209,9 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         views_are_crossed,
         temperature_limit,
         gradient_is_tangential,
-        sample_permutation("MB8", anchors=_small),
-        view_swap("MB9", anchors=_small),
-        scale_of_each_row("MB10", anchors=_small),
-        joint_rotation("MB11", anchors=_small),
-        zero_padding("MB12", anchors=_small),
+        sample_permutation("MB8", anchors=small_anchors),
+        view_swap("MB9", anchors=small_anchors),
+        scale_of_each_row("MB10", anchors=small_anchors),
+        joint_rotation("MB11", anchors=small_anchors),
+        zero_padding("MB12", anchors=small_anchors),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from sslcore.testing.losses.draws import fixed, hypers, irregular, shaped, tenso
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.extremes import HUGE, TINY
 from sslcore.testing.losses.family import HyperRange
+from sslcore.testing.losses.subject import LossSubject
+from sslcore.testing.losses.tried import anchors
 
 KEYS = "teacher_projections"
 
@@ -51,6 +54,21 @@ _SIZES = (
 def unit(rows: Tensor) -> Tensor:
     """Return rows (..., D) at unit length; a zero row stays zero."""
     return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+
+
+def norm_detached(rows: Tensor) -> Tensor:
+    """Return rows at unit length whose gradient does not know of the length: a fault."""
+    return rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
+
+
+def log1p_exp(value: float) -> float:
+    """Return log(1 + e^value) without overflow."""
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
+def small_anchors(subject: LossSubject) -> Sequence[Example]:
+    """Return the family's fixed examples that are small enough to be tried often."""
+    return [example for example in anchors(subject) if example.size <= 200]
 
 
 def lengths(rows: Tensor) -> Tensor:

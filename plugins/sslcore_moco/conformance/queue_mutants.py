@@ -11,14 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslcore.testing import Mutant
-from sslcore.testing.losses.common_mutants import exact
+from sslcore.testing.losses.common_mutants import exact, unit_rows
+from sslcore_moco.conformance.examples import norm_detached
 from sslcore_moco.queue import first_queue
-
-
-def _unit(rows: Tensor) -> Tensor:
-    # The largest entry first, so that no square overflows or vanishes.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)
 
 
 def _scores(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
@@ -62,7 +57,7 @@ class Parts:
     first: Callable[[int, int], Tensor] = first_queue
     directions: tuple[tuple[int, int], ...] = ((0, 1),)
     prepared: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = lambda q, k: (q, k)
-    unit: Callable[[Tensor], Tensor] = _unit
+    unit: Callable[[Tensor], Tensor] = unit_rows
     scores: Callable[[Tensor, Tensor, Tensor], Tensor] = _scores
     score: Callable[[Tensor, float], Tensor] = _score
     mean: Callable[[Tensor], Tensor] = torch.mean
@@ -148,14 +143,10 @@ def _with_batch(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
 
 def _normalised_in_half(rows: Tensor) -> Tensor:
     return (
-        _unit(rows).bfloat16().to(rows.dtype) + 0 * rows
+        unit_rows(rows).bfloat16().to(rows.dtype) + 0 * rows
         if rows.dtype == torch.float32
-        else (_unit(rows))
+        else (unit_rows(rows))
     )
-
-
-def _norm_detached(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
 
 
 def _last_in_first_out(queue: Tensor, oldest: int, keys: Tensor) -> int:
@@ -247,7 +238,7 @@ _FAULTS: dict[str, dict[str, Any]] = {
         "unit": lambda rows: rows / (rows.norm(dim=-1, keepdim=True) + 1e-3)
     },
     "not-a-number-at-zero-rows": {"unit": lambda rows: rows / rows.norm(dim=-1, keepdim=True)},
-    "norm-detached": {"unit": _norm_detached},
+    "norm-detached": {"unit": norm_detached},
     "low-precision": {"unit": _normalised_in_half},
     "queue-starts-at-zero": {"first": lambda size, dim: torch.zeros(size, dim)},
     "queue-starts-anew-each-time": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,9 +21,9 @@ from sslcore.testing.losses.invariances import (
     view_swap,
 )
 from sslcore.testing.losses.subject import LossSubject
-from sslcore.testing.losses.tried import anchors, examples
+from sslcore.testing.losses.tried import examples
 from sslcore.testing.property import Property, declare
-from sslcore_moco.conformance.examples import Signals, unit
+from sslcore_moco.conformance.examples import Signals, log1p_exp, small_anchors, unit
 from sslcore_moco.queue import first_queue
 
 Reference = Callable[..., Tensor]
@@ -32,10 +32,6 @@ Reference = Callable[..., Tensor]
 _BATCHES = (2, 3, 1, 5, 9, 2, 4)
 #: A queue keeps its keys in float32, whatever the type of the batch.
 _EPS = torch.finfo(torch.float32).eps
-
-
-def _small(subject: LossSubject) -> Sequence[Example]:
-    return [example for example in anchors(subject) if example.size <= 200]
 
 
 def _keys_tolerance(example: Example) -> float:
@@ -116,7 +112,7 @@ def queue_properties(
         "MQ2",
         formula="L is the same for every order of the keys in the queue",
         kills="negatives that count by position, a part of the queue that is left out",
-        anchors=_small,
+        anchors=small_anchors,
         **sized,
     )
     def order_does_not_matter(subject: LossSubject, example: Example) -> None:
@@ -145,7 +141,7 @@ def queue_properties(
         queued = _direction(example.case["queued"], 2)
         for size in (1, 5):
             loss = filled(subject, example, queued.expand(size, -1))
-            expected = _log1p_exp(math.log(size) + gap)
+            expected = log1p_exp(math.log(size) + gap)
             said = f"{example.geometry}, {size} in the queue"
             got = value(subject, loss, example)
             subject.compare(got, expected, _keys_tolerance(example), example, said)
@@ -158,7 +154,7 @@ def queue_properties(
         kills="nearly every wrong term: a sign, a sum for a mean, another number of negatives",
         anchors=lambda subject: [
             example.with_hyper(temperature=temperature)
-            for example in _small(subject)
+            for example in small_anchors(subject)
             for temperature in (example.hyper["temperature"], 100.0, 0.01)
             if "temperature" in subject.takes or temperature == example.hyper["temperature"]
         ],
@@ -187,7 +183,7 @@ def queue_properties(
         formula="∂L/∂x = 0 for every x of an earlier batch; and ∂L/∂q of a batch is the same "
         "after later ones were scored",
         kills="keys queued with their graph, a queue that is overwritten before it is used",
-        anchors=_small,
+        anchors=small_anchors,
     )
     def earlier_batches_get_no_gradient(subject: LossSubject, example: Example) -> None:
         loss = subject.make(example)
@@ -214,7 +210,7 @@ def queue_properties(
         "MQ6",
         formula="L and its gradient do not depend on q₂ and k₁, in no later batch either",
         kills="views swapped, a view against itself, a direction too many, other keys queued",
-        anchors=_small,
+        anchors=small_anchors,
         applies=lambda subject: "the loss goes both ways" if symmetric else "",
     )
     def only_the_second_view(subject: LossSubject, example: Example) -> None:
@@ -238,7 +234,7 @@ def queue_properties(
         formula="a new loss with the state of another, through safetensors, goes on with the "
         "same bits",
         kills="a queue or its position that is no buffer, or not persistent",
-        anchors=lambda subject: _small(subject)[:3],
+        anchors=lambda subject: small_anchors(subject)[:3],
     )
     def state_is_in_the_checkpoint(subject: LossSubject, example: Example) -> None:
         loss, other = used(subject, example), subject.make(example)
@@ -257,7 +253,7 @@ def queue_properties(
         "MQ8",
         formula="a call in eval mode leaves the queue as it is",
         kills="images that are only looked at becoming negatives",
-        anchors=lambda subject: _small(subject)[:3],
+        anchors=lambda subject: small_anchors(subject)[:3],
     )
     def stands_still_in_eval_mode(subject: LossSubject, example: Example) -> None:
         loss, other = used(subject, example), used(subject, example)
@@ -272,7 +268,7 @@ def queue_properties(
         "MQ9",
         formula="L(q Q, k Q) = L(q, k) for orthogonal Q, with the queued keys rotated too",
         kills="an entry that is treated differently, another norm",
-        anchors=_small,
+        anchors=small_anchors,
         **sized,
     )
     def rotated_together(subject: LossSubject, example: Example) -> None:
@@ -288,7 +284,7 @@ def queue_properties(
         "MQ10",
         formula="⟨∂L/∂q_i, q_i⟩ = 0",
         kills="a norm that is detached, a term outside the normalisation",
-        anchors=_small,
+        anchors=small_anchors,
         examples=examples,
         max_examples=10,
     )
@@ -310,12 +306,12 @@ def queue_properties(
         stands_still_in_eval_mode,
         rotated_together,
         gradient_is_tangential,
-        sample_permutation("MQ11", anchors=_small),
-        scale_of_each_row("MQ12", anchors=_small),
-        decomposes_over_samples("MQ13", anchors=_small),
+        sample_permutation("MQ11", anchors=small_anchors),
+        scale_of_each_row("MQ12", anchors=small_anchors),
+        decomposes_over_samples("MQ13", anchors=small_anchors),
         view_swap(
             "MQ14",
-            anchors=_small,
+            anchors=small_anchors,
             applies=lambda subject: "" if symmetric else "the loss goes one way",
         ),
     )
@@ -335,8 +331,3 @@ def _at_cosines(signals: Signals, own: float, queued: float, temperature: float)
     keys = (_direction(own, 1) * scales.flip(0)).expand(2, -1, -1).clone()
     said = f"keys at {own:g}, queued ones at {queued:g}"
     return signals.example(queries, keys, temperature, said, own=own, queued=queued)
-
-
-def _log1p_exp(value: float) -> float:
-    """Return log(1 + e^value) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))

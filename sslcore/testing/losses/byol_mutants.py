@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslcore.testing.losses.common_mutants import Loss, careful, common_mutants, exact
+from sslcore.testing.losses.common_mutants import Loss, careful, common_mutants, exact, unit_rows
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Hyper, Mutant
 
@@ -31,14 +31,8 @@ def _of(function: Callable[[Tensor, Tensor], Tensor], *, stop: bool = True) -> L
     return careful(loss, _refuse)
 
 
-def _unit(rows: Tensor) -> Tensor:
-    # The largest entry first, so that no square overflows or vanishes.
-    largest = rows.detach().abs().amax(-1, keepdim=True)
-    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)
-
-
 def _cosines(p: Tensor, t: Tensor) -> Tensor:
-    return (_unit(p) * _unit(t)).sum(-1)
+    return (unit_rows(p) * unit_rows(t)).sum(-1)
 
 
 def _correct(p: Tensor, t: Tensor) -> Tensor:
@@ -57,7 +51,7 @@ def _from_cosines(function: Callable[[Tensor], Tensor]) -> Loss:
 
 def _norm_detached(p: Tensor, t: Tensor) -> Tensor:
     unit = p / p.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
-    return 2 - 2 * (unit * _unit(t)).sum(-1).mean()
+    return 2 - 2 * (unit * unit_rows(t)).sum(-1).mean()
 
 
 def _every_pair(p: Tensor, t: Tensor) -> Tensor:
@@ -99,7 +93,7 @@ def _broadcasting(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 def _all_against_all(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(p: Tensor, t: Tensor) -> Tensor:
-        unit, target = _unit(exact(p)), _unit(exact(t.detach()))
+        unit, target = unit_rows(exact(p)), unit_rows(exact(t.detach()))
         return 2 - 2 * (unit @ target.T).mean().to(p.dtype)
 
     return loss
@@ -123,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("teacher-of-the-first-image", _of(lambda p, t: _correct(p, t[:, :1].expand_as(t)))),
     Mutant("sum-over-images", _from_cosines(lambda c: (2 - 2 * c).mean(0).sum())),
     Mutant("sum-over-images-and-directions", _from_cosines(lambda c: (2 - 2 * c).sum())),
-    Mutant("mean-over-dimensions", _of(lambda p, t: (_unit(p) - _unit(t)).square().mean())),
+    Mutant("mean-over-dimensions", _of(lambda p, t: (unit_rows(p) - unit_rows(t)).square().mean())),
     Mutant("half-of-it", _from_cosines(lambda c: 1 - c.mean())),
     Mutant("negative-cosine", _from_cosines(lambda c: -c.mean())),
     Mutant("twice-negative-cosine", _from_cosines(lambda c: -2 * c.mean())),
@@ -143,13 +137,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("chunks-averaged-unweighted", _from_cosines(_chunks_averaged)),
     Mutant("not-normalised", _by(lambda rows: rows)),
     Mutant("not-normalised-dot-product", _of(lambda p, t: 2 - 2 * (p * t).sum(-1).mean())),
-    Mutant("teacher-not-normalised", _of(lambda p, t: (_unit(p) - t).square().sum(-1).mean())),
-    Mutant("predictions-not-normalised", _of(lambda p, t: (p - _unit(t)).square().sum(-1).mean())),
+    Mutant("teacher-not-normalised", _of(lambda p, t: (unit_rows(p) - t).square().sum(-1).mean())),
+    Mutant(
+        "predictions-not-normalised", _of(lambda p, t: (p - unit_rows(t)).square().sum(-1).mean())
+    ),
     Mutant("normalised-over-the-batch", _by(lambda rows: F.normalize(rows, dim=1))),
     Mutant("normalised-over-views", _by(lambda rows: F.normalize(rows, dim=0))),
     Mutant("normalised-as-one", _by(lambda rows: rows / rows.norm().clamp_min(1e-12))),
     Mutant("normalised-by-one-norm", _by(lambda rows: F.normalize(rows, p=1, dim=-1))),
-    Mutant("centred-first", _by(lambda rows: _unit(rows - rows.mean(1, keepdim=True)))),
+    Mutant("centred-first", _by(lambda rows: unit_rows(rows - rows.mean(1, keepdim=True)))),
     Mutant("softmax-for-normalisation", _by(lambda rows: rows.softmax(-1))),
     Mutant(
         "norm-with-large-epsilon",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Hyper, Mutant
@@ -32,6 +33,13 @@ def taking(signals: Sequence[str], function: Callable[[Inputs], object]) -> Call
 def exact(item: Tensor) -> Tensor:
     """Return a tensor in float32 at least, unless it is no floating-point one."""
     return item.float() if item.dtype in _LOW else item
+
+
+def unit_rows(rows: Tensor) -> Tensor:
+    """Return rows (..., D) at unit length, in their own type; a zero row stays zero."""
+    # The largest entry first, so that no square overflows or vanishes.
+    largest = rows.detach().abs().amax(-1, keepdim=True)
+    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)
 
 
 def careful(loss: Loss, refuse: Callable[[Inputs], None]) -> Loss:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from sslcore.assembly import ImageShape, build_features
@@ -18,8 +19,10 @@ from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation import FeatureExtractor, Table
 from sslcore.files import user_path
 from sslcore.generators import preserved_generators
+from sslcore.launch import launch_id, local_rank, process_count, rank, restarted
 from sslcore.locking import locked
 from sslcore.making import Settings, as_triples, build, make_recipe
+from sslcore.processes import Processes, joined
 from sslcore.recipe import Part, Recipe, Training
 from sslcore.registry import Registry, default_registry
 from sslcore.resuming import (
@@ -84,11 +87,43 @@ def train(
         UsageError: what was asked for can't be done.
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
+
+    Under torchrun, every process calls it; the first of them writes, speaks and evaluates.
     """
     _check_arguments(parts)
+    several = process_count() > 1
+    where = pick_device(device, local_rank=local_rank() if several else None)
     console = console or stderr_console()
-    registry = registry or default_registry()
+    if rank() > 0:
+        console = Console(quiet=True)
     asked = {"method": method, "data": data, "settings": settings, **parts}
+    how = {"compile": compile, "workers": workers}
+    with preserved_generators(where), ExitStack() as held:
+        with joined(where) as processes:
+            session, run = _train(
+                asked, output, resume, where, console, registry, processes, held, how
+            )
+        if evaluate and processes.leads:
+            _keep(session.evaluate(), run, console)
+    return run
+
+
+def _train(
+    asked: dict[str, Any],
+    output: str | Path | None,
+    resume: str | Path | None,
+    where: torch.device,
+    console: Console,
+    registry: Registry | None,
+    processes: Processes,
+    held: ExitStack,
+    how: dict[str, Any],
+) -> tuple[Session, Run]:
+    """Train in all processes; the one that leads keeps the lock of the run's folder in `held`."""
+    registry = registry or default_registry()
+    if resume is None and restarted():
+        # A process has died, and torchrun has started all of them again with the same command.
+        resume = processes.first(lambda: _begun(output)) or None
     notes: list[str] = []
     run = None
     if resume is not None:
@@ -100,29 +135,47 @@ def train(
         recipe, notes = make_recipe(**asked, registry=registry)
     for note in notes:
         console.print(f"note: {note}")
-    session = Session.prepare(recipe, device=device, console=console)
-    with ExitStack() as held:
-        held.enter_context(preserved_generators(session.device))
-        checkpoint = None
-        if run is None:
-            # The folder is made last, so that what can't be done leaves nothing behind.
-            run = Run(output if output is not None else Run.default_path(recipe))
-            trainer = session.trainer(run, compile=compile, workers=workers)
-            run.create(recipe, session.shape, len(session.data.train))
-            held.enter_context(locked(run.path))
-        else:
-            held.enter_context(locked(run.path))
-            checkpoint = last_checkpoint(run, session)
-            trainer = session.trainer(run, compile=compile, workers=workers)
-            if checkpoint is not None and checkpoint.step == trainer.total_steps:
-                console.print(f"note: {run.path} has finished: no step is left to train")
-            else:
-                # Figures of an earlier step must not pass for those of the finished run.
-                run.discard_evaluation()
-        session.train(trainer, run, checkpoint)
-        if evaluate:
-            _keep(session.evaluate(), run, console)
-    return run
+    session = Session.prepare(recipe, device=where, console=console, processes=processes)
+    checkpoint = None
+    if run is None:
+        # The folder is made last, so that what can't be done leaves nothing behind.
+        path = processes.first(
+            lambda: str(output if output is not None else Run.default_path(recipe))
+        )
+        run = Run(path)
+        trainer = session.trainer(run, **how)
+        processes.first(lambda: _create(run, session, held))
+    else:
+        processes.first(lambda: _lock(run, held))
+        checkpoint = last_checkpoint(run, session)
+        if not processes.same(-1 if checkpoint is None else checkpoint.step):
+            raise RunFolderError(
+                f"{run.path} does not have the same checkpoints for all processes: it must be on "
+                "a file system that all machines share"
+            )
+        trainer = session.trainer(run, **how)
+        if checkpoint is not None and checkpoint.step == trainer.total_steps:
+            console.print(f"note: {run.path} has finished: no step is left to train")
+        elif processes.leads:
+            # Figures of an earlier step must not pass for those of the finished run.
+            run.discard_evaluation()
+    session.train(trainer, run, checkpoint)
+    return session, run
+
+
+def _begun(output: str | Path | None) -> str:
+    found = Run.of_launch(launch_id(), output)
+    return "" if found is None else str(found.path)
+
+
+def _create(run: Run, session: Session, held: ExitStack) -> str:
+    run.create(session.recipe, session.shape, len(session.data.train), launch_id())
+    return _lock(run, held)
+
+
+def _lock(run: Run, held: ExitStack) -> str:
+    held.enter_context(locked(run.path))
+    return ""
 
 
 def _check_arguments(parts: dict[str, Any]) -> None:
@@ -170,6 +223,10 @@ def evaluate(
     Raises:
         UsageError: unknown names or settings, data without labels, or no such run.
     """
+    if process_count() > 1:
+        raise UsageError(
+            f"started as {process_count()} processes: one evaluates; start it without torchrun"
+        )
     registry = registry or default_registry()
     console = console or stderr_console()
     opened = Run.open(run)
@@ -188,7 +245,8 @@ def evaluate(
     recipe, _ = make_recipe(config=config, source=source, settings=triples, registry=registry)
     if data is not None:
         recipe = replace(recipe, data=_other_data(recipe, data, opened.shape(), registry))
-    session = Session.prepare(recipe, device=device, console=console, shape=opened.shape())
+    where = pick_device(device)
+    session = Session.prepare(recipe, device=where, console=console, shape=opened.shape())
     found = ImageShape.of(session.data.train)
     if (found.image_size, found.channels) != (session.shape.image_size, session.shape.channels):
         raise UsageError(

@@ -30,6 +30,7 @@ class Batch:
     step: int
     images: Tensor
     labels: Tensor | None
+    size: int
 
 
 class Batches:
@@ -58,6 +59,7 @@ class Batches:
         *,
         labels: bool = False,
         workers: int | None = None,
+        part: slice | None = None,
     ) -> None:
         if batch_size > len(split):
             raise UsageError(
@@ -66,6 +68,7 @@ class Batches:
             )
         self.split, self.batch_size, self.seed, self.device = split, batch_size, seed, device
         self.labels = split.labels if labels else None
+        self.part = slice(0, batch_size) if part is None else part
         self.steps_per_epoch = len(split) // batch_size
         fits = split.images.nbytes <= _SHARE * free_memory(device)
         self.workers = (0 if fits else 2) if workers is None else workers
@@ -83,7 +86,7 @@ class Batches:
         if self._resident is not None or self.workers == 0:
             images = self.split.images if self._resident is None else self._resident
             for step in range(start, stop):
-                rows = self.rows(step)
+                rows = self.rows(step)[self.part]
                 yield self._batch(step, images[rows.to(images.device)], rows)
             return
         # Rows that the loader has asked for, and whose images have not come yet.
@@ -91,7 +94,7 @@ class Batches:
 
         def rows_of_steps() -> Iterator[Tensor]:
             for step in range(start, stop):
-                under_way.append(self.rows(step))
+                under_way.append(self.rows(step)[self.part])
                 yield under_way[-1]
 
         loader = DataLoader(
@@ -108,7 +111,7 @@ class Batches:
 
     def _batch(self, step: int, images: Tensor, rows: Tensor) -> Batch:
         labels = None if self.labels is None else self.labels[rows].to(self.device)
-        return Batch(step, images.to(self.device, non_blocking=True), labels)
+        return Batch(step, images.to(self.device, non_blocking=True), labels, self.batch_size)
 
 
 class _Rows(torch.utils.data.Dataset):

@@ -61,7 +61,13 @@ class Checkpoint:
             state.setdefault(int(index), {})[key] = tensor
         for index, numbers in self.scalars["optimizer"].items():
             state.setdefault(int(index), {}).update(numbers)
-        optimizer.load_state_dict({"state": state, "param_groups": self.scalars["groups"]})
+        # Which form of the optimizer computes is a matter of the device, not of the run.
+        groups = [
+            {**saved, "fused": group.get("fused")} if "fused" in saved else saved
+            for saved, group in zip(self.scalars["groups"], optimizer.param_groups, strict=True)
+        ]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        _lay_out_as_weights(optimizer)
         restore_generators(self._part("random"), _device_of(pipeline))
 
     @property
@@ -76,6 +82,18 @@ class Checkpoint:
             for name, tensor in self.tensors.items()
             if name.startswith(start)
         }
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Lay out what an optimizer keeps of each weight as the weight itself.
+
+    A file has no layout, and a fused optimizer goes through weight and state as they lie in memory.
+    """
+    for weight, kept in optimizer.state.items():
+        for name, item in kept.items():
+            if isinstance(item, Tensor) and item.shape == weight.shape:
+                laid_out = torch.empty_like(weight, dtype=item.dtype)
+                kept[name] = laid_out.copy_(item)
 
 
 def save_checkpoint(

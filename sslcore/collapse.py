@@ -12,6 +12,9 @@ from torch.nn import functional
 _LOW_SPREAD = 0.1
 _LOW_RANK = 1.5
 
+#: The signals that are read: the first of them that there is.
+READ = ("projections", "features")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -76,7 +79,7 @@ def read_collapse(signal: str, representations: Tensor) -> Reading:
 
 def read_signals(signals: dict[str, Tensor]) -> Reading | None:
     """Read the projections, or where there are none the features."""
-    for name in ("projections", "features"):
+    for name in READ:
         # A single image is always alike itself.
         if name in signals and signals[name].shape[-2] > 1:
             return read_collapse(name, signals[name])

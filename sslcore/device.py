@@ -13,12 +13,29 @@ from sslcore.errors import UsageError
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: str = "auto", *, local_rank: int | None = None) -> torch.device:
     """Return the device that a name stands for; "auto" is the fastest kind there is.
+
+    Args:
+        name: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        local_rank: which of several processes on this machine this is: each takes the CUDA device
+            of its number. None for a process that is alone.
 
     Raises:
         UsageError: there is no such device here.
     """
+    if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
+        if local_rank >= torch.cuda.device_count():
+            raise UsageError(
+                f"there are more processes on this machine than its {torch.cuda.device_count()} "
+                "CUDA devices; start fewer with --nproc-per-node"
+            )
+        return torch.device("cuda", local_rank)
+    if local_rank is not None and name.startswith("cuda:"):
+        raise UsageError(
+            f"--device {name}: each of several processes takes a device of its own; say "
+            "--device cuda"
+        )
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda", torch.cuda.current_device())
@@ -67,6 +84,14 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory did not suffice."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # For main memory torch has no exception of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> int:

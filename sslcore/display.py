@@ -27,6 +27,16 @@ _QUIET_SECONDS = 10.0
 _HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
 
 
+class Silence:
+    """Shows and writes nothing: what a process sees of a run that another one speaks for."""
+
+    def advanced(self, step: int) -> None:
+        """Do nothing."""
+
+    def logged(self, line: LogLine) -> None:
+        """Do nothing."""
+
+
 class ProgressDisplay:
     """Shows training as it goes and writes metrics.jsonl.
 

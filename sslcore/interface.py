@@ -34,6 +34,7 @@ ENGINE_SIGNALS = {
     "images": "the batch: (B, C, H, W), or (B, T, C, H, W) for clips; float in [0, 1]",
     "random": "random numbers for this step, a sslcore.BatchRandom",
     "progress": "the part of training that is done, a float in [0, 1]",
+    "rows": "this process's slice of the batch that several share; a loss may score it alone",
 }
 
 #: What an evaluator may ask for by name.

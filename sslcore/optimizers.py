@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Gt
+from torch import Tensor
 
 from sslcore.components import Teacher
 from sslcore.errors import UsageError, nearest
@@ -19,6 +21,9 @@ _NAMES = {
     and issubclass(getattr(torch.optim, name), torch.optim.Optimizer)
     and name not in ("Optimizer", "SparseAdam", "LBFGS")
 }
+
+#: Those with a form that moves all weights in one pass, on the CPU and on CUDA.
+_FUSED = ("SGD", "Adam", "AdamW")
 
 #: Bounds that torch checks only when the optimizer is built, or not at all.
 _BOUNDS: dict[str, Any] = {
@@ -43,6 +48,22 @@ def find_optimizer(name: str) -> tuple[str, type[torch.optim.Optimizer]]:
             f"it has {', '.join(sorted(_NAMES.values()))}"
         )
     return proper, getattr(torch.optim, proper)
+
+
+def build_optimizer(
+    name: str, parameters: Sequence[Tensor], settings: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    """Build an optimizer, the fused form of it where there is one for these parameters.
+
+    Raises:
+        UsageError: there is none of that name, or it refuses its settings.
+    """
+    proper, optimizer = find_optimizer(name)
+    fused = proper in _FUSED and all(each.device.type in ("cpu", "cuda") for each in parameters)
+    try:
+        return optimizer(parameters, **settings, **({"fused": True} if fused else {}))
+    except Exception as error:
+        raise UsageError(f"optimizer {name}: {error}") from error
 
 
 def optimizer_settings(optimizer: type[torch.optim.Optimizer]) -> dict[str, Setting]:

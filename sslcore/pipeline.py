@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from sslcore.compatibility import current_signal, old_signals
 from sslcore.data import as_float
 from sslcore.interface import ENGINE_SIGNALS
+from sslcore.processes import ALONE, Processes
 from sslcore.random import BatchRandom
+from sslcore.signals import batch_axis
 
 Signals = dict[str, Any]
 
@@ -45,6 +47,8 @@ class Pipeline(nn.Module):
     ) -> None:
         super().__init__()
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
+        #: What is being computed: for the message, should the memory not suffice for it.
+        self.at = ""
         self.teacher = nn.ModuleDict() if teacher else None
         if self.teacher is not None:
             self.teacher["encoder"] = copy.deepcopy(encoder)
@@ -60,6 +64,7 @@ class Pipeline(nn.Module):
         progress: float = 0.0,
         labels: Tensor | None = None,
         precision: AbstractContextManager[Any] | None = None,
+        processes: Processes = ALONE,
     ) -> Signals:
         """Return all signals of a batch, `loss` (a scalar with graph) among them.
 
@@ -69,23 +74,47 @@ class Pipeline(nn.Module):
             progress: the part of training that is done.
             labels: (B,), for a loss that is marked as supervised.
             precision: the autocast under which encoder and head run; full precision by default.
+            processes: those that share the batch; `images` are this one's part of it.
         """
-        signals = augment(self.augmentation, images, random=random, progress=progress)
-        with precision if precision is not None else nullcontext():
-            signals |= encode(self.encoder, signals)
-            signals |= project(self.head, signals)
-            if self.teacher is not None:
-                signals |= self.teach(signals)
+        signals = self.augment(images, random=random, progress=progress)
         if labels is not None:
             signals["labels"] = labels
+        with precision if precision is not None else nullcontext():
+            signals |= self.represent(signals)
+            if self.teacher is not None:
+                signals |= self.teach(signals)
+        return signals | self.score(signals, processes)
+
+    def augment(self, images: Tensor, *, random: BatchRandom | None, progress: float) -> Signals:
+        """Return `images` as floats and what the augmentation makes of them."""
+        self.at = "augmentation"
+        return augment(self.augmentation, images, random=random, progress=progress)
+
+    def represent(self, signals: Signals) -> Signals:
+        """Return what encoder and head make of the views."""
+        self.at = "encoder"
+        made = encode(self.encoder, signals)
+        self.at = "head"
+        return made | project(self.head, signals | made)
+
+    def score(self, signals: Signals, processes: Processes = ALONE) -> Signals:
+        """Return `loss` and the numbers that come with it, of the batch of all processes."""
+        self.at = "loss"
+        wanted = [current_signal(name) for name in signal_names(self.loss)]
         # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
-        score = call(self.loss, {name: _full_precision(item) for name, item in signals.items()})
-        return signals | (dict(score) if isinstance(score, Mapping) else {"loss": score})
+        compared = {name: _full_precision(signals[name]) for name in wanted if name in signals}
+        if processes.several:
+            compared = gathered(compared, processes, len(signals["images"]))
+        compared.setdefault("rows", None)
+        score = call(self.loss, compared)
+        self.at = "gradient"
+        return dict(score) if isinstance(score, Mapping) else {"loss": score}
 
     @torch.no_grad()
     def teach(self, signals: Signals) -> Signals:
         """Return what the teacher makes of the views, as `teacher_…`."""
         assert self.teacher is not None
+        self.at = "teacher"
         # A teacher sees the large views only (Caron et al. 2021, section 3.1).
         taught = {name: item for name, item in signals.items() if name != "local_views"}
         made = encode(self.teacher["encoder"], taught)
@@ -180,9 +209,40 @@ def _encode(encoder: nn.Module, signals: Signals) -> Signals:
     return {name: item.unflatten(0, (views, batch)) for name, item in made.items()}
 
 
+def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
+    """Return the signals of the batch that all processes share, and `rows`, which are this one's.
+
+    Raises:
+        ValueError: a signal does not have the images of the batch where signals have them.
+    """
+    joined: Signals = {"rows": processes.part(batch * processes.count)}
+    for name, item in signals.items():
+        if isinstance(item, BatchRandom):
+            joined[name] = item.whole()
+        elif isinstance(item, Tensor) and item.dim() > 0:
+            axis = batch_axis(name)
+            if item.dim() <= axis or item.shape[axis] != batch:
+                raise ValueError(
+                    f"signal {name} of shape {tuple(item.shape)} has no {batch} images along axis "
+                    f"{axis}, so several processes can't share it: signals are (V, B, ...)"
+                )
+            joined[name] = processes.gather(item, axis)
+        else:
+            joined[name] = item
+    return joined
+
+
 def project(head: nn.Module | None, signals: Signals) -> Signals:
     """Run a head, if there is one."""
     return {} if head is None else call(head, signals)
+
+
+def without_graphs(signals: Signals, but: Container[str] = ()) -> Signals:
+    """Return the signals detached, save those named."""
+    return {
+        name: item.detach() if isinstance(item, Tensor) and name not in but else item
+        for name, item in signals.items()
+    }
 
 
 def signal_names(stage: nn.Module) -> list[str]:

@@ -60,6 +60,7 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
             number under a name that the engine has taken.
     """
     signals = {name: _as_in_training(name, item) for name, item in signals.items()}
+    signals["rows"] = None
     if pipeline.supervised:
         signals["labels"] = torch.zeros(len(signals["images"]), dtype=torch.int64)
     try:

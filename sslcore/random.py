@@ -65,6 +65,24 @@ class BatchRandom:
             path=(*self._path, name),
         )
 
+    def part(self, rows: slice) -> BatchRandom:
+        """Return the same source for a part of these images, a slice with start and stop."""
+        start = self.rows.start
+        return BatchRandom(
+            self.seed,
+            self.step,
+            self.batch_size,
+            rows=slice(start + rows.start, start + rows.stop),
+            device=self.device,
+            path=self._path,
+        )
+
+    def whole(self) -> BatchRandom:
+        """Return the same source for the whole of the global batch."""
+        return BatchRandom(
+            self.seed, self.step, self.batch_size, device=self.device, path=self._path
+        )
+
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform floats in [low, high), (B, *shape)."""
         drawn = torch.rand(self.batch_size, *shape, generator=self._generator)

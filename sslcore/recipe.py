@@ -34,6 +34,10 @@ class Training:
     Args:
         epochs: passes over the training images.
         batch_size: images in a batch, over all devices.
+        micro_batch: images, over all devices, that go through encoder and head at a time, where a
+            whole batch is too large for the memory; the result is that of the whole batch.
+        batch_statistics: what batch norm normalises over: the batch, or, where it is split, each
+            micro-batch (Hoffer et al. 2017), which gives other results.
         schedule: the learning rate after warm-up: down along a cosine to 0, or constant.
         warmup_epochs: epochs in which the learning rate grows linearly from 0.
         clip_grad_norm: the largest norm a gradient may have; none leaves it alone.
@@ -45,6 +49,8 @@ class Training:
 
     epochs: Annotated[int, Ge(1), Le(_MOST_EPOCHS)] = 100
     batch_size: Annotated[int, Ge(1)] = 256
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    batch_statistics: Literal["batch", "micro-batch"] = "batch"
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
     clip_grad_norm: Annotated[float, Gt(0)] | None = None

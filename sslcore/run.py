@@ -27,6 +27,9 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
     "evaluation.json",
 )
 
+#: The file that says which launch of several processes a run belongs to.
+LAUNCH = ".launch"
+
 #: The sections of a run's recipe that name something.
 _SECTIONS = ("data", "augmentation", "encoder", "head", "loss", "optimizer")
 
@@ -63,14 +66,41 @@ class Run:
             number += 1
         return candidate
 
-    def create(self, recipe: Recipe, shape: ImageShape, train_images: int) -> None:
+    @staticmethod
+    def of_launch(launch: str, path: str | Path | None) -> Run | None:
+        """Return the run that a launch of several processes began before it was started again.
+
+        Args:
+            launch: what names the launch.
+            path: the folder that was asked for; None looks where runs are by default.
+        """
+        folders = [Path(path)] if path is not None else sorted(Path("runs").glob("*"))
+        for folder in folders:
+            try:
+                began = (folder / LAUNCH).read_text(encoding="utf-8") == launch
+            except (OSError, ValueError):
+                continue
+            if began and (folder / RECIPE).is_file():
+                return Run(folder)
+        return None
+
+    def create(
+        self, recipe: Recipe, shape: ImageShape, train_images: int, launch: str = ""
+    ) -> None:
         """Make the folder of a new run and write its recipe.
+
+        Args:
+            recipe: what the run is made of.
+            shape: of the images.
+            train_images: how many there are.
+            launch: what names the launch of several processes that begins it.
 
         Raises:
             RunFolderError: it exists and is not empty, or can't be written.
         """
         # A lock that a crash left behind holds nothing.
-        taken = self.path.is_dir() and any(item.name != LOCK for item in self.path.iterdir())
+        nothing = (LOCK, LAUNCH)
+        taken = self.path.is_dir() and any(item.name not in nothing for item in self.path.iterdir())
         if taken or (self.path.exists() and not self.path.is_dir()):
             is_run = (self.path / RECIPE).exists()
             advice = f"go on with it: --resume {self.path}; or " if is_run else ""
@@ -89,6 +119,8 @@ class Run:
             raise RunFolderError(
                 f"{self.path} can't be made: {error.strerror}; choose another --output"
             ) from error
+        if launch:
+            write_safely(self.path / LAUNCH, launch)
         write_safely(self.path / RECIPE, text)
 
     @classmethod

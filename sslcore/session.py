@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -13,13 +12,14 @@ from sslcore.assembly import ImageShape, build_data, build_pipeline
 from sslcore.batches import Batches
 from sslcore.checkpoint import Checkpoint
 from sslcore.data import Data
-from sslcore.device import pick_device, pick_precision
-from sslcore.display import ProgressDisplay, verdict
+from sslcore.device import pick_precision
+from sslcore.display import ProgressDisplay, Silence, verdict
 from sslcore.errors import RunFolderError, TrainingError, UsageError
 from sslcore.evaluation import Table, needs_labels
 from sslcore.interface import load_reference
 from sslcore.metrics import Metrics
 from sslcore.pipeline import Pipeline
+from sslcore.processes import ALONE, Processes
 from sslcore.recipe import Part, Recipe
 from sslcore.run import METRICS, Run
 from sslcore.trainer import Trainer
@@ -36,6 +36,7 @@ class Session:
         pipeline: the stages, with their initial weights.
         device: where to compute.
         console: where to say what happens.
+        processes: those that train together, of which this is one.
     """
 
     recipe: Recipe
@@ -44,39 +45,44 @@ class Session:
     pipeline: Pipeline
     device: torch.device
     console: Console
+    processes: Processes = ALONE
 
     @classmethod
     def prepare(
-        cls, recipe: Recipe, *, device: str, console: Console, shape: ImageShape | None = None
+        cls,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        console: Console,
+        shape: ImageShape | None = None,
+        processes: Processes = ALONE,
     ) -> Session:
         """Load the data and build the pipeline.
 
         Args:
             recipe: what to do.
-            device: a device's name.
+            device: where to compute.
             console: where to say what happens.
             shape: of the images to build for; the data's own by default.
+            processes: those that train together.
 
         Raises:
-            UsageError: no such device, data that can't be read, parts that don't go together.
+            UsageError: data that can't be read, parts that don't go together.
         """
-        if os.environ.get("WORLD_SIZE", "1") not in ("", "1"):
-            raise UsageError(
-                f"started as {os.environ['WORLD_SIZE']} processes, and training over several is "
-                "not supported in this version; start one, without torchrun"
-            )
-        where = pick_device(device)
-        data = build_data(recipe.data)
+        with processes.one_before_others():
+            data = build_data(recipe.data)
         for note in data.notes:
             console.print(f"note: {note}")
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
-        return cls(recipe, data, shape, _on(where, build_pipeline(recipe, shape)), where, console)
+        pipeline = _on(device, build_pipeline(recipe, shape))
+        return cls(recipe, data, shape, pipeline, device, console, processes)
 
     def trainer(self, run: Run, *, compile: bool, workers: int | None) -> Trainer:
         """Return a trainer at step 0.
 
         Raises:
-            UsageError: a batch larger than the data, or a loss that needs labels there are none of.
+            UsageError: a batch larger than the data, or one that the processes can't share; a loss
+                that needs labels there are none of.
         """
         if self.pipeline.supervised and self.data.train.labels is None:
             raise UsageError(f"{self.recipe.loss} needs labels, and the data has none")
@@ -88,13 +94,22 @@ class Session:
             self.device,
             labels=self.pipeline.supervised,
             workers=workers,
+            part=self.processes.part(training.batch_size),
         )
         if compile:
             self.pipeline.encoder.compile()
             if self.pipeline.head is not None:
                 self.pipeline.head.compile()
         precision = pick_precision(training.precision, self.device)
-        return Trainer(self.recipe, self.pipeline, batches, self.device, precision, run.checkpoints)
+        return Trainer(
+            self.recipe,
+            self.pipeline,
+            batches,
+            self.device,
+            precision,
+            run.checkpoints,
+            self.processes,
+        )
 
     def train(self, trainer: Trainer, run: Run, checkpoint: Checkpoint | None = None) -> None:
         """Train to the end and write the encoder.
@@ -108,11 +123,17 @@ class Session:
                 self.console.print(f"note: {skipped}; going on from step {checkpoint.step}")
             trainer.resume(checkpoint)
         recipe = self.recipe
+        shared = f" in {self.processes.count} processes" if self.processes.several else ""
         self.console.print(
             f"{recipe.method} on {recipe.data.name}: {len(self.data.train):,} {self.shape}, "
-            f"{trainer.total_steps:,} steps of {recipe.training.batch_size}, {self.device}, "
+            f"{trainer.total_steps:,} steps of {recipe.training.batch_size}, {self.device}"
+            f"{shared}, "
             f"{trainer.precision} → {run.path}"
         )
+        go_on = f"sslcore train --resume {run.path}"
+        if not self.processes.leads:
+            trainer.train(Silence(), go_on=go_on)
+            return
         display = ProgressDisplay(
             self.console,
             Metrics(run.path / METRICS, upto=trainer.step),
@@ -122,13 +143,11 @@ class Session:
         )
         try:
             with display:
-                trainer.train(display, go_on=f"sslcore train --resume {run.path}")
+                trainer.train(display, go_on=go_on)
             run.write_encoder(self.pipeline.encoder)
         except RunFolderError as error:
             # The folder was fit to begin in: a disk that fills up later is no wrong request.
-            raise TrainingError(
-                f"{error}; go on with: sslcore train --resume {run.path}"
-            ) from error
+            raise TrainingError(f"{error}; go on with: {go_on}") from error
 
     def evaluate(self) -> Table:
         """Evaluate the pipeline beside its two baselines; empty where no evaluator can run."""

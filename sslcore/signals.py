@@ -10,6 +10,14 @@ from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
+#: The axis along which a signal has the images of a batch, where that is not the second.
+_BATCH_AXES = {"images": 0, "labels": 0, "step_predictions": 2}
+
+
+def batch_axis(name: str) -> int:
+    """Return the axis along which a signal has the images of a batch."""
+    return _BATCH_AXES.get(name.removeprefix("teacher_"), 1)
+
 
 class Views(TypedDict):
     """`views`: (V, B, C, h, w), normalised."""

@@ -14,17 +14,24 @@ from torch import Tensor
 
 from sslcore.batches import Batch, Batches
 from sslcore.checkpoint import Checkpoint, save_checkpoint
-from sslcore.collapse import read_signals
-from sslcore.device import autocast
+from sslcore.collapse import READ, read_signals
+from sslcore.device import is_out_of_memory
 from sslcore.errors import InterruptedRun, TrainingError, UsageError
+from sslcore.finiteness import FiniteCheck
 from sslcore.generators import seed_generators
+from sslcore.gradients import Gradients
 from sslcore.interface import ENGINE_SIGNALS
 from sslcore.metrics import LogLine
-from sslcore.optimizers import find_optimizer, learning_rate_factor, teacher_momentum
+from sslcore.optimizers import build_optimizer, learning_rate_factor, teacher_momentum
 from sslcore.pipeline import Pipeline, Signals
-from sslcore.random import BatchRandom
+from sslcore.processes import ALONE, Processes, as_lost_process
+from sslcore.random import generator_for
 from sslcore.recipe import Recipe
+from sslcore.signals import batch_axis
 from sslcore.stopping import stop_requests
+
+#: Images that are tried before training, where something has to be tried.
+_SAMPLE = 4
 
 
 class Observer(Protocol):
@@ -47,6 +54,11 @@ class Trainer:
         device: where to train.
         precision: "fp32", "bf16" or "fp16".
         checkpoints: the folder for checkpoints.
+        processes: those that share the batches.
+
+    Raises:
+        UsageError: the optimizer refuses its settings, or the batches can't be shared or split.
+        TrainingError: no stage has trainable parameters.
     """
 
     def __init__(
@@ -57,20 +69,27 @@ class Trainer:
         device: torch.device,
         precision: str,
         checkpoints: Path,
+        processes: Processes = ALONE,
     ) -> None:
         self.recipe, self.training = recipe, recipe.training
         self.pipeline, self.batches, self.device = pipeline, batches, device
-        self.precision, self.checkpoints = precision, checkpoints
+        self.precision, self.checkpoints, self.processes = precision, checkpoints, processes
         self.parameters = pipeline.trainable()
         if not self.parameters:
             raise TrainingError("there is nothing to train: no stage has trainable parameters")
-        _, optimizer = find_optimizer(recipe.optimizer)
-        try:
-            self.optimizer = optimizer(self.parameters, **recipe.optimizer_settings)
-        except Exception as error:
-            raise UsageError(f"optimizer {recipe.optimizer}: {error}") from error
+        self.optimizer = build_optimizer(
+            recipe.optimizer, self.parameters, recipe.optimizer_settings
+        )
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        sample = batches.split.images[: min(_SAMPLE, self.training.batch_size)].to(device)
+        self.gradients = Gradients(
+            pipeline, self.training, device, precision, self.scaler, sample, processes
+        )
+        # A scaled gradient is looked at by the scaler, which makes the host wait anyway.
+        fused = bool(self.optimizer.defaults.get("fused"))
+        later = device.type == "cuda" and fused and not self.scaler.is_enabled()
+        self.finite = FiniteCheck(self.optimizer, later=later)
         self.steps_per_epoch = batches.steps_per_epoch
         self.total_steps = self.training.epochs * self.steps_per_epoch
         self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
@@ -115,6 +134,9 @@ class Trainer:
                 self._rescue()
                 if _is_of_a_reader(error):
                     raise self._unreadable(error) from error
+                lost = as_lost_process(error) if self.processes.several else None
+                if lost is not None:
+                    raise self._lost(lost) from error
                 raise
         self._save_once()
 
@@ -135,7 +157,7 @@ class Trainer:
                 since, started = self.step, time.perf_counter()
             if self.step % self.training.checkpoint_every == 0:
                 self.save()
-            if stopped():
+            if self.processes.any(stopped()):
                 self._save_once()
                 raise InterruptedRun(
                     f"stopped and saved after step {self.step} of {self.total_steps}; "
@@ -146,22 +168,26 @@ class Trainer:
         """Return the next batch, or None after the last."""
         try:
             return next(batches, None)
-        except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(self.step) from error
         except OSError as error:
             self._rescue()
             raise self._unreadable(error) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(self.step, "images") from error
+            raise
 
     def save(self) -> None:
-        """Write a checkpoint."""
-        save_checkpoint(
-            self.checkpoints,
-            self.step,
-            self.pipeline,
-            self.optimizer,
-            self.scaler.state_dict(),
-            self._losses,
-        )
+        """Write a checkpoint, in the process that leads; nothing is saved that is not finite."""
+        self.finite.settle()
+        if self.processes.leads:
+            save_checkpoint(
+                self.checkpoints,
+                self.step,
+                self.pipeline,
+                self.optimizer,
+                self.scaler.state_dict(),
+                self._losses,
+            )
         self._saved = self.step
 
     def _save_once(self) -> None:
@@ -185,33 +211,31 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
-        signals = self.pipeline(
-            batch.images,
-            random=BatchRandom(
-                self.training.seed, batch.step, len(batch.images), device=self.device
-            ),
-            progress=progress,
-            labels=batch.labels,
-            precision=autocast(self.precision, self.device),
-        )
+        if self.processes.several:
+            # What a model draws differs between processes, and is what it was when taken up again.
+            self._seed_model(batch.step)
+        signals = self.gradients(batch, progress)
         loss = signals["loss"]
-        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        self._check_finite(batch.step, loss.detach())
+        self._check_finite(batch.step, loss)
         self._move(batch.step)
         self.scaler.update()
         teacher = self.recipe.teacher
         if teacher is not None:
             self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))
-        self._losses.append(loss.detach())
-        self._recent.append(loss.detach())
+        self._losses.append(loss)
+        self._recent.append(loss)
         return signals
+
+    def _seed_model(self, step: int) -> None:
+        key = (self.training.seed, "model", step, self.processes.rank)
+        seed_generators(generator_for(*key).initial_seed(), self.device)
 
     def _move(self, step: int) -> None:
         try:
             self.scaler.step(self.optimizer)
         except (RuntimeError, TypeError, ArithmeticError) as error:
-            if isinstance(error, torch.OutOfMemoryError) or _is_of_a_reader(error):
+            if is_out_of_memory(error) or _is_of_a_reader(error):
                 raise
             raise TrainingError(
                 f"optimizer {self.recipe.optimizer} failed at step {step + 1}: "
@@ -229,12 +253,12 @@ class Trainer:
         # that is no failure until there is nothing left to halve.
         skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         watched = loss if skips else loss + norm.to(loss.device)
-        if bool(torch.isfinite(watched)):
-            return
-        what = "gradient" if bool(torch.isfinite(loss)) else "loss"
-        last = ", ".join(f"{float(item):.4g}" for item in self._recent) or "none before it"
-        rate = self.optimizer.param_groups[0]["lr"]
-        raise TrainingError(
+        recent, rate = list(self._recent), self.optimizer.param_groups[0]["lr"]
+        self.finite(watched, loss, lambda what: self._not_finite(what, step, recent, rate))
+
+    def _not_finite(self, what: str, step: int, recent: list[Tensor], rate: float) -> TrainingError:
+        last = ", ".join(f"{float(item):.4g}" for item in recent) or "none before it"
+        return TrainingError(
             f"the {what} is not finite at step {step + 1} (last losses: {last}); the weights are "
             f"as they were before it. Try a lower rate (--set optimizer.lr={rate / 10:.2g}), "
             "--set training.clip_grad_norm=1, a warm-up (--set training.warmup_epochs=5)"
@@ -249,8 +273,10 @@ class Trainer:
                 f"a part refused the batch of step {batch.step + 1} "
                 f"({len(batch.images)} images): {error}"
             ) from error
-        except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(batch.step) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(batch.step, self.pipeline.at) from error
+            raise
 
     def _unreadable(self, error: BaseException) -> TrainingError:
         saved = "nothing is saved yet" if self._saved is None else f"step {self._saved} is saved"
@@ -260,27 +286,77 @@ class Trainer:
             f"go on with: {self._go_on}{alone}"
         )
 
-    def _out_of_memory(self, step: int) -> TrainingError:
-        size = self.training.batch_size
+    def _lost(self, error: TrainingError) -> TrainingError:
+        saved = "nothing is saved yet" if self._saved is None else f"step {self._saved} is saved"
         return TrainingError(
-            f"{self.device} ran out of memory at step {step + 1} with batches of {size}; "
-            f"try --batch-size {max(1, size // 2)}, --precision bf16 or a smaller encoder"
+            f"{error}; {saved}. torchrun starts all again where it was given --max-restarts, and "
+            f"the run goes on from there; or go on with: {self._go_on}"
         )
 
+    def _out_of_memory(self, step: int, what: str) -> TrainingError:
+        """Say what was too large, and what would fit.
+
+        Args:
+            step: the step, counted from 0.
+            what: "images", a stage, "teacher" or "gradient".
+        """
+        size = self.training.batch_size
+        part = {
+            "augmentation": self.recipe.augmentation,
+            "encoder": self.recipe.encoder,
+            "head": self.recipe.head,
+            "loss": self.recipe.loss,
+        }.get(what)
+        less = [f"--batch-size {max(1, size // 2)}"]
+        if what == "images":
+            less.insert(0, "--workers 2, which reads each batch from disk")
+        elif what != "loss":
+            split = self.training.micro_batch or size
+            less.append(f"--micro-batch {max(1, split // 4)}, which gives the same result")
+            less += ["--precision bf16"] if self.precision == "fp32" else []
+            less.append("a smaller encoder")
+        where = f"{what} {part.name}" if part is not None else what
+        return TrainingError(
+            f"{self.device} ran out of memory at step {step + 1} with batches of {size}, for the "
+            f"{where}; try {', '.join(less[:-1])}{' or ' if less[:-1] else ''}{less[-1]}"
+            f"{self._saved_so_far()}"
+        )
+
+    def _saved_so_far(self) -> str:
+        if self._saved is None:
+            return ""
+        return f"; step {self._saved} is saved, go on with: {self._go_on}"
+
     def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:
+        self.finite.settle()
+        shown = self._of_all(signals)
         return LogLine(
             step=self.step,
             epoch=self.step / self.steps_per_epoch,
             loss=float(torch.stack(self._losses).mean()),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             images_per_second=steps_per_second * self.training.batch_size,
-            reading=read_signals(signals),
+            reading=read_signals(shown),
             numbers={
                 name: float(item)
-                for name, item in signals.items()
+                for name, item in shown.items()
                 if name != "loss" and name not in ENGINE_SIGNALS and _is_number(item)
             },
         )
+
+    def _of_all(self, signals: Signals) -> Signals:
+        """Return what a log line tells of, of all processes: representations and numbers."""
+        if not self.processes.several:
+            return signals
+        shown: Signals = {}
+        for name, item in signals.items():
+            if name in READ and isinstance(item, Tensor):
+                shown[name] = self.processes.gather(item, batch_axis(name))
+            elif isinstance(item, Tensor) and item.dim() == 0:
+                shown[name] = self.processes.mean(item)
+            elif _is_number(item):
+                shown[name] = item
+        return shown
 
 
 def _is_number(item: object) -> bool:

@@ -18,6 +18,7 @@ from click.shell_completion import CompletionItem
 import sslcore
 from sslcore.cli.options import plugin_option
 from sslcore.errors import SslcoreError
+from sslcore.launch import local_rank, process_count, rank
 from sslcore.printable import printable
 from sslcore.registry import use_plugins
 
@@ -136,7 +137,12 @@ def _run(arguments: list[str], *, debug: bool) -> int:
 
 
 def _say(error: SslcoreError) -> None:
+    if local_rank() > 0 and error.exit_code != 1:
+        # What can't be done can't be done in any process, and one says it for its machine.
+        return
     prefix = "" if error.exit_code == 130 else "Error: "
+    if rank() > 0:
+        prefix = f"process {rank()} of {process_count()}: {prefix}"
     lines = str(error).splitlines() or [type(error).__name__]
     _tell(f"{prefix}{lines[0]}")
     for line in lines[1:]:

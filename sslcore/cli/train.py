@@ -11,6 +11,7 @@ import click
 from sslcore.cli.options import assignments, device_option, evaluator_option, settings_option
 from sslcore.cli.words import complete_data, complete_runs, names_of
 from sslcore.errors import UsageError, nearest
+from sslcore.launch import rank
 
 
 def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
@@ -47,6 +48,12 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
 @click.option("--config", metavar="FILE", help="Settings in TOML; a run's recipe.toml is one.")
 @click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
 @click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
+@click.option(
+    "--micro-batch",
+    type=int,
+    metavar="N",
+    help="Split batches that don't fit into memory, exactly; short for training.micro_batch.",
+)
 @click.option("--seed", type=int, metavar="N", help="Short for --set training.seed=N.")
 @click.option("--lr", type=float, metavar="X", help="Short for --set optimizer.lr=X.")
 @click.option(
@@ -73,11 +80,12 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     sslcore train --method infonce --data ~/photos --set loss.temperature=0.2
     sslcore train --method autoencoder --augmentation cutout --dry-run
     sslcore train --resume runs/simclr-digits-…
+    torchrun --nproc-per-node=8 -m sslcore train --method simclr --data cifar10
     """
     if context.args:
         raise UsageError(_stray(context.args[0]))
     settings = assignments(options.pop("set"))
-    for name in ("epochs", "batch_size", "seed", "precision"):
+    for name in ("epochs", "batch_size", "micro_batch", "seed", "precision"):
         settings += [("training", name, value)] if (value := options.pop(name)) is not None else []
     rate = options.pop("lr")
     settings += [("optimizer", "lr", rate)] if rate is not None else []
@@ -97,6 +105,8 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
         click.echo(recipe.annotated(), nl=False)
         return
     run = api.train(settings=settings, **options)
+    if rank() > 0:
+        return
     table = run.read_evaluation()
     if table:
         display.print_table(table)

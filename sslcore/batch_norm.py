@@ -1,0 +1,131 @@
+"""Batch normalisation by the statistics of a batch that several processes share.
+
+torch's own (`torch.nn.SyncBatchNorm`) replaces modules and runs on accelerators alone. This one
+takes the place of the function that every such module calls, so it serves any class of module on
+any device, and no name in a checkpoint changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class SharedStatistics(TorchFunctionMode):
+    """A context in which batch norm takes its statistics over all processes.
+
+    Each process must bring the same number of values.
+    """
+
+    def __torch_function__(
+        self,
+        function: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call a function of torch, batch norm in training by way of `shared_batch_norm`."""
+        run = shared_batch_norm if function is F.batch_norm else function
+        return run(*args, **(kwargs or {}))
+
+
+def shared_batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Do what `torch.nn.functional.batch_norm` does, with the statistics of all processes.
+
+    Args:
+        input: (N, C, *), the same shape in every process.
+        running_mean: (C,), moved towards the mean of all; None where none is kept.
+        running_var: (C,), moved towards the unbiased variance of all.
+        weight: (C,), what is multiplied with.
+        bias: (C,), what is added.
+        training: whether statistics are taken; otherwise the running ones serve.
+        momentum: how far the running statistics move, in [0, 1].
+        eps: added to the variance, > 0.
+
+    Returns:
+        shaped and typed as `input`.
+    """
+    if not training:
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    processes = dist.get_world_size()
+    with torch.no_grad():
+        axes = [axis for axis in range(input.dim()) if axis != 1]
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
+        var, mean = torch.var_mean(wide, axes, correction=0)
+        told = torch.stack((mean, var))
+        every = [torch.empty_like(told) for _ in range(processes)]
+        dist.all_gather(every, told)
+        means, variances = torch.stack(every).unbind(1)
+        mean = means.mean(0)
+        # Of equal parts, the variance is the mean of theirs and the variance of their means.
+        var = variances.mean(0) + (means - mean).square_().mean(0)
+        count = input.numel() // input.shape[1] * processes
+        if running_mean is not None and running_var is not None:
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+            unbiased = var * (count / max(1, count - 1))
+            running_var.lerp_(unbiased.to(running_var.dtype), momentum)
+    return _Normalised.apply(input, weight, bias, mean, var, eps, count)
+
+
+class _Normalised(torch.autograd.Function):
+    """Normalises by statistics that depend on the input here and in the other processes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        var: Tensor,
+        eps: float,
+        count: int,
+    ) -> Tensor:
+        ctx.save_for_backward(input, weight, mean, var)
+        ctx.eps, ctx.count, ctx.has_bias = eps, count, bias is not None
+        return F.batch_norm(input, mean, var, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        input, weight, mean, var = ctx.saved_tensors
+        shape = (1, -1) + (1,) * (input.dim() - 2)
+        axes = [axis for axis in range(input.dim()) if axis != 1]
+        wide, gradient_wide = input.to(mean.dtype), gradient.to(mean.dtype)
+        scale = (var + ctx.eps).rsqrt()
+        unit = (wide - mean.view(shape)).mul_(scale.view(shape))
+        sums = torch.stack((gradient_wide.sum(axes), (gradient_wide * unit).sum(axes)))
+        to_weight = None if weight is None else sums[1].to(weight.dtype)
+        to_bias = sums[0].to(mean.dtype) if ctx.has_bias else None
+        total = sums.clone()
+        dist.all_reduce(total)
+        total /= ctx.count
+        # What moves all values alike, or stretches them alike, changes nothing.
+        to_input = gradient_wide - total[0].view(shape) - unit.mul_(total[1].view(shape))
+        to_input.mul_((scale if weight is None else scale * weight.to(scale.dtype)).view(shape))
+        return to_input.to(input.dtype), to_weight, to_bias, None, None, None, None
+
+
+def takes_batch_statistics(module: nn.Module) -> list[str]:
+    """Return the names of the parts of a module that normalise over the batch in training."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+    ]

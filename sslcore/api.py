@@ -19,7 +19,7 @@ from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation import FeatureExtractor, Table
 from sslcore.files import user_path
 from sslcore.generators import preserved_generators
-from sslcore.launch import launch_id, local_rank, process_count, rank, restarted
+from sslcore.launch import attempt, launch_id, local_rank, process_count, rank
 from sslcore.locking import locked
 from sslcore.making import Settings, as_triples, build, make_recipe
 from sslcore.processes import Processes, joined
@@ -121,7 +121,7 @@ def _train(
 ) -> tuple[Session, Run]:
     """Train in all processes; the one that leads keeps the lock of the run's folder in `held`."""
     registry = registry or default_registry()
-    if resume is None and restarted():
+    if resume is None and attempt() > 0:
         # A process has died, and torchrun has started all of them again with the same command.
         resume = processes.first(lambda: _begun(output)) or None
     notes: list[str] = []

@@ -26,9 +26,9 @@ def local_rank() -> int:
     return _number("LOCAL_RANK", 0)
 
 
-def restarted() -> bool:
-    """Whether torchrun has started these processes again, since one of them had died."""
-    return process_count() > 1 and _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
+def attempt() -> int:
+    """Return how often torchrun has started these processes again, since one of them had died."""
+    return _number("TORCHELASTIC_RESTART_COUNT", 0) if process_count() > 1 else 0
 
 
 def launch_id() -> str:

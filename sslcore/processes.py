@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sslcore import errors
 from sslcore.errors import SslcoreError, TrainingError, UsageError, first_line
-from sslcore.launch import local_rank, process_count
+from sslcore.launch import attempt, local_rank, process_count
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     own = not dist.is_initialized()
     if own:
         try:
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            _find_each_other("nccl" if device.type == "cuda" else "gloo")
         except (ValueError, RuntimeError) as error:
             raise UsageError(
                 f"started as {count} processes, which can't find each other: {first_line(error)}; "
@@ -229,6 +229,14 @@ def joined(device: torch.device) -> Iterator[Processes]:
             dist.destroy_process_group()
 
 
+def _find_each_other(backend: str) -> None:
+    store, rank, count = next(iter(dist.rendezvous("env://")))
+    # The store may be torchrun's own, which outlives a process: what one that has died wrote there
+    # must not be read for an address by those started in its place.
+    store = dist.PrefixStore(f"attempt-{attempt()}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=count)
+
+
 def as_lost_process(error: BaseException) -> TrainingError | None:
     """Return what to say where an error means that another process has gone, else None."""
     text = str(error)
@@ -238,4 +246,4 @@ def as_lost_process(error: BaseException) -> TrainingError | None:
     )
     if not lost:
         return None
-    return TrainingError(f"another process of this run has gone ({first_line(error)})")
+    return TrainingError("another process of this run has gone")

@@ -8,27 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from sslcore.assembly import ImageShape, build_features
+from sslcore.beginning import carry_out
 from sslcore.checkpoint import load_checkpoint
 from sslcore.console import stderr_console
 from sslcore.device import pick_device
 from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation import FeatureExtractor, Table
-from sslcore.files import user_path
 from sslcore.generators import preserved_generators
-from sslcore.launch import attempt, launch_id, local_rank, process_count, rank
-from sslcore.locking import locked
+from sslcore.launch import local_rank, process_count, rank
 from sslcore.making import Settings, as_triples, build, make_recipe
-from sslcore.processes import Processes, joined
+from sslcore.processes import joined
 from sslcore.recipe import Part, Recipe, Training
 from sslcore.registry import Registry, default_registry
 from sslcore.resuming import (
     check_installed,
-    last_checkpoint,
-    recipe_to_resume,
     recorded_part,
     unfinished,
 )
@@ -96,86 +92,23 @@ def train(
     console = console or stderr_console()
     if rank() > 0:
         console = Console(quiet=True)
-    asked = {"method": method, "data": data, "settings": settings, **parts}
-    how = {"compile": compile, "workers": workers}
     with preserved_generators(where), ExitStack() as held:
         with joined(where) as processes:
-            session, run = _train(
-                asked, output, resume, where, console, registry, processes, held, how
+            session, run = carry_out(
+                {"method": method, "data": data, "settings": settings, **parts},
+                output=output,
+                resume=resume,
+                device=where,
+                compile=compile,
+                workers=workers,
+                console=console,
+                registry=registry or default_registry(),
+                processes=processes,
+                held=held,
             )
         if evaluate and processes.leads:
             _keep(session.evaluate(), run, console)
     return run
-
-
-def _train(
-    asked: dict[str, Any],
-    output: str | Path | None,
-    resume: str | Path | None,
-    where: torch.device,
-    console: Console,
-    registry: Registry | None,
-    processes: Processes,
-    held: ExitStack,
-    how: dict[str, Any],
-) -> tuple[Session, Run]:
-    """Train in all processes; the one that leads keeps the lock of the run's folder in `held`."""
-    registry = registry or default_registry()
-    if resume is None and attempt() > 0:
-        # A process has died, and torchrun has started all of them again with the same command.
-        resume = processes.first(lambda: _begun(output)) or None
-    notes: list[str] = []
-    run = None
-    if resume is not None:
-        run = Run.open(resume)
-        recipe = recipe_to_resume(run, asked, output, registry)
-    else:
-        if output is not None:
-            user_path(output, "--output")
-        recipe, notes = make_recipe(**asked, registry=registry)
-    for note in notes:
-        console.print(f"note: {note}")
-    session = Session.prepare(recipe, device=where, console=console, processes=processes)
-    checkpoint = None
-    if run is None:
-        # The folder is made last, so that what can't be done leaves nothing behind.
-        path = processes.first(
-            lambda: str(output if output is not None else Run.default_path(recipe))
-        )
-        run = Run(path)
-        trainer = session.trainer(run, **how)
-        processes.first(lambda: _create(run, session, held))
-    else:
-        processes.first(lambda: _lock(run, held))
-        checkpoint = last_checkpoint(run, session)
-        if not processes.same(-1 if checkpoint is None else checkpoint.step):
-            raise RunFolderError(
-                f"{run.path} does not have the same checkpoints for all processes: it must be on "
-                "a file system that all machines share"
-            )
-        trainer = session.trainer(run, **how)
-        if checkpoint is not None and checkpoint.step == trainer.total_steps:
-            console.print(f"note: {run.path} has finished: no step is left to train")
-        elif processes.leads:
-            # Figures of an earlier step must not pass for those of the finished run.
-            run.discard_evaluation()
-    session.train(trainer, run, checkpoint)
-    return session, run
-
-
-def _begun(output: str | Path | None) -> str:
-    found = Run.of_launch(launch_id(), output)
-    return "" if found is None else str(found.path)
-
-
-def _create(run: Run, session: Session, held: ExitStack) -> str:
-    run.create(session.recipe, session.shape, len(session.data.train), launch_id())
-    return _lock(run, held)
-
-
-def _lock(run: Run, held: ExitStack) -> str:
-    held.enter_context(locked(run.path))
-    return ""
 
 
 def _check_arguments(parts: dict[str, Any]) -> None:

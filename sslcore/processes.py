@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sslcore import errors
-from sslcore.errors import SslcoreError, TrainingError, UsageError, first_line
+from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.launch import attempt, local_rank, process_count
 
 
@@ -237,13 +237,9 @@ def _find_each_other(backend: str) -> None:
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 
 
-def as_lost_process(error: BaseException) -> TrainingError | None:
-    """Return what to say where an error means that another process has gone, else None."""
-    text = str(error)
-    lost = isinstance(error, RuntimeError) and (
-        isinstance(error, dist.DistError)
-        or any(word in text for word in ("closed by peer", "Gloo", "gloo", "NCCL", "Broken pipe"))
+def is_of_a_lost_process(error: BaseException) -> bool:
+    """Whether an error means that another process has gone."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError)
+        and any(word in str(error) for word in ("closed by peer", "gloo", "Gloo", "NCCL"))
     )
-    if not lost:
-        return None
-    return TrainingError("another process of this run has gone")

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sslcore import failures
 from sslcore.batches import Batch, Batches
 from sslcore.checkpoint import Checkpoint, save_checkpoint
 from sslcore.collapse import READ, read_signals
@@ -24,7 +25,7 @@ from sslcore.interface import ENGINE_SIGNALS
 from sslcore.metrics import LogLine
 from sslcore.optimizers import build_optimizer, learning_rate_factor, teacher_momentum
 from sslcore.pipeline import Pipeline, Signals
-from sslcore.processes import ALONE, Processes, as_lost_process
+from sslcore.processes import ALONE, Processes, is_of_a_lost_process
 from sslcore.random import generator_for
 from sslcore.recipe import Recipe
 from sslcore.signals import batch_axis
@@ -132,11 +133,11 @@ class Trainer:
                 raise
             except BaseException as error:
                 self._rescue()
-                if _is_of_a_reader(error):
+                if failures.is_of_a_reader(error):
                     raise self._unreadable(error) from error
-                lost = as_lost_process(error) if self.processes.several else None
-                if lost is not None:
-                    raise self._lost(lost) from error
+                if self.processes.several and is_of_a_lost_process(error):
+                    saved = failures.how_to_go_on(self._saved, self._go_on)
+                    raise failures.lost_process(saved) from error
                 raise
         self._save_once()
 
@@ -173,7 +174,7 @@ class Trainer:
             raise self._unreadable(error) from error
         except Exception as error:
             if is_out_of_memory(error):
-                raise self._out_of_memory(self.step, "images") from error
+                raise self._out_of_memory("images") from error
             raise
 
     def save(self) -> None:
@@ -235,12 +236,9 @@ class Trainer:
         try:
             self.scaler.step(self.optimizer)
         except (RuntimeError, TypeError, ArithmeticError) as error:
-            if is_out_of_memory(error) or _is_of_a_reader(error):
+            if is_out_of_memory(error) or failures.is_of_a_reader(error):
                 raise
-            raise TrainingError(
-                f"optimizer {self.recipe.optimizer} failed at step {step + 1}: "
-                f"{_last_line(error)}; its settings are {dict(self.recipe.optimizer_settings)}"
-            ) from error
+            raise failures.optimizer_failed(error, step, self.recipe) from error
 
     def _check_finite(self, step: int, loss: Tensor) -> None:
         """Clip gradients; stop before the weights change if the loss or one is not finite."""
@@ -254,15 +252,10 @@ class Trainer:
         skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         watched = loss if skips else loss + norm.to(loss.device)
         recent, rate = list(self._recent), self.optimizer.param_groups[0]["lr"]
-        self.finite(watched, loss, lambda what: self._not_finite(what, step, recent, rate))
-
-    def _not_finite(self, what: str, step: int, recent: list[Tensor], rate: float) -> TrainingError:
-        last = ", ".join(f"{float(item):.4g}" for item in recent) or "none before it"
-        return TrainingError(
-            f"the {what} is not finite at step {step + 1} (last losses: {last}); the weights are "
-            f"as they were before it. Try a lower rate (--set optimizer.lr={rate / 10:.2g}), "
-            "--set training.clip_grad_norm=1, a warm-up (--set training.warmup_epochs=5)"
-            + ("" if self.precision == "fp32" else ", or --precision fp32")
+        self.finite(
+            watched,
+            loss,
+            lambda what: failures.not_finite(what, step, recent, rate, self.precision),
         )
 
     def _guarded(self, run: Callable[[Batch], Signals], batch: Batch) -> Signals:
@@ -275,57 +268,23 @@ class Trainer:
             ) from error
         except Exception as error:
             if is_out_of_memory(error):
-                raise self._out_of_memory(batch.step, self.pipeline.at) from error
+                raise self._out_of_memory(self.pipeline.at) from error
             raise
 
     def _unreadable(self, error: BaseException) -> TrainingError:
-        saved = "nothing is saved yet" if self._saved is None else f"step {self._saved} is saved"
         alone = " --workers 0" if self.batches.workers else ""
-        return TrainingError(
-            f"the images of step {self.step + 1} can't be read: {_last_line(error)}; {saved}, "
-            f"go on with: {self._go_on}{alone}"
+        saved = failures.how_to_go_on(self._saved, f"{self._go_on}{alone}")
+        return failures.unreadable(error, self.step, saved)
+
+    def _out_of_memory(self, what: str) -> TrainingError:
+        return failures.out_of_memory(
+            what,
+            self.step,
+            self.recipe,
+            self.device,
+            self.precision,
+            failures.how_to_go_on(self._saved, self._go_on),
         )
-
-    def _lost(self, error: TrainingError) -> TrainingError:
-        saved = "nothing is saved yet" if self._saved is None else f"step {self._saved} is saved"
-        return TrainingError(
-            f"{error}; {saved}. torchrun starts all again where it was given --max-restarts, and "
-            f"the run goes on from there; or go on with: {self._go_on}"
-        )
-
-    def _out_of_memory(self, step: int, what: str) -> TrainingError:
-        """Say what was too large, and what would fit.
-
-        Args:
-            step: the step, counted from 0.
-            what: "images", a stage, "teacher" or "gradient".
-        """
-        size = self.training.batch_size
-        part = {
-            "augmentation": self.recipe.augmentation,
-            "encoder": self.recipe.encoder,
-            "head": self.recipe.head,
-            "loss": self.recipe.loss,
-        }.get(what)
-        less = [f"--batch-size {max(1, size // 2)}"]
-        if what == "images":
-            less.insert(0, "--workers 2, which reads each batch from disk")
-        elif what != "loss":
-            split = self.training.micro_batch or size
-            less.append(f"--micro-batch {max(1, split // 4)}, which gives the same result")
-            less += ["--precision bf16"] if self.precision == "fp32" else []
-            less.append("a smaller encoder")
-        where = f"{what} {part.name}" if part is not None else what
-        return TrainingError(
-            f"{self.device} ran out of memory at step {step + 1} with batches of {size}, for the "
-            f"{where}; try {', '.join(less[:-1])}{' or ' if less[:-1] else ''}{less[-1]}"
-            f"{self._saved_so_far()}"
-        )
-
-    def _saved_so_far(self) -> str:
-        if self._saved is None:
-            return ""
-        return f"; step {self._saved} is saved, go on with: {self._go_on}"
 
     def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:
         self.finite.settle()
@@ -361,14 +320,3 @@ class Trainer:
 
 def _is_number(item: object) -> bool:
     return isinstance(item, (int, float)) or (isinstance(item, Tensor) and item.dim() == 0)
-
-
-def _is_of_a_reader(error: BaseException) -> bool:
-    """Whether a process that reads images has died: torch has no exception of its own for that."""
-    return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-
-
-def _last_line(error: BaseException) -> str:
-    """Return what an error says; one that came from another process brings its traceback along."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__

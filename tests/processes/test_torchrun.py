@@ -113,7 +113,7 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
     assert done.returncode != 0
     (said,) = _own_words(done)
     assert "another process of this run has gone" in said
-    assert "step 8 is saved" in said
+    assert "step 8 is saved, go on with: sslcore train --resume" in said
     assert "sslcore train --resume" in said
     # The only traceback is torchrun's own.
     assert "sslcore/trainer.py" not in done.stderr

@@ -218,7 +218,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
         except (ValueError, RuntimeError) as error:
             raise UsageError(
                 f"started as {count} processes, which can't find each other: {first_line(error)}; "
-                "start them with torchrun"
+                "start them with torchrun, on machines that reach each other"
             ) from error
     _group_of_words = dist.new_group(backend="gloo")
     try:

@@ -211,6 +211,9 @@ def joined(device: torch.device) -> Iterator[Processes]:
         return
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"several processes can't train on {device}; start one, without torchrun")
+    if device.type == "cuda":
+        # What is sent without a word about where goes over the current device.
+        torch.cuda.set_device(device)
     own = not dist.is_initialized()
     if own:
         try:

@@ -59,9 +59,10 @@ def build_optimizer(
         UsageError: there is none of that name, or it refuses its settings.
     """
     proper, optimizer = find_optimizer(name)
-    fused = proper in _FUSED and all(each.device.type in ("cpu", "cuda") for each in parameters)
+    fits = proper in _FUSED and all(each.device.type in ("cpu", "cuda") for each in parameters)
+    fused: dict[str, Any] = {"fused": True} if fits else {}
     try:
-        return optimizer(parameters, **settings, **({"fused": True} if fused else {}))
+        return optimizer(parameters, **settings, **fused)
     except Exception as error:
         raise UsageError(f"optimizer {name}: {error}") from error
 

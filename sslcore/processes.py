@@ -82,12 +82,12 @@ class Processes:
         """Replace the gradient of each parameter by the mean over all processes."""
         if not self.several:
             return
-        moved = [parameter for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([parameter.grad.flatten() for parameter in moved])
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        parts = (flat / self.count).split([parameter.numel() for parameter in moved])
-        for parameter, part in zip(moved, parts, strict=True):
-            parameter.grad.copy_(part.view(parameter.shape))
+        parts = (flat / self.count).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
     def any(self, here: bool) -> bool:
         """Whether it is so in any process; waits for all, and not for the device."""

@@ -138,9 +138,7 @@ class MethodSubject(PartSubject):
     def session(self, seed: int = 0) -> Session:
         """Return the method ready to train, on the CPU."""
         recipe, _ = self.recipe(seed)
-        return self.guarded_of_errors(
-            lambda: Session.prepare(recipe, device="cpu", console=quiet())
-        )
+        return self.guarded_of_errors(lambda: Session.prepare(recipe, device=_CPU, console=quiet()))
 
     @cached_property
     def trained(self) -> Trained:

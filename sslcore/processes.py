@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sslcore import errors
 from sslcore.errors import SslcoreError, UsageError, first_line
-from sslcore.launch import attempt, local_rank, process_count
+from sslcore.launch import local_rank, process_count
+from sslcore.meeting import meet
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,8 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 def _find_each_other(backend: str) -> None:
     store, rank, count = next(iter(dist.rendezvous("env://")))
-    # The store may be torchrun's own, which outlives a process: what one that has died wrote there
-    # must not be read for an address by those started in its place.
-    store = dist.PrefixStore(f"attempt-{attempt()}", store)
+    # What earlier processes have left in the store is not to be read.
+    store = dist.PrefixStore(meet(store, rank, count), store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 
 

@@ -1,0 +1,128 @@
+"""Views on the CPU, a block at a time, so that what is being worked on stays in the cache.
+
+The views of a batch are put in an order in which those that are due the same are neighbours.
+Then, block by block, they are cropped, recoloured and blurred, and written to where they belong.
+Until then the views of a block are transposed, and channels come first: see `_taps` and `_recolor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sslcore.transforms._recolor import adjustments_due, due_rank, recolor
+from sslcore.transforms._taps import Interpolation, crop_planes, resize_taps
+from sslcore.transforms.filters import blur_planes, gaussian_kernels
+from sslcore.transforms.geometry import affine
+from sslcore.transforms.sampling import ColorJitterParameters, CropParameters
+
+#: Numbers in a block: 4 MB of views.
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewDraws:
+    """What has been drawn for N views, a row for each; None stands for what happens to none.
+
+    Attributes:
+        owner: int64 (N,), the image that each is a view of.
+        boxes: what is cut out of it.
+        flip: bool (N,), which are mirrored.
+        degrees, translate: (N,) and (N, 2), as `affine` takes them.
+        jittered: bool (N,), whose colours are jittered.
+        factors: what `color_jitter` takes.
+        order: int64 (N, 4), likewise.
+        grey: bool (N,), which are made grey.
+        blurred, sigma: bool (N,) and (N,), which are blurred, and how widely.
+        solarized: bool (N,), which are solarized.
+    """
+
+    owner: Tensor
+    boxes: CropParameters
+    flip: Tensor
+    degrees: Tensor | None = None
+    translate: Tensor | None = None
+    jittered: Tensor | None = None
+    factors: ColorJitterParameters = ColorJitterParameters(None, None, None, None)
+    order: Tensor | None = None
+    grey: Tensor | None = None
+    blurred: Tensor | None = None
+    sigma: Tensor | None = None
+    solarized: Tensor | None = None
+
+
+def views_in_blocks(
+    images: Tensor,
+    draws: ViewDraws,
+    *,
+    size: int,
+    interpolation: Interpolation,
+    kernel: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Tensor:
+    """Return the views (N, C, size, size) of images (B, C, H, W) that `draws` describes."""
+    channels, height, width = images.shape[1:]
+    count = len(draws.owner)
+    none = torch.zeros(count, dtype=torch.bool)
+    due = adjustments_due(
+        none if draws.jittered is None else draws.jittered, draws.order, draws.grey
+    )
+    blurred = none if draws.blurred is None else draws.blurred
+    place = torch.argsort(due_rank(due) + 64 * ~blurred, stable=True)
+    parts = int(blurred.sum())
+
+    top, left, tall, wide = (value[place] for value in draws.boxes)
+    rows = resize_taps(top, tall, size, height, interpolation)
+    columns = resize_taps(left, wide, size, width, interpolation, draws.flip[place])
+    owner, due = draws.owner[place], due[place]
+    values = {kind: value[place] for kind, value in enumerate(draws.factors) if value is not None}
+
+    made = images.new_empty((count, channels, size, size))
+    largest = max(1, _BLOCK // (channels * size * max(size, width)))
+    for block in _blocks(parts, count, largest):
+        views = crop_planes(
+            images,
+            owner[block],
+            (rows[0][block], rows[1][block]),
+            (columns[0][block], columns[1][block]),
+        )
+        if interpolation == "bicubic":
+            views.clamp_(0.0, 1.0)
+        if draws.degrees is not None and draws.translate is not None:
+            where = place[block]
+            moved = affine(views.permute(1, 0, 3, 2), draws.degrees[where], draws.translate[where])
+            views = moved.permute(1, 0, 3, 2).contiguous()
+        recolor(
+            views.flatten(2), due[block], {kind: value[block] for kind, value in values.items()}
+        )
+        if block.stop <= parts and draws.sigma is not None:
+            kernels = gaussian_kernels(draws.sigma[place[block]], kernel)
+            views = blur_planes(views, kernels).mT
+        if draws.solarized is not None:
+            struck = draws.solarized[place[block]].nonzero().squeeze(-1)
+            bright = views[:, struck]
+            # At a threshold of a half, to invert what is above it is to take the lesser of both.
+            views[:, struck] = torch.minimum(bright, 1.0 - bright)
+        _normalize(views, mean, std)
+        made[place[block]] = views.permute(1, 0, 3, 2)
+    return made
+
+
+def _blocks(boundary: int, count: int, largest: int) -> Iterator[slice]:
+    """Yield slices of at most `largest` that make up range(count), none across `boundary`."""
+    for start, stop in ((0, boundary), (boundary, count)):
+        for first in range(start, stop, largest):
+            yield slice(first, min(first + largest, stop))
+
+
+def _normalize(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Subtract `mean` from views (C, N, *) and divide by `std`, in place."""
+    channels = len(views)
+    for index in range(1 if len(mean) == len(std) == 1 else channels):
+        own_mean, own_std = mean[index % len(mean)], std[index % len(std)]
+        part = views if len(mean) == len(std) == 1 else views[index]
+        torch.add(torch.tensor(-own_mean / own_std), part, alpha=1.0 / own_std, out=part)

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from sslcore.transforms._recolor import adjustments_due, due_rank, recolor
 from sslcore.transforms._taps import Interpolation, crop_planes, resize_taps
+from sslcore.transforms._threads import share_out
 from sslcore.transforms.filters import blur_planes, gaussian_kernels
 from sslcore.transforms.geometry import affine
 from sslcore.transforms.sampling import ColorJitterParameters, CropParameters
 
-#: Numbers in a block: 4 MB of views.
-_BLOCK = 2**20
+#: Numbers in a block, 1 MB of them; and the least number of views in one, however large they are,
+#: so that the work on a block outweighs the calls.
+_BLOCK, _FEWEST = 2**18, 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,48 +77,52 @@ def views_in_blocks(
     place = torch.argsort(due_rank(due) + 64 * ~blurred, stable=True)
     parts = int(blurred.sum())
 
-    top, left, tall, wide = (value[place] for value in draws.boxes)
-    rows = resize_taps(top, tall, size, height, interpolation)
-    columns = resize_taps(left, wide, size, width, interpolation, draws.flip[place])
-    owner, due = draws.owner[place], due[place]
+    due = due[place]
     values = {kind: value[place] for kind, value in enumerate(draws.factors) if value is not None}
 
     made = images.new_empty((count, channels, size, size))
-    largest = max(1, _BLOCK // (channels * size * max(size, width)))
-    for block in _blocks(parts, count, largest):
+
+    def make(block: slice) -> None:
+        chosen = place[block]
+        top, left, tall, wide = (value[chosen] for value in draws.boxes)
         views = crop_planes(
             images,
-            owner[block],
-            (rows[0][block], rows[1][block]),
-            (columns[0][block], columns[1][block]),
+            draws.owner[chosen],
+            resize_taps(top, tall, size, height, interpolation),
+            resize_taps(left, wide, size, width, interpolation, draws.flip[chosen]),
         )
         if interpolation == "bicubic":
             views.clamp_(0.0, 1.0)
         if draws.degrees is not None and draws.translate is not None:
-            where = place[block]
-            moved = affine(views.permute(1, 0, 3, 2), draws.degrees[where], draws.translate[where])
+            upright = views.permute(1, 0, 3, 2)
+            moved = affine(upright, draws.degrees[chosen], draws.translate[chosen])
             views = moved.permute(1, 0, 3, 2).contiguous()
         recolor(
             views.flatten(2), due[block], {kind: value[block] for kind, value in values.items()}
         )
         if block.stop <= parts and draws.sigma is not None:
-            kernels = gaussian_kernels(draws.sigma[place[block]], kernel)
+            kernels = gaussian_kernels(draws.sigma[chosen], kernel)
             views = blur_planes(views, kernels).mT
         if draws.solarized is not None:
-            struck = draws.solarized[place[block]].nonzero().squeeze(-1)
+            struck = draws.solarized[chosen].nonzero().squeeze(-1)
             bright = views[:, struck]
             # At a threshold of a half, to invert what is above it is to take the lesser of both.
             views[:, struck] = torch.minimum(bright, 1.0 - bright)
         _normalize(views, mean, std)
-        made[place[block]] = views.permute(1, 0, 3, 2)
+        made[chosen] = views.permute(1, 0, 3, 2)
+
+    largest = max(_FEWEST, _BLOCK // (channels * size * max(size, width)))
+    share_out(make, _blocks(parts, count, largest))
     return made
 
 
 def _blocks(boundary: int, count: int, largest: int) -> Iterator[slice]:
     """Yield slices of at most `largest` that make up range(count), none across `boundary`."""
     for start, stop in ((0, boundary), (boundary, count)):
-        for first in range(start, stop, largest):
-            yield slice(first, min(first + largest, stop))
+        number = -(-(stop - start) // largest)
+        for index in range(number):
+            edges = (start + (stop - start) * i // number for i in (index, index + 1))
+            yield slice(*edges)
 
 
 def _normalize(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:

@@ -65,6 +65,7 @@ def views_in_blocks(
     kernel: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    threads: int,
 ) -> Tensor:
     """Return the views (N, C, size, size) of images (B, C, H, W) that `draws` describes."""
     channels, height, width = images.shape[1:]
@@ -112,7 +113,7 @@ def views_in_blocks(
         made[chosen] = views.permute(1, 0, 3, 2)
 
     largest = max(_FEWEST, _BLOCK // (channels * size * max(size, width)))
-    share_out(make, _blocks(parts, count, largest))
+    share_out(make, _blocks(parts, count, largest), threads)
     return made
 
 

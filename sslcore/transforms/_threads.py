@@ -9,7 +9,8 @@ thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
@@ -18,21 +19,31 @@ import torch
 Part = TypeVar("Part")
 
 
-def share_out(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
-    """Call `work` with each of the parts, in as many threads as torch has been given.
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Keep what this thread does in it; give the number of threads that torch has been given."""
+    given = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield given
+    finally:
+        torch.set_num_threads(given)
 
-    No graph is recorded. What a part raises, the first to do so, is raised here.
+
+def share_out(work: Callable[[Part], None], parts: Iterable[Part], threads: int) -> None:
+    """Call `work` with each of the parts, in up to so many threads; no graph is recorded.
+
+    To be called in `one_thread`. What a part raises, the first to do so, is raised here.
     """
     waiting: SimpleQueue[Part] = SimpleQueue()
     for part in parts:
         waiting.put(part)
-    given = torch.get_num_threads()
-    wanted = min(given, waiting.qsize())
     failures: list[BaseException] = []
     inference = torch.is_inference_mode_enabled()
 
     def take_parts() -> None:
         try:
+            # The number is one of each thread's own.
             torch.set_num_threads(1)
             with torch.inference_mode(inference), torch.no_grad():
                 while not failures:
@@ -42,15 +53,12 @@ def share_out(work: Callable[[Part], None], parts: Iterable[Part]) -> None:
         except BaseException as failure:
             failures.append(failure)
 
-    others = [threading.Thread(target=take_parts, daemon=True) for _ in range(wanted - 1)]
-    try:
-        for other in others:
-            other.start()
-        take_parts()
-        for other in others:
-            other.join()
-    finally:
-        # The number is that of the thread which sets it, and of those that are started later.
-        torch.set_num_threads(given)
+    helpers = min(threads, waiting.qsize()) - 1
+    others = [threading.Thread(target=take_parts, daemon=True) for _ in range(helpers)]
+    for other in others:
+        other.start()
+    take_parts()
+    for other in others:
+        other.join()
     if failures:
         raise failures[0]

@@ -11,6 +11,7 @@ from torch import Tensor
 from sslcore.random import BatchRandom
 from sslcore.transforms._blocks import ViewDraws, views_in_blocks
 from sslcore.transforms._taps import FILTERS, Interpolation
+from sslcore.transforms._threads import one_thread
 from sslcore.transforms.color import color_jitter, grayscale, solarize
 from sslcore.transforms.filters import gaussian_blur
 from sslcore.transforms.geometry import affine, resize, resized_crop
@@ -139,9 +140,11 @@ class RandomViews:
 
     def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
-        draws = self._draw(images, random)
-        make = self._in_blocks if _fit_for_blocks(images) else self._at_once
-        batch = make(images, draws)
+        if _fit_for_blocks(images):
+            with one_thread() as threads:
+                batch = self._in_blocks(images, self._draw(images, random), threads)
+        else:
+            batch = self._at_once(images, self._draw(images, random))
         if self.cutout_holes:
             batch = self._cutout(batch, random.fork("holes"))
         return batch.unflatten(0, (self.views, len(images)))
@@ -205,7 +208,7 @@ class RandomViews:
         each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
         return _by_view(torch.stack(each, 1))
 
-    def _in_blocks(self, images: Tensor, draws: ViewDraws) -> Tensor:
+    def _in_blocks(self, images: Tensor, draws: ViewDraws, threads: int) -> Tensor:
         return views_in_blocks(
             images,
             draws,
@@ -214,6 +217,7 @@ class RandomViews:
             kernel=self.kernel,
             mean=self.mean,
             std=self.std,
+            threads=threads,
         )
 
     def _at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:

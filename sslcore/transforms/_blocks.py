@@ -25,6 +25,9 @@ from sslcore.transforms.sampling import ColorJitterParameters, CropParameters
 _BLOCK, _FEWEST = 2**18, 4
 
 
+_NO_FACTORS = ColorJitterParameters(None, None, None, None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewDraws:
     """What has been drawn for N views, a row for each; None stands for what happens to none.
@@ -48,7 +51,7 @@ class ViewDraws:
     degrees: Tensor | None = None
     translate: Tensor | None = None
     jittered: Tensor | None = None
-    factors: ColorJitterParameters = ColorJitterParameters(None, None, None, None)
+    factors: ColorJitterParameters = _NO_FACTORS
     order: Tensor | None = None
     grey: Tensor | None = None
     blurred: Tensor | None = None

@@ -20,9 +20,9 @@ from sslcore.transforms.filters import blur_planes, gaussian_kernels
 from sslcore.transforms.geometry import affine
 from sslcore.transforms.sampling import ColorJitterParameters, CropParameters
 
-#: Numbers in a block, 1 MB of them; and the least number of views in one, however large they are,
+#: Numbers in a block, 2 MB of them; and the least number of views in one, however large they are,
 #: so that the work on a block outweighs the calls.
-_BLOCK, _FEWEST = 2**18, 4
+_BLOCK, _FEWEST = 2**19, 4
 
 
 _NO_FACTORS = ColorJitterParameters(None, None, None, None)
@@ -82,19 +82,16 @@ def views_in_blocks(
     parts = int(blurred.sum())
 
     due = due[place]
+    top, left, tall, wide = (value[place] for value in draws.boxes)
+    rows = resize_taps(top, tall, size, height, interpolation)
+    columns = resize_taps(left, wide, size, width, interpolation, draws.flip[place])
     values = {kind: value[place] for kind, value in enumerate(draws.factors) if value is not None}
 
     made = images.new_empty((count, channels, size, size))
 
     def make(block: slice) -> None:
         chosen = place[block]
-        top, left, tall, wide = (value[chosen] for value in draws.boxes)
-        views = crop_planes(
-            images,
-            draws.owner[chosen],
-            resize_taps(top, tall, size, height, interpolation),
-            resize_taps(left, wide, size, width, interpolation, draws.flip[chosen]),
-        )
+        views = crop_planes(images, draws.owner[chosen], rows.of(block), columns.of(block))
         if interpolation == "bicubic":
             views.clamp_(0.0, 1.0)
         if draws.degrees is not None and draws.translate is not None:
@@ -115,7 +112,8 @@ def views_in_blocks(
         _normalize(views, mean, std)
         made[chosen] = views.permute(1, 0, 3, 2)
 
-    largest = max(_FEWEST, _BLOCK // (channels * size * max(size, width)))
+    fitting = _BLOCK // (channels * size * max(size, width))
+    largest = max(_FEWEST, min(fitting, -(-count // threads)))
     share_out(make, _blocks(parts, count, largest), threads)
     return made
 

@@ -10,7 +10,7 @@ and a weight for each term.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -53,6 +53,17 @@ FILTERS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 }
 
 
+class Taps(NamedTuple):
+    """The terms of sums: `pixels`, int32, and their `weights`, both (N, size, K)."""
+
+    pixels: Tensor
+    weights: Tensor
+
+    def of(self, part: slice) -> Taps:
+        """Return the taps of a part of the N."""
+        return Taps(self.pixels[part], self.weights[part])
+
+
 def resize_taps(
     start: Tensor,
     length: Tensor,
@@ -60,19 +71,21 @@ def resize_taps(
     side: int,
     interpolation: Interpolation,
     flip: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
+    dtype: torch.dtype = torch.float32,
+) -> Taps:
     """Return which pixels of a line make up each pixel of a resized segment, and their weights.
 
     Args:
         start: int64 (N,), first pixel of the segment.
         length: int64 (N,), pixels in it.
         size: pixels that are wanted.
-        side: pixels in the line that the segment is part of.
+        side: pixels in the line that the segment is part of, or more.
         interpolation: the filter.
         flip: which segments to mirror, bool (N,).
+        dtype: that of the weights.
 
     Returns:
-        int64 and float64 (N, size, K); the weights of a pixel sum to 1.
+        (N, size, K); the weights of a pixel sum to 1.
     """
     weight_at, reach = FILTERS[interpolation]
     # As many pixels as lie within the filter of the largest segment there can be.
@@ -92,32 +105,33 @@ def resize_taps(
     weights.mul_((pixel >= 0) & (pixel < segment))
     weights.div_(weights.sum(0))
     pixel = torch.minimum(pixel.clamp_min_(0.0), segment - 1).add_(start.view(-1, 1))
-    return pixel.to(torch.int64).permute(1, 2, 0), weights.permute(1, 2, 0)
+    found, weights = (made.permute(1, 2, 0).contiguous() for made in (pixel, weights))
+    return Taps(found.to(torch.int32), weights.to(dtype))
 
 
 def blur_taps(kernel_size: int, side: int, device: torch.device) -> Tensor:
-    """Return which pixels of a line, mirrored at its ends, a blur sums up; int64 (side, K)."""
+    """Return which pixels of a line, mirrored at its ends, a blur sums up; int32 (1, side, K)."""
     offset = torch.arange(-(kernel_size // 2), kernel_size // 2 + 1, device=device)
     place = (torch.arange(side, device=device).view(-1, 1) + offset).abs_()
     last = side - 1
-    return last - (last - place).abs_()
+    return (last - (last - place).abs_()).to(torch.int32).unsqueeze(0)
 
 
 class RowSums:
-    """Sums of rows of images: `rows[i, j, k]` weighted by `weights[i, j, k]`, for result row j.
+    """Sums of rows of images, for each channel the same.
 
     Args:
-        rows: int64 (N, h', K) or (1, h', K), row numbers within an image.
-        weights: (N, h', K).
+        taps: which rows of an image make up each row of its result, (N, h', K); the pixels may be
+            (1, h', K), the same for all.
         channels: channels of the images.
     """
 
-    def __init__(self, rows: Tensor, weights: Tensor, channels: int, dtype: torch.dtype) -> None:
-        count, made, taps = weights.shape
+    def __init__(self, taps: Taps, channels: int) -> None:
+        count, made, terms = taps.weights.shape
         self.shape = (channels, count, made)
-        self.rows = rows.to(torch.int32).contiguous().view(len(rows), -1)
-        flat = weights.to(dtype).contiguous().view(1, -1)
-        self.weights = flat.expand(channels, -1).reshape(-1, taps)
+        self.rows = taps.pixels.reshape(len(taps.pixels), -1)
+        flat = taps.weights.reshape(1, -1)
+        self.weights = flat.expand(channels, -1).reshape(-1, terms)
 
     def of(self, table: Tensor, first_row: Tensor) -> Tensor:
         """Return the sums (C, N, h', W) over `table` (R, W).
@@ -149,23 +163,17 @@ def transposed(planes: Tensor) -> Tensor:
     return made
 
 
-def crop_planes(
-    images: Tensor,
-    owner: Tensor,
-    rows: tuple[Tensor, Tensor],
-    columns: tuple[Tensor, Tensor],
-) -> Tensor:
+def crop_planes(images: Tensor, owner: Tensor, rows: Taps, columns: Taps) -> Tensor:
     """Return resized crops, transposed: (C, N, w, h).
 
     Args:
         images: float (B, C, H, W).
         owner: int64 (N,), which image each crop is of.
-        rows: which rows make up a row of each crop, and their weights, as from `resize_taps`.
+        rows: which rows make up each row of a crop.
         columns: the same for columns.
     """
     channels, height, width = images.shape[1:]
     channel = torch.arange(channels, device=images.device).view(-1, 1)
-    sums = RowSums(*rows, channels, images.dtype)
     table = images.reshape(-1, width)
-    tall = sums.of(table, (owner * channels + channel) * height)
-    return RowSums(*columns, channels, images.dtype).of_planes(transposed(tall))
+    tall = RowSums(rows, channels).of(table, (owner * channels + channel) * height)
+    return RowSums(columns, channels).of_planes(transposed(tall))

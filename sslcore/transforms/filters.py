@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslcore.transforms._batch import accurate, check_images, per_sample, without_autocast
-from sslcore.transforms._taps import RowSums, blur_taps, sums_rows, transposed
+from sslcore.transforms._taps import RowSums, Taps, blur_taps, sums_rows, transposed
 
 
 def gaussian_blur(
@@ -70,9 +70,8 @@ def blur_planes(turned: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _blur_sums(kernel: Tensor, side: int, channels: int) -> RowSums:
-    taps = blur_taps(kernel.shape[-1], side, kernel.device).unsqueeze(0)
     weights = kernel.unsqueeze(1).expand(-1, side, -1)
-    return RowSums(taps, weights, channels, kernel.dtype)
+    return RowSums(Taps(blur_taps(kernel.shape[-1], side, kernel.device), weights), channels)
 
 
 def _blur_by_convolution(images: Tensor, kernel: Tensor) -> Tensor:

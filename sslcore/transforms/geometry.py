@@ -104,11 +104,12 @@ def _crops_by_sums(
     owner = torch.arange(len(images), device=images.device).expand(shape).flatten()
     (top, height, rows), (left, width, columns) = vertical, horizontal
     mirrored = None if flip is None else flip.flatten()
+    dtype = images.dtype
     crops = crop_planes(
         images,
         owner,
-        resize_taps(top.flatten(), height.flatten(), size, rows, interpolation),
-        resize_taps(left.flatten(), width.flatten(), size, columns, interpolation, mirrored),
+        resize_taps(top.flatten(), height.flatten(), size, rows, interpolation, None, dtype),
+        resize_taps(left.flatten(), width.flatten(), size, columns, interpolation, mirrored, dtype),
     )
     return crops.permute(1, 0, 3, 2).contiguous().unflatten(0, shape)
 

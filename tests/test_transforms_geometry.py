@@ -88,13 +88,15 @@ def test_any_box_at_any_size_mirrored_or_not_is_torchvisions(
     torch.testing.assert_close(made[0], expected, atol=1e-5, rtol=0)
 
 
-def test_a_bicubic_crop_of_large_images_is_torchvisions():
-    images, boxes = images_of(3, 3, 256, 300), boxes_in(256, 300, 3)
-    made = transforms.resized_crop(images, *boxes, 224, interpolation="bicubic")
-    for index, image in enumerate(images):
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_crop_of_large_images_is_what_torchvision_makes_in_double_precision(interpolation):
+    images, boxes = images_of(6, 3, 256, 300), boxes_in(256, 300, 6)
+    made = transforms.resized_crop(images, *boxes, 224, interpolation=interpolation)
+    for index, image in enumerate(images.double()):
         box = [int(value[index]) for value in boxes]
-        expected = torchvision_crop(image, box, 224, "bicubic")
-        torch.testing.assert_close(made[index], expected, atol=2e-5, rtol=0)
+        expected = torchvision_crop(image, box, 224, interpolation)
+        torch.testing.assert_close(made[index].double(), expected, atol=2e-6, rtol=0)
 
 
 def test_an_unknown_interpolation_is_an_error_that_lists_the_known_ones():

@@ -66,15 +66,20 @@ def turn_hue(images: Tensor, turn: Tensor, dim: int, out: Tensor | None = None) 
         images: in RGB order along `dim`.
         turn: broadcast against one channel.
         dim: the dimension of the channels.
-        out: what the result is written to, which may be the images.
+        out: what the result is written to, without graph; it may be the images.
     """
     red, green, blue = images.unbind(dim)
     low, high = torch.minimum(green, blue), torch.maximum(green, blue)
     mid = torch.clamp(red, low, high).unsqueeze(dim)
     low, high = torch.minimum(red, low), torch.maximum(red, high)
     step = (high - low).mul_(turn).unsqueeze(dim)
-    rising = torch.stack((blue - green, red - blue, green - red), dim).sign_()
-    turned = rising.mul_(step).sub_(mid).add_(images, alpha=2.0)
+    if out is None:
+        rising = torch.stack((blue - green, red - blue, green - red), dim)
+    else:
+        rising = torch.empty_like(images)
+        for channel, (one, other) in enumerate(((blue, green), (red, blue), (green, red))):
+            torch.sub(one, other, out=rising.select(dim, channel))
+    turned = torch.addcmul(mid.neg_(), rising.sign_(), step).add_(images, alpha=2.0)
     return torch.clamp(turned, low.unsqueeze(dim), high.unsqueeze(dim), out=out)
 
 

@@ -184,13 +184,26 @@ def test_images_in_any_layout_have_the_same_views():
         assert torch.equal(EVERYTHING(other, BatchRandom(0, 0, 8)), expected)
 
 
-def test_the_images_are_left_as_they_were_and_so_is_the_number_of_threads():
-    images, threads = images_of(40), torch.get_num_threads()
+def test_the_images_are_left_as_they_were():
+    images = images_of(40)
     before, version = images.clone(), images._version
     EVERYTHING(images, BatchRandom(0, 0, 40))
     assert torch.equal(images, before)
     assert images._version == version
-    assert torch.get_num_threads() == threads
+
+
+def test_the_number_of_threads_is_what_it_was_whatever_happens():
+    usual = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        EVERYTHING(images_of(40), BatchRandom(0, 0, 40))
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), one_thread() as threads:
+            assert (threads, torch.get_num_threads()) == (3, 1)
+            share_out(lambda part: 1 / part, [1, 0, 2], threads)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(usual)
 
 
 def test_views_can_be_made_in_inference_mode_and_of_half_or_double_precision():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sslcore.transforms._batch import check_images
 from sslcore.transforms._recolor import adjustments_due, due_rank, recolor
 from sslcore.transforms._taps import Interpolation, crop_planes, resize_taps
 from sslcore.transforms._threads import share_out
@@ -71,6 +72,8 @@ def views_in_blocks(
     threads: int,
 ) -> Tensor:
     """Return the views (N, C, size, size) of images (B, C, H, W) that `draws` describes."""
+    check_images(images)
+    images = images.contiguous()
     channels, height, width = images.shape[1:]
     count = len(draws.owner)
     none = torch.zeros(count, dtype=torch.bool)
@@ -79,7 +82,7 @@ def views_in_blocks(
     )
     blurred = none if draws.blurred is None else draws.blurred
     place = torch.argsort(due_rank(due) + 64 * ~blurred, stable=True)
-    parts = int(blurred.sum())
+    softened = int(blurred.sum())
 
     due = due[place]
     top, left, tall, wide = (value[place] for value in draws.boxes)
@@ -98,10 +101,9 @@ def views_in_blocks(
             upright = views.permute(1, 0, 3, 2)
             moved = affine(upright, draws.degrees[chosen], draws.translate[chosen])
             views = moved.permute(1, 0, 3, 2).contiguous()
-        recolor(
-            views.flatten(2), due[block], {kind: value[block] for kind, value in values.items()}
-        )
-        if block.stop <= parts and draws.sigma is not None:
+        own = {kind: value[block] for kind, value in values.items()}
+        recolor(views.view(channels, len(chosen), -1), due[block], own)
+        if block.stop <= softened and draws.sigma is not None:
             kernels = gaussian_kernels(draws.sigma[chosen], kernel)
             views = blur_planes(views, kernels).mT
         if draws.solarized is not None:
@@ -114,7 +116,7 @@ def views_in_blocks(
 
     fitting = _BLOCK // (channels * size * max(size, width))
     largest = max(_FEWEST, min(fitting, -(-count // threads)))
-    share_out(make, _blocks(parts, count, largest), threads)
+    share_out(make, _blocks(softened, count, largest), threads)
     return made
 
 
@@ -129,8 +131,7 @@ def _blocks(boundary: int, count: int, largest: int) -> Iterator[slice]:
 
 def _normalize(views: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     """Subtract `mean` from views (C, N, *) and divide by `std`, in place."""
-    channels = len(views)
-    for index in range(1 if len(mean) == len(std) == 1 else channels):
+    alike = len(mean) == len(std) == 1
+    for index, part in enumerate([views] if alike else views):
         own_mean, own_std = mean[index % len(mean)], std[index % len(std)]
-        part = views if len(mean) == len(std) == 1 else views[index]
         torch.add(torch.tensor(-own_mean / own_std), part, alpha=1.0 / own_std, out=part)

@@ -10,6 +10,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as oracle
 
 from sslcore import transforms
+from sslcore.transforms import geometry
 
 
 def images_of(count: int, channels: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -28,21 +29,91 @@ def boxes_in(height: int, width: int, *shape: int) -> tuple[torch.Tensor, ...]:
     return tuple(value.long() for value in (top, left, rows, columns))
 
 
+@pytest.fixture(params=["sums of rows", "matrix products"])
+def way(request, monkeypatch):
+    """Both ways of cropping, that of a CPU and that of other devices."""
+    monkeypatch.setattr(geometry, "sums_rows", lambda images: request.param == "sums of rows")
+
+
+def torchvision_crop(image, box, size, interpolation="bilinear", flip=False):
+    mode = InterpolationMode(interpolation)
+    made = oracle.resized_crop(image, *box, [size, size], mode, antialias=True)
+    made = made.clamp(0, 1) if interpolation == "bicubic" else made
+    return oracle.hflip(made) if flip else made
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     ("height", "width", "size"),
     [(32, 32, 32), (8, 8, 8), (28, 28, 12), (20, 20, 51), (17, 40, 16), (64, 48, 1)],
 )
-def test_a_resized_crop_is_what_torchvision_makes_of_each_box(channels, height, width, size):
+def test_a_resized_crop_is_what_torchvision_makes_of_each_box(
+    channels, height, width, size, interpolation
+):
     images = images_of(9, channels, height, width)
     boxes = boxes_in(height, width, 9)
-    made = transforms.resized_crop(images, *boxes, size)
+    made = transforms.resized_crop(images, *boxes, size, interpolation=interpolation)
     for index, image in enumerate(images):
         box = [int(value[index]) for value in boxes]
-        expected = oracle.resized_crop(image, *box, [size, size], antialias=True)
+        expected = torchvision_crop(image, box, size, interpolation)
         torch.testing.assert_close(made[index], expected, atol=1e-5, rtol=0)
 
 
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from(["bilinear", "bicubic"]),
+    st.data(),
+)
+@settings(deadline=None, max_examples=60)
+def test_any_box_at_any_size_mirrored_or_not_is_torchvisions(
+    height, width, size, interpolation, data
+):
+    image = images_of(1, 2, height, width)
+    top, left = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    rows = data.draw(st.integers(1, height - top))
+    columns = data.draw(st.integers(1, width - left))
+    box, flip = (top, left, rows, columns), data.draw(st.booleans())
+    made = transforms.resized_crop(
+        image,
+        *(torch.tensor([value]) for value in box),
+        size,
+        torch.tensor([flip]),
+        interpolation=interpolation,
+    )
+    expected = torchvision_crop(image[0], box, size, interpolation, flip)
+    torch.testing.assert_close(made[0], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_crop_of_large_images_is_what_torchvision_makes_in_double_precision(interpolation):
+    images, boxes = images_of(6, 3, 256, 300), boxes_in(256, 300, 6)
+    made = transforms.resized_crop(images, *boxes, 224, interpolation=interpolation)
+    for index, image in enumerate(images.double()):
+        box = [int(value[index]) for value in boxes]
+        expected = torchvision_crop(image, box, 224, interpolation)
+        torch.testing.assert_close(made[index].double(), expected, atol=2e-6, rtol=0)
+
+
+def test_an_unknown_interpolation_is_an_error_that_lists_the_known_ones():
+    images, boxes = images_of(2, 1, 8, 8), boxes_in(8, 8, 2)
+    with pytest.raises(ValueError, match="expected one of bilinear, bicubic, got 'nearest'"):
+        transforms.resized_crop(images, *boxes, 4, interpolation="nearest")
+
+
+@pytest.mark.usefixtures("way")
+def test_gradients_flow_through_a_crop():
+    images = images_of(2, 1, 6, 6).requires_grad_()
+    zero, full = torch.zeros(2, dtype=torch.long), torch.full((2,), 6)
+    transforms.resized_crop(images, zero, zero, full, full, 6).square().sum().backward()
+    torch.testing.assert_close(images.grad, 2 * images.detach())
+
+
+@pytest.mark.usefixtures("way")
 def test_a_resized_crop_mirrors_where_flip_says_so():
     images, boxes = images_of(6, 3, 16, 16), boxes_in(16, 16, 6)
     flip = torch.tensor([True, False, True, True, False, False])
@@ -52,6 +123,7 @@ def test_a_resized_crop_mirrors_where_flip_says_so():
     torch.testing.assert_close(made[~flip], plain[~flip], atol=0, rtol=0)
 
 
+@pytest.mark.usefixtures("way")
 def test_several_crops_of_an_image_are_the_crops_made_one_view_at_a_time():
     images, boxes = images_of(5, 3, 24, 24), boxes_in(24, 24, 3, 5)
     flip = torch.arange(15).view(3, 5) % 2 == 0

@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import functional as oracle
 
 from sslcore import transforms
+from sslcore.transforms import filters, geometry
 
 
 def images_of(count: int, channels: int, height: int, width: int) -> torch.Tensor:
@@ -17,9 +18,17 @@ def images_of(count: int, channels: int, height: int, width: int) -> torch.Tenso
     return torch.rand(count, channels, height, width, generator=generator)
 
 
+@pytest.fixture(params=["on the CPU", "elsewhere"])
+def way(request, monkeypatch):
+    """Both ways of cropping and blurring, that of a CPU and that of other devices."""
+    for module in (filters, geometry):
+        monkeypatch.setattr(module, "sums_rows", lambda images: request.param == "on the CPU")
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("channels", "height", "width", "kernel_size"),
-    [(3, 32, 32, 3), (1, 20, 31, 7), (3, 12, 8, 15), (2, 5, 5, 1), (3, 64, 64, 9)],
+    [(3, 32, 32, 3), (1, 20, 31, 7), (3, 12, 8, 15), (2, 5, 5, 1), (3, 64, 64, 9), (1, 70, 99, 23)],
 )
 def test_a_blur_is_torchvisions_with_a_width_per_image(channels, height, width, kernel_size):
     images = images_of(5, channels, height, width)
@@ -30,6 +39,7 @@ def test_a_blur_is_torchvisions_with_a_width_per_image(channels, height, width, 
         torch.testing.assert_close(made[index], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("way")
 def test_a_blur_leaves_the_images_alone_that_apply_excludes():
     images, sigma = images_of(4, 3, 16, 16), torch.full((4,), 1.5)
     apply = torch.tensor([False, True, True, False])
@@ -139,6 +149,7 @@ def every_operation(images: torch.Tensor) -> dict[str, torch.Tensor]:
     return {
         "resize": transforms.resize(images, 9),
         "resized_crop": transforms.resized_crop(images, *box, 12, some),
+        "bicubic": transforms.resized_crop(images, *box, 12, some, interpolation="bicubic"),
         "two crops": transforms.resized_crop(images, *two[:4], 12, two[4]),
         "horizontal_flip": transforms.horizontal_flip(images, some),
         "affine": transforms.affine(images, factor * 20, torch.stack((ramp, -ramp), dim=-1)),
@@ -157,6 +168,7 @@ def every_operation(images: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
+@pytest.mark.usefixtures("way")
 def test_no_operation_changes_the_images_it_is_given():
     images = images_of(6, 3, 16, 16)
     before, version = images.clone(), images._version
@@ -165,6 +177,7 @@ def test_no_operation_changes_the_images_it_is_given():
     assert images._version == version
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("dtype", "tolerance"),
     [(torch.float64, 1e-5), (torch.float16, 0.02), (torch.bfloat16, 0.12)],
@@ -179,6 +192,7 @@ def test_every_operation_keeps_the_type_of_the_images(dtype, tolerance):
             assert difference <= tolerance, name
 
 
+@pytest.mark.usefixtures("way")
 def test_images_in_double_precision_are_worked_on_in_double_precision():
     images = images_of(2, 1, 12, 12).double()
     three, nine = torch.full((2,), 3), torch.full((2,), 9)
@@ -190,6 +204,7 @@ def test_images_in_double_precision_are_worked_on_in_double_precision():
     torch.testing.assert_close(made, expected, atol=1e-12, rtol=0)
 
 
+@pytest.mark.usefixtures("way")
 def test_an_image_does_not_depend_on_the_others_in_its_batch():
     images = images_of(6, 3, 16, 16)
     swapped = images.clone()
@@ -201,6 +216,7 @@ def test_an_image_does_not_depend_on_the_others_in_its_batch():
         assert torch.equal(batch[:3], other[:3]), name
 
 
+@pytest.mark.usefixtures("way")
 def test_no_operation_needs_the_values_of_a_tensor_on_the_host():
     # Fake tensors have no values: reading one raises.
     with FakeTensorMode():
@@ -208,6 +224,7 @@ def test_no_operation_needs_the_values_of_a_tensor_on_the_host():
     assert made["affine"].shape == (6, 3, 16, 16)
 
 
+@pytest.mark.usefixtures("way")
 def test_autocast_does_not_lower_the_precision_of_an_operation():
     images = images_of(6, 3, 16, 16)
     plain = every_operation(images)

@@ -28,6 +28,7 @@ class TwoViews(nn.Module):
         size: side of a view, px; none means that of the images.
         crop_scale: least and greatest area of a crop, as parts of the image's.
         crop_ratio: least and greatest width / height of a crop.
+        interpolation: how crops are resized; bicubic keeps edges sharper and takes longer.
         flip: probability that a view is mirrored left to right.
         degrees: a view is rotated by up to this angle in either direction.
         translate: a view is moved by up to this part of its side, along each axis.
@@ -38,7 +39,7 @@ class TwoViews(nn.Module):
         hue: the hue is turned by up to this part of a full turn, at most 0.5, either way; nothing
             happens to grey images.
         jitter_order: whether the four are applied in another random order for each view, or in
-            the order above, which is faster.
+            the order above.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred; none means 0.5 for views of 64 px or more,
             else 0.
@@ -69,6 +70,7 @@ class TwoViews(nn.Module):
         size: Annotated[int, Ge(1)] | None = None,
         crop_scale: tuple[Positive, Positive] = (0.08, 1.0),
         crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
         flip: Probability = 0.5,
         degrees: Annotated[float, Ge(0), Le(180)] = 0.0,
         translate: Annotated[float, Ge(0), Le(1)] = 0.0,
@@ -104,6 +106,7 @@ class TwoViews(nn.Module):
             views=views,
             crop_scale=crop_scale,
             crop_ratio=crop_ratio,
+            interpolation=interpolation,
             flip=flip,
             degrees=degrees,
             translate=translate,

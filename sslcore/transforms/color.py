@@ -14,7 +14,7 @@ from torch import Tensor
 from sslcore.transforms._batch import check_images, per_sample
 
 #: What red, green and blue add to the grey level (ITU-R 601-2, rounded as torchvision does).
-_GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
@@ -43,29 +43,44 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     """Turn the hue of each image (the H of HSV) by `shift` (N,), in [-0.5, 0.5] of a full turn."""
     if not _has_color(images, "hue"):
         return images
-    turn = per_sample(shift, images, "shift").squeeze(1) * 6.0
-    red, green, blue = images.unbind(1)
-    value = torch.maximum(torch.maximum(red, green), blue)
-    chroma = value - torch.minimum(torch.minimum(red, green), blue)
-    # The hue in sixths of a turn, before division by the chroma; where a pixel is grey the chroma
-    # is 0, and so is everything that the hue gets multiplied with.
-    hue = torch.where(
-        value == red,
-        green - blue,
-        torch.where(
-            value == green,
-            (blue - red).add_(chroma, alpha=2.0),
-            (red - green).add_(chroma, alpha=4.0),
-        ),
-    )
-    hue = hue.div_(chroma.clamp_min(torch.finfo(images.dtype).tiny)).add_(turn)
-    hue.sub_((hue / 6.0).floor_().mul_(6.0))
-    # How far each primary lies below the value, as a part of the chroma.
-    red_drop = (hue - 3.0).abs_().neg_().add_(2.0)
-    green_drop = (hue - 2.0).abs_().sub_(1.0)
-    blue_drop = (hue - 4.0).abs_().sub_(1.0)
-    drop = torch.stack((red_drop, green_drop, blue_drop), dim=1).clamp_(0.0, 1.0)
-    return torch.addcmul(value.unsqueeze(1), chroma.unsqueeze(1), drop, value=-1.0)
+    turn = per_sample(shift, images, "shift").flatten() * 6.0
+    # Whole thirds of a turn pass the channels on; what is left is at most a sixth.
+    thirds = (turn / 2.0).round_()
+    channel = torch.arange(3, device=images.device)
+    source = (channel - thirds.to(torch.int64).unsqueeze(-1)) % 3
+    source += 3 * torch.arange(len(images), device=images.device).unsqueeze(-1)
+    passed = images.flatten(0, 1).index_select(0, source.flatten()).view_as(images)
+    return turn_hue(passed, (turn - 2.0 * thirds).view(-1, 1, 1), dim=1)
+
+
+def turn_hue(images: Tensor, turn: Tensor, dim: int, out: Tensor | None = None) -> Tensor:
+    """Return RGB `images` with their hue turned by `turn` sixths of a full turn, in [-1, 1].
+
+    On its way round the hues, a primary rises from m to v, the least and the greatest of a
+    pixel's values, stays at v, falls, and stays at m. If it went on rising and falling where it
+    stays, it would be at 2·red - mid, with mid the value between m and v: so it is at v, at m and
+    between. To turn the hue by t sixths is to add t·(v - m) to that on the way up, which for red
+    is where blue exceeds green, to subtract it on the way down, and to clamp the sum to [m, v].
+
+    Args:
+        images: in RGB order along `dim`.
+        turn: broadcast against one channel.
+        dim: the dimension of the channels.
+        out: what the result is written to, without graph; it may be the images.
+    """
+    red, green, blue = images.unbind(dim)
+    low, high = torch.minimum(green, blue), torch.maximum(green, blue)
+    mid = torch.clamp(red, low, high).unsqueeze(dim)
+    low, high = torch.minimum(red, low), torch.maximum(red, high)
+    step = (high - low).mul_(turn).unsqueeze(dim)
+    if out is None:
+        rising = torch.stack((blue - green, red - blue, green - red), dim)
+    else:
+        rising = torch.empty_like(images)
+        for channel, (one, other) in enumerate(((blue, green), (red, blue), (green, red))):
+            torch.sub(one, other, out=rising.select(dim, channel))
+    turned = torch.addcmul(mid.neg_(), rising.sign_(), step).add_(images, alpha=2.0)
+    return torch.clamp(turned, low.unsqueeze(dim), high.unsqueeze(dim), out=out)
 
 
 def color_jitter(
@@ -215,5 +230,5 @@ def _grey_level(images: Tensor) -> Tensor:
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
     red, green, blue = images.split(1, dim=1)
-    grey = red * _GREY_WEIGHTS[0]
-    return grey.add_(green, alpha=_GREY_WEIGHTS[1]).add_(blue, alpha=_GREY_WEIGHTS[2])
+    grey = red * GREY_WEIGHTS[0]
+    return grey.add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslcore.transforms._batch import accurate, check_images, per_sample, without_autocast
+from sslcore.transforms._taps import RowSums, Taps, blur_taps, sums_rows, transposed
 
 
 def gaussian_blur(
@@ -30,7 +31,7 @@ def gaussian_blur(
         ValueError: a shape is not as above, or the kernel is even or too large for the images.
     """
     check_images(images)
-    count, channels, height, width = images.shape
+    height, width = images.shape[-2:]
     reach = kernel_size // 2
     if kernel_size < 1 or kernel_size % 2 == 0 or reach >= min(height, width):
         raise ValueError(
@@ -38,17 +39,49 @@ def gaussian_blur(
             f"for images of {height} x {width} px, got {kernel_size}"
         )
     wide = images.to(accurate(images.dtype))
-    deviation = per_sample(sigma, wide, "sigma").view(-1, 1)
-    offset = torch.arange(-reach, reach + 1, dtype=wide.dtype, device=wide.device)
-    kernel = (offset / deviation).square_().mul_(-0.5).softmax(-1)
+    kernel = gaussian_kernels(per_sample(sigma, wide, "sigma").flatten(), kernel_size)
     if apply is not None:
         chosen = per_sample(apply, images, "apply").view(-1, 1)
-        kernel = torch.where(chosen, kernel, (offset == 0).to(kernel.dtype))
+        untouched = torch.zeros_like(kernel)
+        untouched[:, reach] = 1.0
+        kernel = torch.where(chosen, kernel, untouched)
+    if sums_rows(images):
+        turned = blur_planes(transposed(wide.transpose(0, 1)), kernel)
+        return turned.transpose(0, 1).contiguous().to(images.dtype)
+    return _blur_by_convolution(wide, kernel).to(images.dtype)
+
+
+def gaussian_kernels(sigma: Tensor, kernel_size: int) -> Tensor:
+    """Return Gaussians of the standard deviations `sigma` (N,), px, cut off, (N, kernel_size)."""
+    reach = kernel_size // 2
+    offset = torch.arange(-reach, reach + 1, dtype=sigma.dtype, device=sigma.device)
+    return (offset / sigma.unsqueeze(-1)).square_().mul_(-0.5).softmax(-1)
+
+
+def blur_planes(turned: Tensor, kernel: Tensor) -> Tensor:
+    """Return transposed images (C, N, W, H), blurred with `kernel` (N, K) and turned upright.
+
+    The result is (C, N, H, W), with the images mirrored at their borders.
+    """
+    channels, _, width, height = turned.shape
+    across = _blur_sums(kernel, width, channels)
+    down = across if height == width else _blur_sums(kernel, height, channels)
+    return down.of_planes(transposed(across.of_planes(turned)))
+
+
+def _blur_sums(kernel: Tensor, side: int, channels: int) -> RowSums:
+    weights = kernel.unsqueeze(1).expand(-1, side, -1)
+    return RowSums(Taps(blur_taps(kernel.shape[-1], side, kernel.device), weights), channels)
+
+
+def _blur_by_convolution(images: Tensor, kernel: Tensor) -> Tensor:
+    """Return `images` (N, C, H, W), each blurred with its `kernel` (N, K)."""
+    count, channels, height, width = images.shape
     # Every channel of every image is a group of its own, so that one convolution serves them all.
-    groups = count * channels
+    groups, reach = count * channels, kernel.shape[-1] // 2
     kernel = kernel.repeat_interleave(channels, dim=0)
-    blurred = F.pad(wide, (reach, reach, reach, reach), mode="reflect").flatten(0, 1).unsqueeze(0)
+    padded = F.pad(images, (reach, reach, reach, reach), mode="reflect").flatten(0, 1).unsqueeze(0)
     with without_autocast(images.device):
-        blurred = F.conv2d(blurred, kernel.view(groups, 1, -1, 1), groups=groups)
-        blurred = F.conv2d(blurred, kernel.view(groups, 1, 1, -1), groups=groups)
-    return blurred.view(count, channels, height, width).to(images.dtype)
+        padded = F.conv2d(padded, kernel.view(groups, 1, -1, 1), groups=groups)
+        padded = F.conv2d(padded, kernel.view(groups, 1, 1, -1), groups=groups)
+    return padded.view(count, channels, height, width)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sslcore.transforms._batch import accurate, check_images, per_sample, without_autocast
+from sslcore.transforms._taps import FILTERS, Interpolation, crop_planes, resize_taps, sums_rows
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -34,12 +35,15 @@ def resized_crop(
     width: Tensor,
     size: int,
     flip: Tensor | None = None,
+    *,
+    interpolation: Interpolation = "bilinear",
 ) -> Tensor:
-    """Cut a box out of each image and resize it, bilinear with antialiasing, and mirror it.
+    """Cut a box out of each image, resize it with antialiasing, and mirror it.
 
     A crop, a resize and a mirror image are together a matrix applied to the rows of an image and
     one applied to its columns. The result is that of torchvision's `resized_crop(antialias=True)`
-    to within 1e-5 (in float32, for images in [0, 1]).
+    to within 1e-5 (in float32, for images in [0, 1] of up to 128 px; it is torchvision's that is
+    less exact for larger ones), bicubic ones clamped to [0, 1] as those of PIL are.
 
     Args:
         images: float (B, C, H, W).
@@ -49,14 +53,19 @@ def resized_crop(
         width: columns in the box, as `height`.
         size: side of the result, px.
         flip: which results to mirror left to right, bool, shaped as `top`; None for none.
+        interpolation: "bilinear", or "bicubic", which keeps edges sharper and takes longer.
 
     Returns:
         (B, C, size, size), or (V, B, C, size, size) where `top` is (V, B).
 
     Raises:
-        ValueError: a shape is not as above.
+        ValueError: a shape is not as above, or the interpolation is another.
     """
     check_images(images)
+    if interpolation not in FILTERS:
+        raise ValueError(
+            f"interpolation: expected one of {', '.join(FILTERS)}, got {interpolation!r}"
+        )
     shape = top.shape
     if top.dim() not in (1, 2) or shape[-1] != len(images):
         raise ValueError(
@@ -70,39 +79,91 @@ def resized_crop(
             raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(values.shape)}")
 
     wide = images.to(accurate(images.dtype))
-    target = torch.arange(size, dtype=wide.dtype, device=wide.device) + 0.5
-    rows = _resize_weights(top, height, target, images.shape[-2])
+    boxes = ((top, height, wide.shape[-2]), (left, width, wide.shape[-1]))
+    make = _crops_by_sums if sums_rows(images) else _crops_by_products
+    crops = make(wide, *boxes, size, flip, interpolation)
+    if interpolation == "bicubic":
+        crops = crops.clamp(0.0, 1.0)
+    return crops.to(images.dtype)
+
+
+#: First pixel of a segment of a line, pixels in it, and in the line.
+_Segment = tuple[Tensor, Tensor, int]
+
+
+def _crops_by_sums(
+    images: Tensor,
+    vertical: _Segment,
+    horizontal: _Segment,
+    size: int,
+    flip: Tensor | None,
+    interpolation: Interpolation,
+) -> Tensor:
+    """Crop as `resized_crop` does, summing up the pixels that are needed."""
+    shape = vertical[0].shape
+    owner = torch.arange(len(images), device=images.device).expand(shape).flatten()
+    (top, height, rows), (left, width, columns) = vertical, horizontal
+    mirrored = None if flip is None else flip.flatten()
+    dtype = images.dtype
+    crops = crop_planes(
+        images,
+        owner,
+        resize_taps(top.flatten(), height.flatten(), size, rows, interpolation, None, dtype),
+        resize_taps(left.flatten(), width.flatten(), size, columns, interpolation, mirrored, dtype),
+    )
+    return crops.permute(1, 0, 3, 2).contiguous().unflatten(0, shape)
+
+
+def _crops_by_products(
+    images: Tensor,
+    vertical: _Segment,
+    horizontal: _Segment,
+    size: int,
+    flip: Tensor | None,
+    interpolation: Interpolation,
+) -> Tensor:
+    """Crop as `resized_crop` does, with two matrix products for each crop."""
+    target = torch.arange(size, device=images.device)
+    rows = _resize_weights(vertical, target, interpolation, images.dtype)
     if flip is not None:
         target = torch.where(flip.unsqueeze(-1), target.flip(0), target)
-    columns = _resize_weights(left, width, target, images.shape[-1])
-    if top.dim() == 1:
+    columns = _resize_weights(horizontal, target, interpolation, images.dtype)
+    several = vertical[0].dim() == 2
+    if not several:
         rows, columns = rows.unsqueeze(0), columns.unsqueeze(0)
-    crops = _product_over_axes(wide, rows.transpose(0, 1), columns.transpose(0, 1))
-    crops = crops.to(images.dtype)
-    return crops.squeeze(0) if top.dim() == 1 else crops
+    crops = _product_over_axes(images, rows.transpose(0, 1), columns.transpose(0, 1))
+    return crops if several else crops.squeeze(0)
 
 
-def _resize_weights(start: Tensor, length: Tensor, target: Tensor, side: int) -> Tensor:
-    """Return the weight of each of `side` pixels in each pixel of a resized segment.
+def _resize_weights(
+    segment: _Segment, target: Tensor, interpolation: Interpolation, dtype: torch.dtype
+) -> Tensor:
+    """Return the weight of each pixel of a line in each pixel of a resized segment.
 
     Args:
-        start: (*,) first pixel of the segment.
-        length: (*,) pixels in it.
-        target: (size,) or (*, size) centres of the pixels that are wanted, in [0, size].
-        side: pixels in the line that the segment is part of.
+        segment: first pixels (*,), lengths (*,), pixels in the line.
+        target: int64 (size,) or (*, size), numbers of the pixels that are wanted.
+        interpolation: the filter.
+        dtype: that of the weights.
 
     Returns:
         (*, size, side), every row summing to 1.
     """
-    start, length = start.to(target.dtype).unsqueeze(-1), length.to(target.dtype).unsqueeze(-1)
-    step = length / target.shape[-1]
-    # A triangle as wide as the distance between two results: shrinking then averages over what
-    # it drops. When enlarging, it is as wide as two pixels, which is linear interpolation.
-    reach = step.clamp_min(1.0).unsqueeze(-1)
-    centre = (start + target * step).unsqueeze(-1)
-    pixel = torch.arange(side, dtype=target.dtype, device=target.device) + 0.5
-    inside = (pixel > start) & (pixel < start + length)
-    weights = (pixel - centre).abs_().div_(reach).neg_().add_(1.0).clamp_min_(0.0)
+    weight_at, _ = FILTERS[interpolation]
+    start, length = (value.unsqueeze(-1) for value in segment[:2])
+    size = target.shape[-1]
+    # The centre of a result, as a whole number of pixels and a part of one: so nothing is lost
+    # to rounding, however far from the border it is.
+    centre = (2 * target + 1) * length
+    whole = centre.div(2 * size, rounding_mode="floor")
+    part = (centre - whole * (2 * size)).to(dtype) / (2 * size)
+    pixel = torch.arange(segment[2], device=target.device)
+    distance = (pixel - (start + whole).unsqueeze(-1)).to(dtype) + (0.5 - part).unsqueeze(-1)
+    # The filter is as wide as the distance between two results, so that shrinking averages over
+    # what it drops. When enlarging, its unit is a pixel, which is interpolation.
+    scale = (length.to(dtype) / size).clamp_min(1.0).unsqueeze(-1)
+    inside = (pixel >= start) & (pixel < start + length)
+    weights = weight_at(distance.div_(scale))
     weights.mul_(inside.unsqueeze(-2))
     return weights.div_(weights.sum(-1, keepdim=True))
 

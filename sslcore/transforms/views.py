@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from sslcore.random import BatchRandom
+from sslcore.transforms._blocks import ViewDraws, views_in_blocks
+from sslcore.transforms._taps import FILTERS, Interpolation
+from sslcore.transforms._threads import one_thread
 from sslcore.transforms.color import color_jitter, grayscale, solarize
 from sslcore.transforms.filters import gaussian_blur
 from sslcore.transforms.geometry import affine, resize, resized_crop
 from sslcore.transforms.pixels import cutout, normalize
-from sslcore.transforms.sampling import CropParameters, color_jitter_parameters, crop_parameters
+from sslcore.transforms.sampling import (
+    ColorJitterParameters,
+    CropParameters,
+    color_jitter_parameters,
+    crop_parameters,
+)
 
 #: Sides from which on views are blurred by default; smaller images have no detail to lose.
 BLURRED_FROM = 64
@@ -33,6 +41,7 @@ class RandomViews:
         views: views of each image.
         crop_scale: least and greatest area of a crop, as parts of the image's.
         crop_ratio: least and greatest width / height of a crop.
+        interpolation: how crops are resized, "bilinear" or "bicubic".
         flip: probability that a view is mirrored left to right.
         degrees: a view is rotated by up to this angle in either direction.
         translate: a view is moved by up to this part of its side, along each axis.
@@ -62,6 +71,7 @@ class RandomViews:
     views: int = 2
     crop_scale: tuple[float, float] = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    interpolation: Interpolation = "bilinear"
     flip: float = 0.5
     degrees: float = 0.0
     translate: float = 0.0
@@ -86,6 +96,10 @@ class RandomViews:
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name}: expected 0 < low ≤ high, got {(low, high)}")
+        if self.interpolation not in FILTERS:
+            raise ValueError(
+                f"interpolation: expected one of {', '.join(FILTERS)}, got {self.interpolation!r}"
+            )
         for name in ("mean", "std"):
             given = getattr(self, name)
             if len(given) not in (1, self.channels):
@@ -126,52 +140,54 @@ class RandomViews:
 
     def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
-        batch = self._crop(images, random.fork("crop"))
-        if self.degrees or self.translate:
-            batch = self._move(batch, random.fork("affine"))
-        if self.jitter:
-            batch = self._jitter(batch, random.fork("jitter"))
-        if self.grayscale:
-            batch = grayscale(batch, self._chosen(random.fork("grayscale"), self.grayscale))
-        if _happens(self.blur):
-            batch = self._blur(batch, random.fork("blur"))
-        if _happens(self.solarize):
-            chosen = self._chosen(random.fork("solarize"), self.solarize)
-            threshold = torch.full((len(batch),), 0.5, device=batch.device)
-            batch = solarize(batch, threshold, chosen)
-        batch = normalize(batch, self.mean, self.std)
+        if _fit_for_blocks(images):
+            with one_thread() as threads:
+                batch = self._in_blocks(images, self._draw(images, random), threads)
+        else:
+            batch = self._at_once(images, self._draw(images, random))
         if self.cutout_holes:
             batch = self._cutout(batch, random.fork("holes"))
         return batch.unflatten(0, (self.views, len(images)))
 
-    def _chosen(self, random: BatchRandom, probability: float | tuple[float, ...]) -> Tensor:
-        drawn = random.uniform(self.views)
-        if not isinstance(probability, tuple):
-            return _by_view(drawn < probability)
-        each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
-        return _by_view(torch.stack(each, 1))
-
-    def _crop(self, images: Tensor, random: BatchRandom) -> Tensor:
+    def _draw(self, images: Tensor, random: BatchRandom) -> ViewDraws:
+        """Draw what happens to each view, in the order of a batch (V·B,)."""
+        drawn: dict[str, Any] = {}
+        crop = random.fork("crop")
         boxes = crop_parameters(
-            random,
+            crop,
             (images.shape[-2], images.shape[-1]),
             self.views,
             scale=self.crop_scale,
             ratio=self.crop_ratio,
         )
-        flip = random.bernoulli(self.flip, self.views)
-        boxes = CropParameters(*(values.T for values in boxes))
-        return resized_crop(images, *boxes, size=self.size, flip=flip.T).flatten(0, 1)
+        flip = crop.bernoulli(self.flip, self.views)
+        if self.degrees or self.translate:
+            move = random.fork("affine")
+            degrees = move.uniform(self.views, low=-self.degrees, high=self.degrees)
+            furthest = self.translate * self.size
+            moves = move.uniform(self.views, 2, low=-furthest, high=furthest)
+            drawn |= {"degrees": _by_view(degrees), "translate": _by_view(moves)}
+        if self.jitter:
+            drawn |= self._draw_jitter(random.fork("jitter"))
+        if self.grayscale:
+            drawn["grey"] = self._chosen(random.fork("grayscale"), self.grayscale)
+        if _happens(self.blur):
+            blur = random.fork("blur")
+            drawn["blurred"] = self._chosen(blur, self.blur)
+            low, high = self.blur_sigma
+            drawn["sigma"] = _by_view(blur.uniform(self.views, low=low, high=high))
+        if _happens(self.solarize):
+            drawn["solarized"] = self._chosen(random.fork("solarize"), self.solarize)
+        return ViewDraws(
+            owner=torch.arange(len(images), device=images.device).repeat(self.views),
+            boxes=CropParameters(*(_by_view(value) for value in boxes)),
+            flip=_by_view(flip),
+            **drawn,
+        )
 
-    def _move(self, batch: Tensor, random: BatchRandom) -> Tensor:
-        degrees = random.uniform(self.views, low=-self.degrees, high=self.degrees)
-        furthest = self.translate * self.size
-        translate = random.uniform(self.views, 2, low=-furthest, high=furthest)
-        return affine(batch, _by_view(degrees), _by_view(translate))
-
-    def _jitter(self, batch: Tensor, random: BatchRandom) -> Tensor:
-        chosen = self._chosen(random, self.jitter)
-        drawn = color_jitter_parameters(
+    def _draw_jitter(self, random: BatchRandom) -> dict[str, Any]:
+        jittered = self._chosen(random, self.jitter)
+        factors = color_jitter_parameters(
             random,
             self.views,
             brightness=self.brightness,
@@ -182,13 +198,47 @@ class RandomViews:
         order = None
         if self.jitter_order == "random":
             order = _by_view(random.permutations(4, self.views))
-        values = (None if value is None else _by_view(value) for value in drawn)
-        return color_jitter(batch, *values, order=order, apply=chosen)
+        by_view = (None if value is None else _by_view(value) for value in factors)
+        return {"jittered": jittered, "factors": ColorJitterParameters(*by_view), "order": order}
 
-    def _blur(self, batch: Tensor, random: BatchRandom) -> Tensor:
-        chosen = self._chosen(random, self.blur)
-        sigma = random.uniform(self.views, low=self.blur_sigma[0], high=self.blur_sigma[1])
-        return gaussian_blur(batch, _by_view(sigma), self.kernel, chosen)
+    def _chosen(self, random: BatchRandom, probability: float | tuple[float, ...]) -> Tensor:
+        drawn = random.uniform(self.views)
+        if not isinstance(probability, tuple):
+            return _by_view(drawn < probability)
+        each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
+        return _by_view(torch.stack(each, 1))
+
+    def _in_blocks(self, images: Tensor, draws: ViewDraws, threads: int) -> Tensor:
+        return views_in_blocks(
+            images,
+            draws,
+            size=self.size,
+            interpolation=self.interpolation,
+            kernel=self.kernel,
+            mean=self.mean,
+            std=self.std,
+            threads=threads,
+        )
+
+    def _at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:
+        """Make all views in one pass for each operation, without waiting for the device."""
+        boxes = (value.unflatten(0, (self.views, -1)) for value in (*draws.boxes, draws.flip))
+        top, left, height, width, flip = boxes
+        batch = resized_crop(
+            images, top, left, height, width, self.size, flip, interpolation=self.interpolation
+        ).flatten(0, 1)
+        if draws.degrees is not None and draws.translate is not None:
+            batch = affine(batch, draws.degrees, draws.translate)
+        if draws.jittered is not None:
+            batch = color_jitter(batch, *draws.factors, order=draws.order, apply=draws.jittered)
+        if draws.grey is not None:
+            batch = grayscale(batch, draws.grey)
+        if draws.sigma is not None:
+            batch = gaussian_blur(batch, draws.sigma, self.kernel, draws.blurred)
+        if draws.solarized is not None:
+            threshold = torch.full((len(batch),), 0.5, device=batch.device)
+            batch = solarize(batch, threshold, draws.solarized)
+        return normalize(batch, self.mean, self.std)
 
     def _cutout(self, batch: Tensor, random: BatchRandom) -> Tensor:
         centres = random.integers(0, self.size, self.views, self.cutout_holes, 2)
@@ -197,6 +247,12 @@ class RandomViews:
         return cutout(
             batch, centre_y, centre_x, max(1, self.size // 2) if length is None else length
         )
+
+
+def _fit_for_blocks(images: Tensor) -> bool:
+    """Return whether the images are such as a data set has, in memory; others take any device."""
+    differentiated = images.requires_grad and torch.is_grad_enabled()
+    return images.device.type == "cpu" and images.dtype == torch.float32 and not differentiated
 
 
 def _happens(probability: float | tuple[float, ...]) -> bool:

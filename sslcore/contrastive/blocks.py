@@ -20,9 +20,13 @@ from sslcore.contrastive.rows import contrast
 from sslcore.contrastive.share import positions
 from sslcore.functional import without_autocast
 
-#: Bytes of a block of similarities; as many of weights are held beside it. On the CPU both fit in a
-#: cache near the cores; for an accelerator it is a guess that was not measured.
-_BYTES = {"cpu": 2**20, "cuda": 2**28}
+#: The sides of a block of similarities: the shortest that is worth its calls, and the longest. On
+#: the CPU a block and its weights fit in a cache; the sides for an accelerator are a guess that was
+#: not measured.
+_SIDES = {"cpu": (256, 1024), "cuda": (4096, 8192)}
+#: Of rows that are compared among themselves, a block on the diagonal holds each pair twice. So
+#: there are at least so many blocks along it, unless they would be too short.
+_ALONG_DIAGONAL = 8
 
 
 def contrast_views(
@@ -101,20 +105,28 @@ def _wants_blocks(
         return False
     if chunk_size is not None:
         return chunk_size < len(queries)
-    return len(queries) * len(keys) * queries.element_size() > _bytes(queries)
+    # Fewer than four blocks save less than their calls take.
+    shortest, _ = _sides(queries)
+    return len(queries) * len(keys) > 4 * shortest**2
 
 
-def _bytes(queries: Tensor) -> int:
-    return _BYTES.get(queries.device.type, _BYTES["cuda"])
+def _sides(queries: Tensor) -> tuple[int, int]:
+    return _SIDES.get(queries.device.type, _SIDES["cuda"])
 
 
 def _apply(
     queries: Tensor, others: Tensor | None, temperature: float, chunk_size: int | None
 ) -> Tensor:
-    held = _bytes(queries) // queries.element_size()
-    tall = math.isqrt(held) if chunk_size is None else chunk_size
+    shortest, longest = _sides(queries)
+    if chunk_size is not None:
+        tall = chunk_size
+    elif others is None:
+        tall = min(longest, max(shortest, len(queries) // _ALONG_DIAGONAL))
+    else:
+        tall = longest
+    wide = max(tall, longest**2 // tall)
     with without_autocast(queries.device):
-        return _BothWays.apply(queries, others, 1 / temperature, tall, max(tall, held // tall))
+        return _BothWays.apply(queries, others, 1 / temperature, tall, wide)
 
 
 class _Blocks:

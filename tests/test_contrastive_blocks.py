@@ -1,4 +1,4 @@
-"""Unit rows compared in both directions: the general form's value and gradient, in little memory."""
+"""Unit rows compared in both directions: what the general form gives, in little memory."""
 
 from __future__ import annotations
 

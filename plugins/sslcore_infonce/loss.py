@@ -8,7 +8,7 @@ import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from sslcore.contrastive import contrast
+from sslcore.contrastive import contrast, contrast_both_ways, positions
 from sslcore.functional import unit_rows
 
 
@@ -18,6 +18,8 @@ def infonce(
     temperature: float,
     *,
     normalize: bool = True,
+    symmetric: bool = False,
+    rows: slice | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
     """Return the mean over queries i of −log(exp(sᵢᵢ/τ) / Σₖ exp(sᵢₖ/τ)), a scalar (eq. 4).
@@ -31,10 +33,14 @@ def infonce(
         keys: (B, D); key i belongs to query i, the others are its negatives.
         temperature: τ > 0.
         normalize: whether the rows are scaled to unit length; a zero row stays zero.
+        symmetric: whether the keys also query the queries, and the two losses are averaged.
+        rows: the positions in B whose queries count, where several processes share a batch; each
+            is compared with all keys. None: all.
         chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
 
     Raises:
-        ValueError: the shapes differ or are not (B, D), B < 2, or the temperature is not positive.
+        ValueError: the shapes differ or are not (B, D), B < 2, the temperature is not positive, or
+            `rows` are no positions in B.
     """
     if queries.dim() != 2 or queries.shape != keys.shape or queries.shape[1] < 1:
         raise ValueError(
@@ -53,8 +59,17 @@ def infonce(
     queries, keys = queries.to(exact), keys.to(exact)
     if normalize:
         queries, keys = unit_rows(queries), unit_rows(keys)
-    own = torch.arange(len(queries), device=queries.device)
-    return contrast(queries, keys, own, temperature, chunk_size=chunk_size).to(kept)
+    if symmetric and normalize:
+        loss = contrast_both_ways(queries, keys, temperature, rows=rows, chunk_size=chunk_size)
+        return loss.to(kept)
+    here = positions(rows, len(queries))
+    own = torch.arange(here.start, here.stop, device=queries.device)
+    directions = ((queries, keys), (keys, queries)) if symmetric else ((queries, keys),)
+    losses = [
+        contrast(asking[here], asked, own, temperature, chunk_size=chunk_size)
+        for asking, asked in directions
+    ]
+    return torch.stack(losses).mean().to(kept)
 
 
 class InfoNCE(nn.Module):
@@ -91,8 +106,10 @@ class InfoNCE(nn.Module):
         self.symmetric = symmetric
         self.normalize, self.chunk_size = normalize, chunk_size
 
-    def forward(self, projections: Tensor) -> Tensor:
+    def forward(self, projections: Tensor, rows: slice | None = None) -> Tensor:
         """Score projections (2, B, D), B ≥ 2, as a scalar.
+
+        Given `rows`, only the views of these images are queries, of all keys.
 
         Raises:
             ValueError: the projections have another shape.
@@ -101,15 +118,12 @@ class InfoNCE(nn.Module):
             raise ValueError(
                 f"projections must be of shape (2, B, D), got {tuple(projections.shape)}"
             )
-        first, second = projections
-        loss = self._one_way(first, second)
-        return (loss + self._one_way(second, first)) / 2 if self.symmetric else loss
-
-    def _one_way(self, queries: Tensor, keys: Tensor) -> Tensor:
         return infonce(
-            queries,
-            keys,
+            projections[0],
+            projections[1],
             self.temperature,
             normalize=self.normalize,
+            symmetric=self.symmetric,
+            rows=rows,
             chunk_size=self.chunk_size,
         )

@@ -8,7 +8,7 @@ import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from sslcore.contrastive import contrast
+from sslcore.contrastive import contrast, positions
 from sslcore_moco.contrast import check_view_count, check_views, unit_queries_and_keys
 
 
@@ -40,8 +40,13 @@ class MomentumContrast(nn.Module):
         check_view_count(num_views)
         self.temperature = temperature
 
-    def forward(self, predictions: Tensor, teacher_projections: Tensor) -> Tensor:
-        """Score `predictions` (2, B, D) against `teacher_projections` (2, B, D), as a scalar."""
+    def forward(
+        self, predictions: Tensor, teacher_projections: Tensor, rows: slice | None = None
+    ) -> Tensor:
+        """Score `predictions` (2, B, D) against `teacher_projections` (2, B, D), as a scalar.
+
+        Given `rows`, positions in B, only the predictions of these images are queries, of all keys.
+        """
         check_views(predictions, teacher_projections, "predictions")
         count = predictions.shape[1]
         if count < 2:
@@ -50,7 +55,8 @@ class MomentumContrast(nn.Module):
                 f"{count}; give at least 2"
             )
         queries, keys = unit_queries_and_keys(predictions, teacher_projections)
-        own = torch.arange(count, device=queries.device)
-        both = (contrast(queries[i], keys[1 - i], own, self.temperature) for i in (0, 1))
+        here = positions(rows, count)
+        own = torch.arange(here.start, here.stop, device=queries.device)
+        both = (contrast(queries[i, here], keys[1 - i], own, self.temperature) for i in (0, 1))
         loss = 2 * self.temperature * sum(both, start=queries.new_zeros(()))
         return loss.to(torch.promote_types(predictions.dtype, teacher_projections.dtype))

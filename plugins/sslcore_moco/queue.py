@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sslcore.contrastive import positions
 from sslcore.functional import unit_rows, without_autocast
 from sslcore_moco.contrast import check_view_count, check_views, unit_queries_and_keys
 
@@ -73,8 +74,14 @@ class QueueContrast(nn.Module):
         # A tensor, so that where to write is known on the device without asking the host.
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, projections: Tensor, teacher_projections: Tensor) -> Tensor:
-        """Score `projections` (2, B, D) against `teacher_projections` (2, B, D), as a scalar."""
+    def forward(
+        self, projections: Tensor, teacher_projections: Tensor, rows: slice | None = None
+    ) -> Tensor:
+        """Score `projections` (2, B, D) against `teacher_projections` (2, B, D), as a scalar.
+
+        Given `rows`, positions in B, only these images are scored. The keys of all are queued, so
+        that processes that share a batch keep the same queue.
+        """
         check_views(projections, teacher_projections, "projections")
         if projections.shape[-1] != self.queue.shape[1]:
             raise ValueError(
@@ -85,7 +92,8 @@ class QueueContrast(nn.Module):
         # A copy: the queue is written to below, and the backward pass needs it as it is now.
         queue = self.queue.to(queries.dtype, copy=True)
         directions = ((0, 1), (1, 0)) if self.symmetric else ((0, 1),)
-        losses = [self._tell_apart(queries[q], keys[k], queue) for q, k in directions]
+        here = positions(rows, queries.shape[1])
+        losses = [self._tell_apart(queries[q, here], keys[k, here], queue) for q, k in directions]
         if self.training:
             self._enqueue(keys.flatten(0, 1) if self.symmetric else keys[1])
         kind = torch.promote_types(projections.dtype, teacher_projections.dtype)

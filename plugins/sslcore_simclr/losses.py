@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
-from sslcore.contrastive import contrast
+from sslcore.contrastive import contrast_views
 from sslcore.functional import unit_rows
 
 
-def nt_xent(projections: Tensor, temperature: float, *, chunk_size: int | None = None) -> Tensor:
+def nt_xent(
+    projections: Tensor,
+    temperature: float,
+    *,
+    rows: slice | None = None,
+    chunk_size: int | None = None,
+) -> Tensor:
     """Return the NT-Xent loss of pairs of projections (SimCLR, Chen et al. 2020, equation (1)).
 
     With the 2N projections z scaled to unit length, s(i, k) = ⟨z_i, z_k⟩ and p(i) the other view
@@ -26,21 +31,20 @@ def nt_xent(projections: Tensor, temperature: float, *, chunk_size: int | None =
     Args:
         projections: float (2, N, D): two views of N ≥ 2 images. They need not be normalised.
         temperature: τ > 0.
+        rows: the images over whose views i the mean goes, as positions in N, where several
+            processes share a batch; k goes over all views. None: all images.
         chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
 
     Returns:
         A scalar of the type of the projections.
 
     Raises:
-        ValueError: another shape or type, or a temperature that is not positive.
+        ValueError: another shape or type, a temperature that is not positive, or `rows` that are
+            no positions in N.
     """
     _check(projections, temperature)
-    count = projections.shape[1]
-    # One row per view, those of the first views before those of the second.
-    unit = unit_rows(projections.flatten(0, 1))
-    itself = torch.arange(2 * count, device=unit.device)
-    other_view = itself.roll(count)
-    loss = contrast(unit, unit, other_view, temperature, left_out=itself, chunk_size=chunk_size)
+    unit = unit_rows(projections)
+    loss = contrast_views(unit, temperature, rows=rows, chunk_size=chunk_size)
     return loss.to(projections.dtype)
 
 
@@ -71,9 +75,12 @@ class NTXent(nn.Module):
             raise ValueError(f"temperature: expected a number > 0, got {temperature}")
         self.temperature, self.chunk_size = temperature, chunk_size
 
-    def forward(self, projections: Tensor) -> Tensor:
-        """Return the loss of `projections` (2, N, D), a scalar."""
-        return nt_xent(projections, self.temperature, chunk_size=self.chunk_size)
+    def forward(self, projections: Tensor, rows: slice | None = None) -> Tensor:
+        """Return the loss of `projections` (2, N, D), a scalar.
+
+        Given `rows`, it is the mean over the views of these images only, each compared with all.
+        """
+        return nt_xent(projections, self.temperature, rows=rows, chunk_size=self.chunk_size)
 
 
 def _check(projections: Tensor, temperature: float) -> None:

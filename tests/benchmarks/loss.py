@@ -1,11 +1,15 @@
 """NT-Xent forward and backward: seconds and peak memory beside those of other packages.
 
-    python tests/benchmarks/loss.py                          # 8,192 images, three turns each
+    python tests/benchmarks/loss.py                          # 256 and 8,192 images, three turns
     python tests/benchmarks/loss.py --images 65536 --only sslcore --turns 1
+    python tests/benchmarks/loss.py --dtype bfloat16 --device cuda
 
 Each turn is a process of its own, so that its peak memory is its own; the packages take turns.
-Needs `pip install -e '.[bench]'`. Prints one JSON line per package, with medians and the ratio to
-sslcore, and what the arithmetic alone would take at the rate of a large matrix product.
+Needs `pip install -e '.[bench]'`. Prints one JSON line per size and package: medians, their ratios
+to sslcore's, and what the arithmetic alone would take in float32 at the rate of a large matrix
+product, measured in the same processes. Of M = 2N views of length D, the product of all with all
+and the two of its gradient are 6·M²·D operations; where each similarity is made once for both of
+its directions, and once again for the gradient, they are 4·M²·D.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -68,14 +74,14 @@ def losses() -> dict[str, Callable[[], Callable[[Tensor, Tensor], Tensor]]]:
     }
 
 
-def one_turn(package: str, images: int, dim: int, device: str) -> dict[str, float]:
+def one_turn(package: str, images: int, dim: int, device: str, dtype: str) -> dict[str, float]:
     """Score and differentiate once, after a small call that loads everything."""
     loss = losses()[package]()
 
     def views(count: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed(0)
         drawn = (torch.randn(count, dim, generator=generator) for _ in range(2))
-        return [view.to(device).requires_grad_() for view in drawn]
+        return [view.to(device, getattr(torch, dtype)).requires_grad_() for view in drawn]
 
     def run(first: Tensor, second: Tensor) -> float:
         score = loss(first, second)
@@ -84,24 +90,37 @@ def one_turn(package: str, images: int, dim: int, device: str) -> dict[str, floa
 
     run(*views(256))
     first, second = views(images)
-    if device == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
+    _forget_peak(device)
     before = _peak(device)
     started = time.perf_counter()
     value = run(first, second)
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "bytes": max(0, _peak(device) - before), "loss": value}
+    held = _peak(device) - before
+    return {"seconds": seconds, "bytes": held, "loss": value, "rate": _rate(device)}
+
+
+def _forget_peak(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        # From here on the kernel's peak is that of this process from now on.
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def _peak(device: str) -> int:
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def seconds_of_arithmetic(images: int, dim: int, device: str) -> float:
-    """Return what 6·(2N)²·D operations take at the rate of a large matrix product."""
+def _rate(device: str) -> float:
+    """Return the operations per second of a large matrix product in float32."""
     side = 4096 if device == "cuda" else 2048
     one = torch.randn(side, side, device=device)
     times = []
@@ -110,46 +129,53 @@ def seconds_of_arithmetic(images: int, dim: int, device: str) -> float:
         product = one @ one
         float(product[0, 0])
         times.append(time.perf_counter() - started)
-    rate = 2 * side**3 / statistics.median(times)
-    return 6 * (2 * images) ** 2 * dim / rate
+    return 2 * side**3 / statistics.median(times)
 
 
 def main() -> None:
-    """Take turns, print a line per package."""
+    """Take turns, print a line per size and package."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=8192)
+    parser.add_argument("--images", type=int, nargs="+", default=[256, 8192])
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(DISTRIBUTIONS))
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--turn-of", help=argparse.SUPPRESS)
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--turn-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    size = (options.images, options.dim, options.device)
+    kind = (options.dim, options.device, options.dtype)
     if options.turn_of:
-        print(json.dumps(one_turn(options.turn_of, *size)))
+        package, images = options.turn_of
+        print(json.dumps(one_turn(package, int(images), *kind)))
         return
+    for images in options.images:
+        compare(images, options)
+
+
+def compare(images: int, options: argparse.Namespace) -> None:
+    """Print a line per package for batches of so many images."""
     found: dict[str, list[dict]] = {name: [] for name in options.only or DISTRIBUTIONS}
     failed: dict[str, str] = {}
     for _ in range(options.turns):
         for name in found:
             if name in failed:
                 continue
+            turn = ["--turn-of", name, str(images)]
             done = subprocess.run(
-                [sys.executable, __file__, *sys.argv[1:], "--turn-of", name],
-                capture_output=True,
-                text=True,
+                [sys.executable, __file__, *sys.argv[1:], *turn], capture_output=True, text=True
             )
             if done.returncode:
                 lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
                 failed[name] = lines[-1]
             else:
                 found[name].append(json.loads(done.stdout.splitlines()[-1]))
-    arithmetic = seconds_of_arithmetic(*size)
     ours = _medians(found.get("sslcore", []))
     for name, turns in found.items():
         medians = _medians(turns)
+        rate = medians.pop("rate", None)
+        square = (2 * images) ** 2 * options.dim
         line = {
-            "case": f"NT-Xent forward and backward, N = {options.images}, D = {options.dim}",
+            "case": f"NT-Xent forward and backward, N = {images}, D = {options.dim}",
             "package": f"{name} {version(DISTRIBUTIONS[name])}",
             **({"failed": failed[name]} if name in failed else {}),
             **{key: round(value, 4) for key, value in medians.items()},
@@ -158,20 +184,35 @@ def main() -> None:
                 for key in ("seconds", "bytes")
                 if medians and ours and ours[key]
             },
-            "seconds of arithmetic alone": round(arithmetic, 3),
+            **{
+                f"seconds of {count}·M²·D operations": round(count * square / rate, 4)
+                for count in (6, 4)
+                if rate
+            },
             "turns": len(turns),
-            "device": options.device,
-            "torch": torch.__version__,
+            "projections": options.dtype,
+            "device": _name_of(options.device),
             "threads": torch.get_num_threads(),
-            "machine": platform.machine(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line, ensure_ascii=False), flush=True)
 
 
 def _medians(turns: list[dict]) -> dict[str, float]:
     return (
         {key: statistics.median(turn[key] for turn in turns) for key in turns[0]} if turns else {}
     )
+
+
+def _name_of(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 if __name__ == "__main__":

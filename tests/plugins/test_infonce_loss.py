@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -333,3 +334,28 @@ def test_other_than_two_views_are_refused(shape):
 def test_augmentation_of_more_than_two_views_is_refused_at_once():
     with pytest.raises(ValueError, match="makes 3"):
         InfoNCE(num_views=3)
+
+
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("cuts", [[0, 6], [0, 3, 6], [0, 2, 4, 6], [0, 1, 6], [0, 1, 3, 6]])
+def test_the_mean_over_shares_of_the_images_is_the_loss_of_all(chunk, symmetric, normalize, cuts):
+    views = normals(2, 6, 4).requires_grad_()
+    module = InfoNCE(temperature=0.3, symmetric=symmetric, normalize=normalize, chunk_size=chunk)
+    shares = [
+        module(views, rows=slice(start, stop)) * (stop - start) / 6
+        for start, stop in pairwise(cuts)
+    ]
+    whole = module(views)
+    torch.testing.assert_close(sum(shares), whole, rtol=1e-12, atol=1e-12)
+    found = sum(torch.autograd.grad(share, views)[0] for share in shares)
+    (expected,) = torch.autograd.grad(whole, views)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_share_is_the_mean_over_its_own_queries():
+    queries, keys = normals(2, 5, 3)
+    each = reference(queries, keys, 0.3, normalize=True)
+    found = infonce(queries, keys, 0.3, rows=slice(2, 5))
+    torch.testing.assert_close(found, each[2:5].mean())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
 
 import pytest
 import torch
@@ -178,3 +179,37 @@ def test_what_does_not_fit_is_an_error_that_says_why(call, message):
     with pytest.raises(ValueError, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+MAKES = [
+    lambda: QueueContrast(4, queue_size=9),
+    lambda: QueueContrast(4, queue_size=9, symmetric=True),
+    MomentumContrast,
+]
+
+
+@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("cuts", [[0, 6], [0, 3, 6], [0, 2, 4, 6], [0, 1, 6], [0, 1, 3, 6]])
+def test_the_mean_over_shares_of_the_images_is_the_loss_of_all(make, cuts):
+    queries, keys = (item.double() for item in next(batches(6)))
+    queries.requires_grad_()
+    whole = make()(queries, keys)
+    shares = [
+        make()(queries, keys, rows=slice(start, stop)) * (stop - start) / 6
+        for start, stop in pairwise(cuts)
+    ]
+    torch.testing.assert_close(sum(shares), whole, rtol=1e-12, atol=1e-12)
+    found = sum(torch.autograd.grad(share, queries)[0] for share in shares)
+    (expected,) = torch.autograd.grad(whole, queries)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_every_share_queues_the_keys_of_the_whole_batch(symmetric):
+    made = [QueueContrast(4, queue_size=7, symmetric=symmetric) for _ in range(3)]
+    for batch in batches(5, 3, 6):
+        for loss, rows in zip(made, (None, slice(0, 1), slice(2, 3)), strict=True):
+            loss(*batch, rows=rows)
+    for loss in made[1:]:
+        assert torch.equal(loss.queue, made[0].queue)
+        assert torch.equal(loss.oldest, made[0].oldest)

@@ -296,3 +296,31 @@ def test_a_temperature_that_is_not_positive_is_an_error(temperature):
         NTXent(temperature=temperature)
     with pytest.raises(ValueError, match="temperature: expected a number > 0"):
         nt_xent(torch.ones(2, 2, 2), temperature)
+
+
+@pytest.mark.parametrize("chunk", [None, 3])
+@pytest.mark.parametrize("cuts", [[0, 9], [0, 3, 6, 9], [0, 4, 9], [0, 1, 2, 9]])
+def test_the_mean_over_shares_of_the_images_is_the_loss_of_all(chunk, cuts):
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(2, 9, 5, dtype=torch.float64, generator=generator, requires_grad=True)
+    module = NTXent(temperature=0.2, chunk_size=chunk)
+    shares = [
+        module(drawn, rows=slice(start, stop)) * (stop - start) / 9
+        for start, stop in pairwise(cuts)
+    ]
+    whole = module(drawn)
+    torch.testing.assert_close(sum(shares), whole, rtol=1e-12, atol=1e-12)
+    found = sum(torch.autograd.grad(share, drawn)[0] for share in shares)
+    (expected,) = torch.autograd.grad(whole, drawn)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_share_is_the_mean_over_both_views_of_its_images():
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(2, 5, 3, dtype=torch.float64, generator=generator)
+    table = similarities(drawn) / 0.3
+    table.fill_diagonal_(-math.inf)
+    index = torch.arange(10)
+    each = table.logsumexp(1) - table[index, index.roll(5)]
+    found = nt_xent(drawn, 0.3, rows=slice(1, 3))
+    torch.testing.assert_close(found, each[[1, 2, 6, 7]].mean())

@@ -133,6 +133,16 @@ def _a_tenth_of_the_same_view(q: Tensor, k: Tensor, t: float) -> Tensor:
     return 0.9 * _correct(q, k, t) + 0.1 * _correct(q, k.flip(0), t)
 
 
+def _rank_without_offset(*, temperature: float) -> Callable[..., Tensor]:
+    def loss(predictions: Tensor, teacher_projections: Tensor, rows: slice | None = None) -> Tensor:
+        inputs = dict(zip(SIGNALS, (predictions, teacher_projections), strict=True))
+        counted = None if rows is None else rows.stop - rows.start
+        of_rank = _from_losses(lambda x, t: 4 * t * x[:, :counted].mean())
+        return of_rank(inputs, {"temperature": temperature})
+
+    return loss
+
+
 _CORRECT = _of(_correct)
 #: What all variants are without their faults.
 CONTROL = Mutant("no-fault", _CORRECT)
@@ -183,4 +193,5 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("roles-swapped", _of(_roles_swapped, stop=False)),
     Mutant("second-view-detached", _of(_second_view_detached)),
     Mutant("computed-in-the-type-given", _in_the_type_given),
+    Mutant("rank-offset-missing", make=_rank_without_offset, needs="ranks-agree"),
 )

@@ -112,6 +112,50 @@ class _Queued(nn.Module):
         self.oldest = torch.tensor(place % len(queue))
 
 
+#: The parts of a loss that scores these rows of a batch only.
+Share = Callable[[Parts, slice], Parts]
+
+
+class _OnRanks(_Queued):
+    """The loss of a batch that several processes share."""
+
+    def __init__(self, share: Share, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.share = share
+
+    def forward(
+        self, projections: Tensor, teacher_projections: Tensor, rows: slice | None = None
+    ) -> Any:
+        whole = self.parts
+        self.parts = whole if rows is None else self.share(whole, rows)
+        try:
+            return super().forward(projections, teacher_projections)
+        finally:
+            self.parts = whole
+
+
+def _offset_missing(whole: Parts, rows: slice) -> Parts:
+    return replace(whole, mean=lambda losses: whole.mean(losses[:, : rows.stop - rows.start]))
+
+
+def _own_rows_queued(whole: Parts, rows: slice) -> Parts:
+    return replace(
+        whole,
+        mean=lambda losses: whole.mean(losses[:, rows]),
+        queued=lambda q, k: whole.queued(q[:, rows], k[:, rows]),
+    )
+
+
+_OF_RANKS = {"rank-offset-missing": _offset_missing, "keys-of-a-rank-queued": _own_rows_queued}
+
+
+def _on_ranks(parts: Parts, share: Share) -> Callable[..., nn.Module]:
+    def make(projection_dim: int, queue_size: float, temperature: float) -> nn.Module:
+        return _OnRanks(share, parts, projection_dim, int(queue_size), temperature)
+
+    return make
+
+
 def _made(parts: Parts) -> Callable[..., nn.Module]:
     def make(projection_dim: int, queue_size: float, temperature: float) -> nn.Module:
         return _Queued(parts, projection_dim, int(queue_size), temperature)
@@ -312,4 +356,8 @@ def queue_mutants(*, symmetric: bool) -> tuple[Mutant, ...]:
     return (
         *(Mutant(name, make=_made(replace(sound, **fault))) for name, fault in faults.items()),
         Mutant("shared-object", make=_shared(sound)),
+        *(
+            Mutant(name, make=_on_ranks(sound, share), needs="ranks-agree")
+            for name, share in _OF_RANKS.items()
+        ),
     )

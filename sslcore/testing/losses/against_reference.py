@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import pairwise
 
 import torch
 from torch.nn import functional as F
@@ -171,28 +172,33 @@ def chunks_agree(subject: LossSubject, example: Example) -> None:
 @declare(
     "ranks-agree",
     "C15",
-    formula="the mean over ranks of L_r is L, and of ∂L_r/∂x is ∂L/∂x",
+    formula="the mean over ranks of L_r is L, and of ∂L_r/∂x is ∂L/∂x, each weighted with its part "
+    "of the rows; and what a loss keeps of a batch does not depend on its rows",
     kills="an offset of the rank that is missing, a rank that averages over its own rows only",
     anchors=anchors,
     applies=lambda subject: _takes_rows(subject),
 )
 def ranks_agree(subject: LossSubject, example: Example) -> None:
     count = subject.family.batch_of(example.inputs)
-    whole, gradients = subject.gradients(example)
+    loss = subject.make(example)
+    whole, gradients = subject.gradients_of(loss, example)
+    after = float(subject.call(loss, example).detach())
     tolerance = subject.tolerance(example, float(whole))
-    for ranks in {2, 3, count}:
-        if count % ranks:
-            continue
-        step = count // ranks
-        parts = [
-            subject.gradients(example, rows=slice(start, start + step))
-            for start in range(0, count, step)
-        ]
-        mean = float(torch.stack([score for score, _ in parts]).mean())
+    for ranks in sorted({2, min(3, count), count}):
+        cuts = [count * rank // ranks for rank in range(ranks + 1)]
+        mean, average = 0.0, {name: torch.zeros_like(item) for name, item in gradients.items()}
+        for start, stop in pairwise(cuts):
+            loss, rows = subject.make(example), slice(start, stop)
+            score, found = subject.gradients_of(loss, example, rows=rows)
+            mean += float(score) * (stop - start) / count
+            for name, item in found.items():
+                average[name] += item * (stop - start) / count
+            again = float(subject.call(loss, example).detach())
+            said = f"all rows, once rows {start} to {stop} were scored"
+            subject.compare(again, after, subject.tolerance(example, after), example, said)
         subject.compare(mean, float(whole), tolerance, example, f"the mean over {ranks} ranks")
         for name, expected in gradients.items():
-            average = torch.stack([found[name] for _, found in parts]).mean(0)
-            error = float((average - expected).abs().max())
+            error = float((average[name] - expected).abs().max())
             largest = float(expected.abs().max()) + 1
             subject.at_most(
                 error, 0.0, 4 * tolerance * largest, example, f"∂L/∂{name} over {ranks} ranks"

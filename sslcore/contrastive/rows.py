@@ -1,11 +1,8 @@
-"""The cross-entropy of telling one key from many, without the matrix of all similarities.
-
-Queries are compared with all keys a few rows at a time, and the gradient is taken as the rows come
-by. So memory grows with the number of rows, where the matrix grows with its square.
-"""
+"""Queries against keys, some rows of queries at a time."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,8 +13,13 @@ from torch.nn import functional as F
 from sslcore.functional import without_autocast
 
 #: Bytes of similarities that are held at a time: what fits in a cache near the cores, or, on an
-#: accelerator, what keeps all of it busy.
+#: accelerator, what keeps all of it busy. The latter is a guess that was not measured.
 _BYTES = {"cpu": 2**22, "cuda": 2**28}
+#: With fewer rows at a time, reading all keys and adding to their gradient takes longer than the
+#: arithmetic. So with many keys more is held than fits in the cache.
+_FEWEST_ROWS = 128
+#: Rows whose distance in memory is a power of two get in each other's way in a cache.
+_PADDING = 16
 
 
 def contrast(
@@ -54,11 +56,6 @@ def contrast(
         return _Chunked.apply(queries, others, own, left_out, 1 / temperature, chunk_size)
 
 
-def _chunk_size(queries: Tensor, keys: Tensor) -> int:
-    held = _BYTES.get(queries.device.type, _BYTES["cuda"])
-    return max(16, held // (len(keys) * queries.element_size()))
-
-
 def _dense(
     queries: Tensor, keys: Tensor, own: Tensor, temperature: float, left_out: Tensor | None
 ) -> Tensor:
@@ -66,6 +63,11 @@ def _dense(
     if left_out is not None:
         logits = logits.scatter(1, left_out[:, None], -torch.inf)
     return F.cross_entropy(logits, own)
+
+
+def _chunk_size(queries: Tensor, keys: Tensor) -> int:
+    held = _BYTES.get(queries.device.type, _BYTES["cuda"])
+    return max(_FEWEST_ROWS, held // ((len(keys) + _PADDING) * queries.element_size()))
 
 
 class _Chunked(torch.autograd.Function):
@@ -83,34 +85,37 @@ class _Chunked(torch.autograd.Function):
     ) -> Tensor:
         count, keys = len(queries), queries if others is None else others
         losses = queries.new_empty(count)
-        wanted = any(ctx.needs_input_grad[:2])
-        to_queries = torch.zeros_like(queries) if wanted else None
-        to_keys = to_queries if others is None or not wanted else torch.zeros_like(keys)
-        held = queries.new_empty(min(chunk_size, count), len(keys))
+        to_queries = torch.zeros_like(queries) if ctx.needs_input_grad[0] else None
+        if others is None:
+            to_keys = to_queries
+        else:
+            to_keys = torch.zeros_like(keys) if ctx.needs_input_grad[1] else None
+        held = queries.new_empty(min(chunk_size, count), len(keys) + _PADDING)[:, : len(keys)]
         for start in range(0, count, chunk_size):
             rows = slice(start, min(start + chunk_size, count))
-            scaled = queries[rows] * scale
+            # Powers of two are several times as fast as those of e.
+            scaled = queries[rows] * (scale / math.log(2))
             logits = torch.mm(scaled, keys.mT, out=held[: len(scaled)])
             if left_out is not None:
                 logits.scatter_(1, left_out[rows, None], -torch.inf)
             itself = own[rows, None]
             positive = logits.gather(1, itself)
             largest = logits.amax(1, keepdim=True)
-            total = logits.sub_(largest).exp_().sum(1, keepdim=True)
-            losses[rows] = (total.log() + (largest - positive)).squeeze(1)
-            if to_queries is None or to_keys is None:
-                continue
-            # What each query takes each key for, less what it is: the gradient by the logits.
-            share = logits.div_(total)
-            share.scatter_add_(1, itself, -torch.ones_like(positive))
-            to_queries[rows].addmm_(share, keys, alpha=scale / count)
-            to_keys.addmm_(share.mT, scaled, alpha=1 / count)
+            powers = logits.sub_(largest).exp2_()
+            total = powers.sum(1, keepdim=True)
+            losses[rows] = (total.log2() + (largest - positive)).squeeze(1)
+            # What each query takes each key for, less what it is, times the total: the gradient.
+            powers.scatter_add_(1, itself, -total)
+            if to_queries is not None:
+                step = torch.mm(powers, keys)
+                to_queries[rows].addcdiv_(step, total, value=scale / count)
+            if to_keys is not None:
+                to_keys.addmm_(powers.mT, scaled / total, alpha=math.log(2) / count)
         ctx.save_for_backward(to_queries, None if others is None else to_keys)
-        return losses.mean()
+        return losses.mean() * math.log(2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        to_queries, to_keys = ctx.saved_tensors
-        further = None if to_keys is None else gradient * to_keys
-        return gradient * to_queries, further, None, None, None, None
+        found = (None if item is None else gradient * item for item in ctx.saved_tensors)
+        return *found, None, None, None, None

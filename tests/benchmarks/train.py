@@ -36,6 +36,7 @@ import torchvision
 from torch import nn
 
 from sslcore import __version__
+from sslcore.allocation import kept_memory
 from sslcore.api import make_recipe
 from sslcore.assembly import ImageShape, build_data, build_pipeline
 from sslcore.batches import Batches
@@ -91,12 +92,15 @@ def sslcore_blocks(recipe: Recipe, steps: int) -> Iterator[float]:
     with trainer_of(recipe, data, batches, device) as trainer:
         stream = batches.between(0, trainer.total_steps)
         while True:
-            for _ in range(WARM_UP):
-                trainer._train_step(next(stream))
-            started = waited_for(device)
-            for _ in range(steps):
-                trainer._train_step(next(stream))
-            yield batch * steps / (waited_for(device) - started)
+            # As `Trainer.train` does, and not while lightly has its turn.
+            with kept_memory(device):
+                for _ in range(WARM_UP):
+                    trainer._train_step(next(stream))
+                started = waited_for(device)
+                for _ in range(steps):
+                    trainer._train_step(next(stream))
+                rate = batch * steps / (waited_for(device) - started)
+            yield rate
 
 
 def lightly_blocks(recipe: Recipe, steps: int, workers: int) -> Iterator[float]:

@@ -11,23 +11,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslcore.rows import remember_file
 
-def mapped(open_in: Callable[[Literal["c", "r"]], np.ndarray]) -> Tensor:
-    """Return a memory-mapped array as a tensor.
+
+def mapped(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> Tensor:
+    """Return a memory-mapped array as a tensor, which training reads from the file.
 
     Args:
-        open_in: opens it in one of numpy's modes: "c", copy on write, or "r".
+        open_in: opens a whole array in one of numpy's modes: "c", copy on write, or "r".
 
     Raises:
         OSError: it can't be opened.
     """
+    array = _opened(open_in)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        images = torch.from_numpy(array)
+    remember_file(images, str(array.filename), array.offset)
+    return images
+
+
+def _opened(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> np.memmap:
     try:
-        return torch.from_numpy(open_in("c"))
+        return open_in("c")
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise
     # Copy on write makes a mistaken write harmless, but the system reserves memory for the whole
     # file, and larger files than there is memory are what mapping is for.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(open_in("r"))
+    return open_in("r")

@@ -1,13 +1,17 @@
 """Images per second of SimCLR end to end: sslcore beside lightly, the same network, one process.
 
     pip install -e '.[bench]'
-    python tests/benchmarks/train.py FOLDER            # class folders of 32 px images
+    python tests/benchmarks/train.py                   # the embedded digits, the default recipe
+    python tests/benchmarks/train.py FOLDER            # class folders of 32 px images, cnn4
     python tests/benchmarks/train.py FOLDER --precision auto
 
-Both train `cnn4` with the same head, optimizer, batch and threads. lightly's side is its own
-SimCLRTransform (32 px, no blur), a DataLoader with two workers over the same files, and its
-NTXentLoss. The two take turns, a block of steps each; the figures are medians over the blocks and
-the ratio is the median of the ratios of neighbouring blocks. Prints one JSON line.
+Both train the same encoder with the same head, optimizer, batch and threads. lightly's side is its
+own SimCLRTransform (no blur, on the digits no mirror and no grey either), a DataLoader with two
+workers, and its NTXentLoss. Of a folder the workers read the same files; of the digits, which are
+in memory, they have images of Pillow ready. On the digits sslcore rotates views and cuts holes into
+them, as its recipe says; lightly is spared that. The two take turns, a block of steps each; the
+figures are medians over the blocks and the ratio is the median of the ratios of neighbouring
+blocks. Prints one JSON line.
 
 lightly's workers go on preparing batches when its block is over. So each block starts with steps
 that are not timed, in which what was prepared in the meantime is used up, and ends with a pause,
@@ -23,76 +27,102 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
 from torch import nn
 
 from sslcore import __version__
+from sslcore.allocation import kept_memory
 from sslcore.api import make_recipe
 from sslcore.assembly import ImageShape, build_data, build_pipeline
 from sslcore.batches import Batches
+from sslcore.data import Data, Split
 from sslcore.device import pick_device, pick_precision
+from sslcore.recipe import Recipe
 from sslcore.trainer import Trainer
 
 #: Steps of a block that are not timed: lightly's loader holds two batches for each worker.
 WARM_UP = 5
 #: How long two workers take, at the most, to fill that store again.
 REST_SECONDS = 6.0
+#: Without a folder.
+DIGITS = "digits"
+#: Strength of lightly's jitter that makes it as strong as sslcore's.
+JITTER = 0.5
 
-SETTINGS = {"optimizer": {"lr": 0.06}, "data": {"image_size": 32}}
+
+def recipe_for(data: str, encoder: str | None, **training: Any) -> Recipe:
+    """Return the recipe: of the digits the default one, of a folder that of small colour images."""
+    settings: dict[str, Any] = {"training": {"epochs": 100_000, **training}}
+    if data != DIGITS:
+        settings |= {"optimizer": {"lr": 0.06}, "data": {"image_size": 32}}
+        encoder = encoder or "cnn4"
+    parts = {} if encoder is None else {"encoder": encoder}
+    recipe, _ = make_recipe("simclr", data=data, settings=settings, **parts)
+    return recipe
 
 
-def sslcore_blocks(folder: str, batch: int, steps: int, precision: str) -> Iterator[float]:
-    """Yield images per second, block after block, of the product's own trainer."""
-    settings = {
-        **SETTINGS,
-        "training": {"batch_size": batch, "epochs": 1000, "precision": precision},
-    }
-    recipe, _ = make_recipe("simclr", data=folder, encoder="cnn4", settings=settings)
-    data = build_data(recipe.data)
-    device = pick_device("auto")
+@contextmanager
+def trainer_of(recipe: Recipe, data: Data, batches: Batches, device: torch.device):
+    """Make the product's own trainer, ready to train."""
     pipeline = build_pipeline(recipe, ImageShape.of(data.train))
     pipeline = pipeline.to(device).to(memory_format=torch.channels_last)
-    batches = Batches(data.train, batch, 0, device)
-    precision = pick_precision(precision, device)
+    precision = pick_precision(recipe.training.precision, device)
     with tempfile.TemporaryDirectory() as checkpoints:
         trainer = Trainer(recipe, pipeline, batches, device, precision, Path(checkpoints))
         pipeline.train()
+        yield trainer
+
+
+def waited_for(device: torch.device) -> float:
+    """Return the time at which the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def sslcore_blocks(recipe: Recipe, steps: int) -> Iterator[float]:
+    """Yield images per second, block after block, of the product's own trainer."""
+    data, device, batch = build_data(recipe.data), pick_device("auto"), recipe.training.batch_size
+    batches = Batches(data.train, batch, 0, device)
+    with trainer_of(recipe, data, batches, device) as trainer:
         stream = batches.between(0, trainer.total_steps)
         while True:
-            for _ in range(WARM_UP):
-                trainer._train_step(next(stream))
-            started = time.perf_counter()
-            for _ in range(steps):
-                trainer._train_step(next(stream))
-            yield batch * steps / (time.perf_counter() - started)
+            # As `Trainer.train` does, and not while lightly has its turn.
+            with kept_memory(device):
+                for _ in range(WARM_UP):
+                    trainer._train_step(next(stream))
+                started = waited_for(device)
+                for _ in range(steps):
+                    trainer._train_step(next(stream))
+                rate = batch * steps / (waited_for(device) - started)
+            yield rate
 
 
-def lightly_blocks(folder: str, batch: int, steps: int, workers: int) -> Iterator[float]:
+def lightly_blocks(recipe: Recipe, steps: int, workers: int) -> Iterator[float]:
     """Yield images per second, block after block, of lightly around the same network."""
     from lightly.loss import NTXentLoss
-    from lightly.transforms import SimCLRTransform
 
-    recipe, _ = make_recipe("simclr", data=folder, encoder="cnn4", settings=SETTINGS)
-    pipeline = build_pipeline(recipe, ImageShape(32, 3))
+    data, device, batch = build_data(recipe.data), pick_device("auto"), recipe.training.batch_size
+    pipeline = build_pipeline(recipe, ImageShape.of(data.train)).to(device)
     network = nn.ModuleDict({"encoder": pipeline.encoder, "head": pipeline.head})
     network.train()
-    transform = SimCLRTransform(input_size=32, gaussian_blur=0.0, cj_strength=0.5)
-    root = Path(folder)
-    split = root / "train" if (root / "train").is_dir() else root
-    images = torchvision.datasets.ImageFolder(str(split), transform)
     loader = torch.utils.data.DataLoader(
-        images,
+        lightly_images(recipe, data.train),
         batch_size=batch,
         shuffle=True,
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,
+        pin_memory=device.type == "cuda",
     )
     criterion = NTXentLoss(temperature=0.5)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.06, momentum=0.9, weight_decay=1e-4)
+    settings = {key: recipe.optimizer_settings[key] for key in ("lr", "momentum", "weight_decay")}
+    optimizer = torch.optim.SGD(network.parameters(), **settings)
 
     def stream() -> Iterator[list[torch.Tensor]]:
         while True:
@@ -102,7 +132,7 @@ def lightly_blocks(folder: str, batch: int, steps: int, workers: int) -> Iterato
     def train_step(views: list[torch.Tensor]) -> None:
         made = []
         for view in views[:2]:
-            features = network["encoder"](view)["features"]
+            features = network["encoder"](view.to(device, non_blocking=True))["features"]
             made.append(network["head"](features[None])["projections"][0])
         loss = criterion(*made)
         optimizer.zero_grad()
@@ -114,41 +144,92 @@ def lightly_blocks(folder: str, batch: int, steps: int, workers: int) -> Iterato
     while True:
         for _ in range(WARM_UP):
             train_step(next(batches))
-        started = time.perf_counter()
+        started = waited_for(device)
         for _ in range(steps):
             train_step(next(batches))
-        rate = batch * steps / (time.perf_counter() - started)
+        rate = batch * steps / (waited_for(device) - started)
         time.sleep(REST_SECONDS)
         yield rate
+
+
+def lightly_images(recipe: Recipe, split: Split) -> torch.utils.data.Dataset:
+    """Return the images as lightly is usually given them, with its transform."""
+    from lightly.transforms import SimCLRTransform
+
+    if recipe.data.name == DIGITS:
+        of = recipe.augmentation.settings
+        transform = SimCLRTransform(
+            input_size=split.image_size,
+            gaussian_blur=0.0,
+            cj_strength=JITTER,
+            min_scale=of["crop_scale"][0],
+            hf_prob=of["flip"],
+            random_gray_scale=of["grayscale"],
+            normalize={"mean": list(of["mean"]), "std": list(of["std"])},
+        )
+        return InMemory(split, transform)
+    transform = SimCLRTransform(input_size=32, gaussian_blur=0.0, cj_strength=JITTER)
+    root = Path(recipe.data.settings["path"])
+    folder = root / "train" if (root / "train").is_dir() else root
+    return torchvision.datasets.ImageFolder(str(folder), transform)
+
+
+class InMemory(torch.utils.data.Dataset):
+    """Images of Pillow that are there, and a transform."""
+
+    def __init__(self, split: Split, transform: Any) -> None:
+        to_image = torchvision.transforms.functional.to_pil_image
+        self.images, self.transform = [to_image(image) for image in split.images], transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, row: int) -> tuple[list[torch.Tensor], int]:
+        return self.transform(self.images[row]), 0
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=6, help="steps in a block")
+    parser.add_argument("folder", nargs="?", help="class folders of 32 px images")
+    parser.add_argument("--data", default=DIGITS, help="what to train on without a folder")
+    parser.add_argument("--encoder", help="the default recipe's on the digits, else cnn4")
+    parser.add_argument("--batch", type=int, help="the default recipe's on the digits, else 256")
+    parser.add_argument("--steps", type=int, help="steps in a block: 60 on the digits, else 6")
     parser.add_argument("--blocks", type=int, default=7)
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--precision", help="auto on the digits, as by default, else fp32")
     parser.add_argument("--workers", type=int, default=2, help="lightly's loader processes")
     options = parser.parse_args()
-    ours = sslcore_blocks(options.folder, options.batch, options.steps, options.precision)
-    theirs = lightly_blocks(options.folder, options.batch, options.steps, options.workers)
+    if options.folder is None and options.data != DIGITS:
+        parser.error(f"--data is {DIGITS}, or a folder is given")
+    data = options.folder or options.data
+    small = data == DIGITS
+    training: dict[str, Any] = {"precision": options.precision or ("auto" if small else "fp32")}
+    if options.batch or not small:
+        training["batch_size"] = options.batch or 256
+    recipe = recipe_for(data, options.encoder, **training)
+    steps = options.steps or (60 if small else 6)
+    ours = sslcore_blocks(recipe, steps)
+    theirs = lightly_blocks(recipe, steps, options.workers)
     pairs = [(next(ours), next(theirs)) for _ in range(options.blocks)]
     import lightly
 
+    device = pick_device("auto")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     print(
         json.dumps(
             {
-                "case": "simclr cnn4 end to end",
-                "batch": options.batch,
-                "precision": options.precision,
+                "case": f"simclr {recipe.encoder.name} end to end",
+                "data": DIGITS if small else "folder",
+                "batch": recipe.training.batch_size,
+                "precision": pick_precision(recipe.training.precision, device),
                 "sslcore_images_per_s": round(statistics.median(a for a, _ in pairs), 1),
                 "lightly_images_per_s": round(statistics.median(b for _, b in pairs), 1),
                 "ratio": round(statistics.median(a / b for a, b in pairs), 3),
                 "ratios": [round(a / b, 3) for a, b in pairs],
-                "device": str(pick_device("auto")),
+                "device": name,
                 "cpus": os.cpu_count(),
+                "threads": torch.get_num_threads(),
                 "sslcore": __version__,
                 "lightly": lightly.__version__,
                 "torch": torch.__version__,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from sslcore_torchvision.cnn import CNN4, SmallCNN
 
@@ -82,3 +85,25 @@ def test_the_order_of_pixels_in_memory_makes_no_difference(kind):
     encoder = encoder.to(memory_format=torch.channels_last)
     strided = encoder(views.to(memory_format=torch.channels_last))["features"]
     torch.testing.assert_close(strided, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_pooling_before_the_relu_is_the_same_to_the_last_bit(batch_norm):
+    torch.manual_seed(0)
+    pooled_first = CNN4(32, 3, batch_norm=batch_norm)
+    modules = [[module] for module in copy.deepcopy(pooled_first).blocks]
+    as_said = nn.Sequential()
+    for (module,) in modules:
+        if isinstance(module, nn.ReLU):
+            # The pooling goes behind the ReLU that followed it.
+            as_said.insert(len(as_said) - 1, module)
+        else:
+            as_said.append(module)
+    assert [type(module) for module in as_said][-2:] == [nn.ReLU, nn.MaxPool2d]
+    views = torch.randn(8, 3, 32, 32)
+    for blocks in (pooled_first.blocks, as_said):
+        maps = blocks(views)
+        maps.square().sum().backward()
+    assert torch.equal(pooled_first(views)["feature_maps"], as_said(views))
+    for one, other in zip(pooled_first.parameters(), as_said.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)

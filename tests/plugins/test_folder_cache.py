@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import resource
+import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sslcore.errors import DataError
+import sslcore
+from sslcore.batches import Batches
+from sslcore.display import ProgressDisplay
+from sslcore.errors import DataError, TrainingError
 from sslcore_torchvision._cache import cache_directory
 from sslcore_torchvision._image_cache import Entry
 from sslcore_torchvision._listing import image_files
@@ -256,3 +260,34 @@ def test_the_cache_directory_follows_the_environment(tmp_path, monkeypatch):
     assert cache_directory() == tmp_path / "home" / ".cache" / "sslcore"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_directory() == tmp_path / "home" / ".cache" / "sslcore"
+
+
+def test_a_cache_cut_off_while_training_is_one_clear_line(images, cache, monkeypatch):
+    advanced = ProgressDisplay.advanced
+
+    def cutting(self, step):
+        advanced(self, step)
+        if step == 2:
+            os.truncate(next(cache.iterdir()) / "images.npy", 200)
+
+    monkeypatch.setattr(ProgressDisplay, "advanced", cutting)
+    settings = {"training": {"batch_size": 4, "epochs": 50, "precision": "fp32"}}
+    with pytest.raises(TrainingError, match=r"can't be read: .*images\.npy ends before byte \d+"):
+        sslcore.train(
+            "simclr",
+            data=str(images),
+            settings=settings | {"data": {"image_size": 8}},
+            output="run",
+            device="cpu",
+            evaluate=False,
+        )
+
+
+def test_images_removed_from_the_cache_are_trained_on_to_the_end(images, cache):
+    data = folder(path=str(images))
+    expected = values(data)
+    batches = Batches(data.train, len(data.train), 0, torch.device("cpu"))
+    shutil.rmtree(cache)
+    batch = next(batches.between(0, 1))
+    assert sorted(batch.images[:, 0, 0, 0].tolist()) == sorted(expected[: len(data.train)])
+    assert batches._reader.file is not None

@@ -72,7 +72,8 @@ def train(
         resume: the folder of a run to go on with, by its own recipe.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         compile: whether to compile encoder and head with torch.compile.
-        workers: processes that read images while streaming; None streams only what does not fit.
+        workers: processes that read images ahead; None reads with threads what does not fit on the
+            device, 0 reads nothing ahead.
         evaluate: whether to evaluate at the end.
         console: where progress goes; stderr by default.
         registry: where to look for parts; everything installed by default.

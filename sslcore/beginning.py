@@ -43,7 +43,7 @@ def carry_out(
         resume: the folder of a run to go on with; None for a new run.
         device: where this process computes.
         compile: whether to compile encoder and head.
-        workers: processes that read images.
+        workers: processes that read images ahead; None for threads.
         console: where to say what happens.
         registry: where to look for parts.
         processes: those that train together.
@@ -54,8 +54,9 @@ def carry_out(
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
-    if resume is None and attempt() > 0:
-        # A process has died, and torchrun has started all of them again with the same command.
+    if resume is None and processes.any(attempt() > 0):
+        # A process has died, and torchrun has started all of them again with the same command;
+        # machines may have counted differently how often.
         resume = processes.first(lambda: _begun(output)) or None
     notes: list[str] = []
     run = None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sslcore import failures
+from sslcore.allocation import kept_memory
 from sslcore.batches import Batch, Batches
 from sslcore.checkpoint import Checkpoint, save_checkpoint
 from sslcore.collapse import READ, read_signals
@@ -126,7 +127,7 @@ class Trainer:
         """
         self._go_on = go_on
         self.pipeline.train()
-        with stop_requests() as stopped:
+        with stop_requests() as stopped, kept_memory(self.device):
             try:
                 self._train(observer, stopped)
             except KeyboardInterrupt:

@@ -61,7 +61,12 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
 )
 @device_option
 @click.option("--compile", is_flag=True, help="Compile encoder and head (torch.compile).")
-@click.option("--workers", type=click.IntRange(0), metavar="N", help="Processes that read images.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Processes that read ahead; threads by default.",
+)
 @click.option("--output", "-o", metavar="DIR", help="The run's folder. [default: runs/…]")
 @click.option(
     "--resume",

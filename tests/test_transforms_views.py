@@ -16,7 +16,6 @@ from torchvision.transforms import functional as oracle
 
 from sslcore import BatchRandom
 from sslcore.transforms import RandomViews, _blocks, _recolor
-from sslcore.transforms._threads import one_thread, share_out
 
 ADJUST = [
     oracle.adjust_brightness,
@@ -150,7 +149,7 @@ def test_in_blocks_and_all_at_once_views_are_the_same(
     )
     images = images_of(count)
     draws = module._draw(images, BatchRandom(seed, 0, count))
-    blocks, at_once = module._in_blocks(images, draws, 2), module._at_once(images, draws)
+    blocks, at_once = module._in_blocks(images, draws), module._at_once(images, draws)
     torch.testing.assert_close(blocks, at_once, atol=1e-4, rtol=0)
 
 
@@ -163,18 +162,34 @@ def test_a_part_of_the_batch_gets_bit_for_bit_the_views_it_gets_in_the_whole(sta
     assert torch.equal(part, whole[:, rows])
 
 
+@pytest.fixture
+def threads():
+    """Set how many threads torch may use, for a test."""
+    usual = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(usual)
+
+
 @pytest.mark.parametrize("size", [8, 13, 32])
-@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("block", [1, 5000, 2**24])
-def test_views_do_not_depend_on_blocks_or_threads(size, threads, block, monkeypatch):
+def test_views_do_not_depend_on_blocks(size, block, monkeypatch):
     images, module = images_of(30), dataclasses.replace(EVERYTHING, size=size)
     usual = module(images, BatchRandom(0, 0, 30))
     monkeypatch.setattr(_blocks, "_BLOCK", block)
+    monkeypatch.setattr(_blocks, "_EACH", 1)
     monkeypatch.setattr(_blocks, "_FEWEST", 1)
-    with one_thread():
-        draws = module._draw(images, BatchRandom(0, 0, 30))
-        made = module._in_blocks(images, draws, threads)
-    assert torch.equal(made, usual.flatten(0, 1))
+    assert torch.equal(module(images, BatchRandom(0, 0, 30)), usual)
+
+
+@pytest.mark.parametrize(("count", "size"), [(30, 32), (3, 224), (40, 96)])
+def test_views_do_not_depend_on_threads(count, size, threads):
+    # Large enough for an operation to be split over threads, and for one range to be one view.
+    images, module = images_of(count), dataclasses.replace(EVERYTHING, size=size)
+    threads(1)
+    usual = module(images, BatchRandom(0, 0, count))
+    for number in (2, 3, 8):
+        threads(number)
+        assert torch.equal(module(images, BatchRandom(0, 0, count)), usual)
 
 
 def test_images_in_any_layout_have_the_same_views():
@@ -190,21 +205,6 @@ def test_the_images_are_left_as_they_were():
     EVERYTHING(images, BatchRandom(0, 0, 40))
     assert torch.equal(images, before)
     assert images._version == version
-
-
-def test_the_number_of_threads_is_what_it_was_whatever_happens():
-    usual = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        EVERYTHING(images_of(40), BatchRandom(0, 0, 40))
-        assert torch.get_num_threads() == 3
-        with one_thread() as threads:
-            assert (threads, torch.get_num_threads()) == (3, 1)
-        with pytest.raises(ValueError, match="expected float images"):
-            EVERYTHING(images_of(40)[0], BatchRandom(0, 0, 3))
-        assert torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(usual)
 
 
 def test_views_can_be_made_in_inference_mode_and_of_half_or_double_precision():
@@ -264,20 +264,6 @@ def test_views_that_are_due_nothing_are_not_touched():
     _recolor.recolor(views, due, {kind: torch.full((6,), 0.5) for kind in range(4)})
     assert torch.equal(views[:, ~grey], before[:, ~grey])
     assert not torch.equal(views[:, grey], before[:, grey])
-
-
-@pytest.mark.parametrize("threads", [1, 4])
-def test_every_part_of_shared_work_is_done_once_and_a_failure_is_raised(threads):
-    done: list[int] = []
-    share_out(done.append, range(50), threads)
-    assert sorted(done) == list(range(50))
-
-    def fail(part: int) -> None:
-        raise ValueError(f"part {part}")
-
-    with pytest.raises(ValueError, match="part"):
-        share_out(fail, range(5), threads)
-    share_out(fail, [], threads)
 
 
 def test_an_unknown_interpolation_is_an_error():

@@ -16,15 +16,14 @@ from torch import Tensor
 from sslcore.transforms._batch import check_images
 from sslcore.transforms._recolor import adjustments_due, due_rank, recolor
 from sslcore.transforms._taps import Interpolation, crop_planes, resize_taps
-from sslcore.transforms._threads import share_out
 from sslcore.transforms.filters import blur_planes, gaussian_kernels
 from sslcore.transforms.geometry import affine
 from sslcore.transforms.sampling import ColorJitterParameters, CropParameters
 
-#: Numbers in a block, 2 MB of them; and the least number of views in one, however large they are,
-#: so that the work on a block outweighs the calls.
-_BLOCK, _FEWEST = 2**19, 4
-
+#: Numbers in a block for each thread, 1 MB of them, and what one or two threads are given anyway;
+#: and the least number of views in a block, however large they are, so that the work outweighs
+#: the calls.
+_EACH, _BLOCK, _FEWEST = 2**18, 2**19, 4
 
 _NO_FACTORS = ColorJitterParameters(None, None, None, None)
 
@@ -69,7 +68,6 @@ def views_in_blocks(
     kernel: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    threads: int,
 ) -> Tensor:
     """Return the views (N, C, size, size) of images (B, C, H, W) that `draws` describes."""
     check_images(images)
@@ -114,9 +112,11 @@ def views_in_blocks(
         _normalize(views, mean, std)
         made[chosen] = views.permute(1, 0, 3, 2)
 
-    fitting = _BLOCK // (channels * size * max(size, width))
-    largest = max(_FEWEST, min(fitting, -(-count // threads)))
-    share_out(make, _blocks(softened, count, largest), threads)
+    held = max(_BLOCK, _EACH * torch.get_num_threads())
+    fitting = held // (channels * size * max(size, width))
+    with torch.no_grad():
+        for block in _blocks(softened, count, max(_FEWEST, fitting)):
+            make(block)
     return made
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 from sslcore.random import BatchRandom
 from sslcore.transforms._blocks import ViewDraws, views_in_blocks
 from sslcore.transforms._taps import FILTERS, Interpolation
-from sslcore.transforms._threads import one_thread
 from sslcore.transforms.color import color_jitter, grayscale, solarize
 from sslcore.transforms.filters import gaussian_blur
 from sslcore.transforms.geometry import affine, resize, resized_crop
@@ -141,8 +140,7 @@ class RandomViews:
     def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
         if _fit_for_blocks(images):
-            with one_thread() as threads:
-                batch = self._in_blocks(images, self._draw(images, random), threads)
+            batch = self._in_blocks(images, self._draw(images, random))
         else:
             batch = self._at_once(images, self._draw(images, random))
         if self.cutout_holes:
@@ -208,7 +206,7 @@ class RandomViews:
         each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
         return _by_view(torch.stack(each, 1))
 
-    def _in_blocks(self, images: Tensor, draws: ViewDraws, threads: int) -> Tensor:
+    def _in_blocks(self, images: Tensor, draws: ViewDraws) -> Tensor:
         return views_in_blocks(
             images,
             draws,
@@ -217,7 +215,6 @@ class RandomViews:
             kernel=self.kernel,
             mean=self.mean,
             std=self.std,
-            threads=threads,
         )
 
     def _at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:

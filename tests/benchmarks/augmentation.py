@@ -1,17 +1,20 @@
-"""Images per second that become two views each: sslcore beside lightly and kornia, on the CPU.
+"""Images per second that become two views each: sslcore beside lightly and kornia.
 
     pip install -e '.[bench]'
     python tests/benchmarks/augmentation.py                # all sizes, five turns each
     python tests/benchmarks/augmentation.py --sizes 32 --turns 9 --seconds 2
+    python tests/benchmarks/augmentation.py --sizes 224 --batch 256 --device cuda
 
 All make SimCLR's views (crops of 8 % to all of the image, mirrored, jittered in random order with
 probability 0.8 and strengths 0.4, 0.4, 0.4, 0.1, grey with 0.2, blurred with 0.5 at 96 px and more,
 normalised) of the same made-up photographs, which are in memory: nobody decodes a file.
 
 - sslcore does what its trainer does: a batch of uint8, `as_float`, the `two-views` augmentation
-  with its draws of the step.
+  with its draws of the step, in memory that is kept from step to step.
 - lightly is its SimCLRTransform, over PIL images, in a DataLoader with worker processes.
 - kornia is its augmentations over the batch, float in [0, 1], once for each view.
+
+With `--device cuda`, sslcore and kornia have their images there; lightly's workers stay on the CPU.
 
 Each turn is a process of its own, and the packages take turns. The figures are medians over the
 turns, and a ratio is the median of the turns' ratios. Prints one JSON line per size.
@@ -34,6 +37,8 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
+from sslcore.allocation import kept_memory
+
 #: Side of a view: side of the images, images in a batch, probability of a blur.
 CASES = {32: (32, 256, 0.0), 96: (96, 128, 0.5), 224: (256, 64, 0.5)}
 PACKAGES = ("sslcore", "lightly", "kornia")
@@ -51,30 +56,31 @@ def photographs(count: int, side: int) -> Tensor:
     return (made * 0.15 + 0.5).clamp_(0, 1).mul_(255).round_().to(torch.uint8)
 
 
-def sslcore_batches(size: int) -> Callable[[], object]:
+def sslcore_batches(size: int, batch: int, device: str) -> Callable[[], object]:
     """Return what makes the views of one batch after another, as the trainer does."""
     from sslcore import BatchRandom
     from sslcore.data import as_float
     from sslcore_simclr.views import TwoViews
 
-    side, batch, blur = CASES[size]
-    images = photographs(batch, side)
+    side, _, blur = CASES[size]
+    images = photographs(batch, side).to(device)
     augmentation = TwoViews(side, 3, size=size, blur=blur, mean=MEAN, std=STD)
     steps = iter(range(10**9))
 
     def make() -> Tensor:
         with torch.no_grad():
-            return augmentation(as_float(images), BatchRandom(0, next(steps), batch))["views"]
+            random = BatchRandom(0, next(steps), batch, device=device)
+            return augmentation(as_float(images), random)["views"]
 
     return make
 
 
-def lightly_batches(size: int, workers: int) -> Callable[[], object]:
+def lightly_batches(size: int, batch: int, workers: int) -> Callable[[], object]:
     """Return what takes one batch after another from lightly's loader."""
     from lightly.transforms import SimCLRTransform
     from PIL import Image
 
-    side, batch, blur = CASES[size]
+    side, _, blur = CASES[size]
     made = photographs(batch, side).permute(0, 2, 3, 1).numpy()
     images = [Image.fromarray(image) for image in made]
     transform = SimCLRTransform(input_size=size, gaussian_blur=blur, cj_strength=0.5)
@@ -91,12 +97,12 @@ def lightly_batches(size: int, workers: int) -> Callable[[], object]:
     return lambda: next(stream)
 
 
-def kornia_batches(size: int, cropping: str) -> Callable[[], object]:
+def kornia_batches(size: int, batch: int, device: str, cropping: str) -> Callable[[], object]:
     """Return what makes the views of one batch after another with kornia."""
     from kornia import augmentation as kornia
 
-    side, batch, blur = CASES[size]
-    images = photographs(batch, side)
+    side, _, blur = CASES[size]
+    images = photographs(batch, side).to(device)
     kernel = size // 20 * 2 + 1
     parts = [
         kornia.RandomResizedCrop((size, size), scale=(0.08, 1.0), cropping_mode=cropping),
@@ -106,7 +112,7 @@ def kornia_batches(size: int, cropping: str) -> Callable[[], object]:
         *([kornia.RandomGaussianBlur((kernel, kernel), (0.1, 2.0), p=blur)] if blur else []),
         kornia.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
     ]
-    augmentation = torch.nn.Sequential(*parts)
+    augmentation = torch.nn.Sequential(*parts).to(device)
 
     def make() -> list[Tensor]:
         with torch.no_grad():
@@ -115,39 +121,59 @@ def kornia_batches(size: int, cropping: str) -> Callable[[], object]:
     return make
 
 
-def one_turn(package: str, size: int, seconds: float, workers: int) -> dict[str, float]:
+def one_turn(
+    package: str, size: int, batch: int, device: str, seconds: float, workers: int
+) -> dict[str, float]:
     """Return images per second, and by how much the memory of the process grew, in MB."""
-    batch = CASES[size][1]
     if package == "lightly":
         # What its workers have made before the clock starts is used up first.
-        return {"images_per_s": batch * _rate(lightly_batches(size, workers), seconds, 5)}
+        make = lightly_batches(size, batch, workers)
+        return {"images_per_s": batch * _rate(make, seconds, 5, "cpu")}
     if package == "kornia":
         # It crops in two ways, image by image and by a grid; the faster one counts.
         return max(
-            (_measured(kornia_batches(size, cropping), seconds, batch))
-            for cropping in ("slice", "resample")
-        )[1]
-    return _measured(sslcore_batches(size), seconds, batch)[1]
+            (
+                _measured(kornia_batches(size, batch, device, cropping), seconds, batch, device)
+                for cropping in ("slice", "resample")
+            ),
+            key=lambda measured: measured["images_per_s"],
+        )
+    with kept_memory(torch.device(device)):
+        return _measured(sslcore_batches(size, batch, device), seconds, batch, device)
 
 
 def _measured(
-    make: Callable[[], object], seconds: float, batch: int
-) -> tuple[float, dict[str, float]]:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    rate = batch * _rate(make, seconds, 2)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return rate, {"images_per_s": rate, "peak_mb": grown}
+    make: Callable[[], object], seconds: float, batch: int, device: str
+) -> dict[str, float]:
+    before = _peak(device)
+    rate = batch * _rate(make, seconds, 2, device)
+    return {"images_per_s": rate, "peak_mb": (_peak(device) - before) / 2**20}
 
 
-def _rate(make: Callable[[], object], seconds: float, warm_up: int) -> float:
+def _peak(device: str) -> int:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _rate(make: Callable[[], object], seconds: float, warm_up: int, device: str) -> float:
     """Return batches per second, over three batches or more."""
+
+    def now() -> float:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
     for _ in range(warm_up):
         make()
-    done, started = 0, time.perf_counter()
-    while done < 3 or time.perf_counter() - started < seconds:
-        make()
-        done += 1
-    return done / (time.perf_counter() - started)
+    started = now()
+    done, lap = 0, 1
+    while done < 3 or now() - started < seconds:
+        # The device is waited for only so often that it stays busy in between.
+        for _ in range(lap):
+            make()
+        done, lap = done + lap, min(lap * 2, 64)
+    return done / (now() - started)
 
 
 def main() -> None:
@@ -158,30 +184,39 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn, at the least")
     parser.add_argument("--workers", type=int, default=2, help="lightly's loader processes")
+    parser.add_argument("--batch", type=int, help="images in a batch, instead of the usual")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--turn-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.turn_of:
-        made = one_turn(options.turn_of, options.sizes[0], options.seconds, options.workers)
-        print(json.dumps(made))
+        size = options.sizes[0]
+        batch = options.batch or CASES[size][1]
+        how = (options.device, options.seconds, options.workers)
+        print(json.dumps(one_turn(options.turn_of, size, batch, *how)))
         return
     for size in options.sizes:
         turns: list[dict[str, dict[str, float]]] = []
         for _ in range(options.turns):
             turns.append({name: _in_a_process(name, size, options) for name in options.only})
-        print(json.dumps(_line(size, turns, options.workers)), flush=True)
+        print(json.dumps(_line(size, turns, options)), flush=True)
 
 
 def _in_a_process(package: str, size: int, options: argparse.Namespace) -> dict[str, float]:
     command = [sys.executable, __file__, "--turn-of", package, "--sizes", str(size)]
     command += ["--seconds", str(options.seconds), "--workers", str(options.workers)]
+    command += ["--device", options.device]
+    command += [] if options.batch is None else ["--batch", str(options.batch)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{package}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _line(size: int, turns: list[dict[str, dict[str, float]]], workers: int) -> dict[str, object]:
-    side, batch, blur = CASES[size]
+def _line(
+    size: int, turns: list[dict[str, dict[str, float]]], options: argparse.Namespace
+) -> dict[str, object]:
+    side, usual, blur = CASES[size]
+    batch = options.batch or usual
     names = list(turns[0])
     medians = {
         f"{name}_{key}": round(statistics.median(turn[name][key] for turn in turns), 1)
@@ -199,11 +234,16 @@ def _line(size: int, turns: list[dict[str, dict[str, float]]], workers: int) -> 
         "case": f"two views of {size} px, images of {side} px in memory, blur {blur}",
         "batch": batch,
         **medians,
+        **(
+            {"sslcore_ms_per_batch": round(1000 * batch / medians["sslcore_images_per_s"], 2)}
+            if "sslcore" in names
+            else {}
+        ),
         **{key: statistics.median(values) for key, values in ratios.items()},
         "ratios": ratios,
         "turns": len(turns),
-        "lightly_workers": workers,
-        "device": "cpu",
+        "lightly_workers": options.workers,
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "cpus": os.cpu_count(),
         "machine": platform.machine(),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from annotated_types import Gt, MinLen
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sslcore.signals import FeaturesAndMaps
 
@@ -93,4 +94,5 @@ class SmallCNN(nn.Module):
     def forward(self, views: Tensor) -> FeaturesAndMaps:
         """Return the last block's maps, and their means as features."""
         maps = self.blocks(views)
-        return {"features": maps.mean((-2, -1)), "feature_maps": maps}
+        # Its gradient is laid out as the maps are; that of `mean` is one number for all positions.
+        return {"features": F.adaptive_avg_pool2d(maps, 1).flatten(1), "feature_maps": maps}

@@ -76,7 +76,10 @@ def views_in_blocks(
     count = len(draws.owner)
     none = torch.zeros(count, dtype=torch.bool)
     due = adjustments_due(
-        none if draws.jittered is None else draws.jittered, draws.order, draws.grey
+        none if draws.jittered is None else draws.jittered,
+        draws.order,
+        draws.grey,
+        colored=channels == 3,
     )
     blurred = none if draws.blurred is None else draws.blurred
     place = torch.argsort(due_rank(due) + 64 * ~blurred, stable=True)

@@ -42,16 +42,23 @@ _RANKS = _ranks()
 _UNJITTERED = 24
 
 
-def adjustments_due(jittered: Tensor, order: Tensor | None, grey: Tensor | None) -> Tensor:
+def adjustments_due(
+    jittered: Tensor, order: Tensor | None, grey: Tensor | None, *, colored: bool = True
+) -> Tensor:
     """Return what each view is due, in turn: int64 (N, 5), filled up with `NOTHING`.
 
     Args:
         jittered: bool (N,).
         order: int64 (N, 4), in which order the jitters come; None for the order of their numbers.
         grey: bool (N,), which views are made grey in the end; None for none.
+        colored: whether the views have colours; without, brightness and contrast are all there is
+            to be due, and the result is (N, 2).
     """
+    listed = torch.arange(4).expand(len(jittered), 4) if order is None else order
+    if not colored:
+        listed = listed[listed <= CONTRAST].view(-1, 2)
+        return torch.where(jittered.unsqueeze(-1), listed, NOTHING)
     due = torch.full((len(jittered), 5), NOTHING)
-    listed = torch.arange(4) if order is None else order
     due[:, :4] = torch.where(jittered.unsqueeze(-1), listed, NOTHING)
     if grey is not None:
         due[:, 4] = torch.where(grey, GREY, NOTHING)
@@ -60,8 +67,10 @@ def adjustments_due(jittered: Tensor, order: Tensor | None, grey: Tensor | None)
 
 def due_rank(due: Tensor) -> Tensor:
     """Return a number (N,) by which to sort views, so that those due the same are neighbours."""
-    digits = torch.tensor([64, 16, 4, 1])
     jittered = due[:, 0] != NOTHING
+    if due.shape[1] == 2:
+        return due[:, 0]
+    digits = torch.tensor([64, 16, 4, 1])
     rank = torch.where(jittered, _RANKS[(due[:, :4] * digits).sum(-1).clamp_min_(0)], _UNJITTERED)
     # Grey ones last and first by turns, so that they are neighbours of the next rank's.
     return rank * 2 + ((due[:, 4] == GREY) ^ (rank % 2 == 1))

@@ -1,9 +1,11 @@
-"""Images per second of SimCLR end to end: sslcore beside lightly, the same network, one process.
+r"""Images per second of SimCLR end to end: sslcore beside lightly, the same network, one process.
 
     pip install -e '.[bench]'
     python tests/benchmarks/train.py                   # the embedded digits, the default recipe
     python tests/benchmarks/train.py FOLDER            # class folders of 32 px images, cnn4
     python tests/benchmarks/train.py FOLDER --precision auto
+    python tests/benchmarks/train.py --random 224 --encoder vit --batch 256 --precision bf16 \
+        --set encoder.width=384 --set encoder.depth=12 --set encoder.heads=6 --alone
 
 Both train the same encoder with the same head, optimizer, batch and threads. lightly's side is its
 own SimCLRTransform (no blur, on the digits no mirror and no grey either), a DataLoader with two
@@ -11,7 +13,8 @@ workers, and its NTXentLoss. Of a folder the workers read the same files; of the
 in memory, they have images of Pillow ready. On the digits sslcore rotates views and cuts holes into
 them, as its recipe says; lightly is spared that. The two take turns, a block of steps each; the
 figures are medians over the blocks and the ratio is the median of the ratios of neighbouring
-blocks. Prints one JSON line.
+blocks. `--random SIDE` trains on random images in memory, for the speed of larger ones, and
+`--alone` leaves lightly out. Prints one JSON line.
 
 lightly's workers go on preparing batches when its block is over. So each block starts with steps
 that are not timed, in which what was prepared in the meantime is used up, and ends with a pause,
@@ -28,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,7 @@ from sslcore.batches import Batches
 from sslcore.data import Data, Split
 from sslcore.device import pick_device, pick_precision
 from sslcore.recipe import Recipe
+from sslcore.settings import parse_assignment
 from sslcore.trainer import Trainer
 
 #: Steps of a block that are not timed: lightly's loader holds two batches for each worker.
@@ -55,12 +60,16 @@ DIGITS = "digits"
 JITTER = 0.5
 
 
-def recipe_for(data: str, encoder: str | None, **training: Any) -> Recipe:
+def recipe_for(
+    data: str, encoder: str | None, side: int, given: list[str], **training: Any
+) -> Recipe:
     """Return the recipe: of the digits the default one, of a folder that of small colour images."""
-    settings: dict[str, Any] = {"training": {"epochs": 100_000, **training}}
+    settings: dict[str, dict[str, Any]] = {"training": {"epochs": 100_000, **training}}
     if data != DIGITS:
-        settings |= {"optimizer": {"lr": 0.06}, "data": {"image_size": 32}}
+        settings |= {"optimizer": {"lr": 0.06}, "data": {"image_size": side}}
         encoder = encoder or "cnn4"
+    for section, name, value in map(parse_assignment, given):
+        settings.setdefault(section, {})[name] = value
     parts = {} if encoder is None else {"encoder": encoder}
     recipe, _ = make_recipe("simclr", data=data, settings=settings, **parts)
     return recipe
@@ -85,9 +94,16 @@ def waited_for(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def sslcore_blocks(recipe: Recipe, steps: int) -> Iterator[float]:
+def random_images(side: int, count: int) -> Data:
+    """Return images of random numbers, which no augmentation or network takes less time for."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
+    return Data(train=Split(images), test=Split(images[:1]))
+
+
+def sslcore_blocks(recipe: Recipe, data: Data, steps: int) -> Iterator[float]:
     """Yield images per second, block after block, of the product's own trainer."""
-    data, device, batch = build_data(recipe.data), pick_device("auto"), recipe.training.batch_size
+    device, batch = pick_device("auto"), recipe.training.batch_size
     batches = Batches(data.train, batch, 0, device)
     with trainer_of(recipe, data, batches, device) as trainer:
         stream = batches.between(0, trainer.total_steps)
@@ -103,11 +119,11 @@ def sslcore_blocks(recipe: Recipe, steps: int) -> Iterator[float]:
             yield rate
 
 
-def lightly_blocks(recipe: Recipe, steps: int, workers: int) -> Iterator[float]:
+def lightly_blocks(recipe: Recipe, data: Data, steps: int, workers: int) -> Iterator[float]:
     """Yield images per second, block after block, of lightly around the same network."""
     from lightly.loss import NTXentLoss
 
-    data, device, batch = build_data(recipe.data), pick_device("auto"), recipe.training.batch_size
+    device, batch = pick_device("auto"), recipe.training.batch_size
     pipeline = build_pipeline(recipe, ImageShape.of(data.train)).to(device)
     network = nn.ModuleDict({"encoder": pipeline.encoder, "head": pipeline.head})
     network.train()
@@ -168,7 +184,10 @@ def lightly_images(recipe: Recipe, split: Split) -> torch.utils.data.Dataset:
             normalize={"mean": list(of["mean"]), "std": list(of["std"])},
         )
         return InMemory(split, transform)
-    transform = SimCLRTransform(input_size=32, gaussian_blur=0.0, cj_strength=JITTER)
+    size = split.image_size
+    transform = SimCLRTransform(input_size=size, gaussian_blur=0.0, cj_strength=JITTER)
+    if not recipe.data.settings["path"]:
+        return InMemory(split, transform)
     root = Path(recipe.data.settings["path"])
     folder = root / "train" if (root / "train").is_dir() else root
     return torchvision.datasets.ImageFolder(str(folder), transform)
@@ -199,39 +218,57 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=7)
     parser.add_argument("--precision", help="auto on the digits, as by default, else fp32")
     parser.add_argument("--workers", type=int, default=2, help="lightly's loader processes")
+    parser.add_argument("--random", type=int, metavar="SIDE", help="random images of this side")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.NAME=VALUE")
+    parser.add_argument("--alone", action="store_true", help="without lightly")
     options = parser.parse_args()
     if options.folder is None and options.data != DIGITS:
         parser.error(f"--data is {DIGITS}, or a folder is given")
-    data = options.folder or options.data
+    # A path that is empty stands for images that are in no folder.
+    data = "./" if options.random else options.folder or options.data
     small = data == DIGITS
     training: dict[str, Any] = {"precision": options.precision or ("auto" if small else "fp32")}
     if options.batch or not small:
         training["batch_size"] = options.batch or 256
-    recipe = recipe_for(data, options.encoder, **training)
+    recipe = recipe_for(data, options.encoder, options.random or 32, options.set, **training)
     steps = options.steps or (60 if small else 6)
-    ours = sslcore_blocks(recipe, steps)
-    theirs = lightly_blocks(recipe, steps, options.workers)
-    pairs = [(next(ours), next(theirs)) for _ in range(options.blocks)]
-    import lightly
+    if options.random:
+        images = random_images(options.random, 4 * recipe.training.batch_size)
+        recipe = replace(recipe, data=replace(recipe.data, settings={"path": ""}))
+    else:
+        images = build_data(recipe.data)
+    ours = sslcore_blocks(recipe, images, steps)
+    sides = {"sslcore": ours}
+    versions = {"sslcore": __version__}
+    if not options.alone:
+        import lightly
 
+        sides["lightly"] = lightly_blocks(recipe, images, steps, options.workers)
+        versions["lightly"] = lightly.__version__
+    turns = [{name: next(blocks) for name, blocks in sides.items()} for _ in range(options.blocks)]
+    rates = {
+        f"{name}_images_per_s": round(statistics.median(turn[name] for turn in turns), 1)
+        for name in sides
+    }
+    ratios = [turn["sslcore"] / turn["lightly"] for turn in turns if "lightly" in turn]
+    compared = {"ratio": round(statistics.median(ratios), 3)} if ratios else {}
     device = pick_device("auto")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     print(
         json.dumps(
             {
                 "case": f"simclr {recipe.encoder.name} end to end",
-                "data": DIGITS if small else "folder",
+                "data": DIGITS if small else "random" if options.random else "folder",
+                "image_size": images.train.image_size,
                 "batch": recipe.training.batch_size,
                 "precision": pick_precision(recipe.training.precision, device),
-                "sslcore_images_per_s": round(statistics.median(a for a, _ in pairs), 1),
-                "lightly_images_per_s": round(statistics.median(b for _, b in pairs), 1),
-                "ratio": round(statistics.median(a / b for a, b in pairs), 3),
-                "ratios": [round(a / b, 3) for a, b in pairs],
+                **rates,
+                **compared,
+                "ratios": [round(ratio, 3) for ratio in ratios],
                 "device": name,
                 "cpus": os.cpu_count(),
                 "threads": torch.get_num_threads(),
-                "sslcore": __version__,
-                "lightly": lightly.__version__,
+                **versions,
                 "torch": torch.__version__,
             }
         )

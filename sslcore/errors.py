@@ -50,6 +50,10 @@ class TrainingError(SslcoreError):
     """Training had to stop: the loss is not finite, the device is out of memory, the disk full."""
 
 
+class LostProcessError(TrainingError):
+    """Another of the processes that train together has gone."""
+
+
 class InterruptedRun(SslcoreError):
     """The run was stopped by Ctrl-C or SIGTERM after saving; the message says how to go on."""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslcore.errors import TrainingError
+from sslcore.errors import LostProcessError, TrainingError
 from sslcore.recipe import Recipe
 
 
@@ -82,11 +82,11 @@ def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> Trainin
     )
 
 
-def lost_process(saved: str) -> TrainingError:
+def lost_process(saved: str) -> LostProcessError:
     """Say that one of several processes has gone."""
-    return TrainingError(
+    return LostProcessError(
         f"another process of this run has gone; {saved}. Where torchrun was given --max-restarts, "
-        "it starts all of them again, and the run goes on by itself"
+        "it starts all of them again, and the run goes on by itself; if it had an error, it says so"
     )
 
 

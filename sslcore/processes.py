@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sslcore import errors
-from sslcore.errors import SslcoreError, UsageError, first_line
+from sslcore.errors import LostProcessError, SslcoreError, UsageError, first_line
 from sslcore.launch import local_rank, process_count
 from sslcore.meeting import meet
 
@@ -53,9 +53,10 @@ class Processes:
         """
         if size % self.count:
             fewer, more = size // self.count * self.count, -(-size // self.count) * self.count
-            advice = f"{fewer} or {more}" if fewer else f"{more}"
+            sizes = f"{fewer} or {more}" if fewer else f"{more}"
             raise UsageError(
-                f"{self.count} processes can't share {size} images evenly: say {advice}"
+                f"{self.count} processes can't share batches of {size} images evenly: say "
+                f"--batch-size {sizes}, or start a number of processes that divides {size}"
             )
         each = size // self.count
         return slice(self.rank * each, (self.rank + 1) * each)
@@ -227,6 +228,12 @@ def joined(device: torch.device) -> Iterator[Processes]:
     _group_of_words = dist.new_group(backend="gloo")
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), local_rank())
+    except RuntimeError as error:
+        if is_of_a_lost_process(error):
+            raise LostProcessError(
+                "another process of this run has gone before a step was made; it says why"
+            ) from error
+        raise
     finally:
         _group_of_words = None
         if own:

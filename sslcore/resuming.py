@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def recipe_to_resume(
     if any(asked.values()):
         own = {} if asked.get("config") else {"config": config, "source": source}
         changed, _ = make_recipe(**{**asked, **own}, registry=registry)
+        recipe = _split_as(changed, recipe)
         different = recipe.differences(changed)
         if different:
             raise RunFolderError(
@@ -53,6 +55,15 @@ def recipe_to_resume(
                 "without these options, or start a new run"
             )
     return recipe
+
+
+def _split_as(other: Recipe, recipe: Recipe) -> Recipe:
+    """Return a recipe with the other's micro-batches, where these change no result."""
+    exact = all(each.training.batch_statistics == "batch" for each in (recipe, other))
+    if not exact:
+        return recipe
+    training = replace(recipe.training, micro_batch=other.training.micro_batch)
+    return replace(recipe, training=training)
 
 
 def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import sslcore
 from sslcore.assembly import ImageShape, build_data, build_pipeline
 from sslcore.batches import Batch
 from sslcore.errors import UsageError
@@ -161,3 +162,21 @@ def test_a_micro_batch_of_a_whole_batch_is_a_whole_batch(registry):
     same, found, _ = _run(registry, 12, encoder="small-cnn")
     assert torch.equal(whole["loss"], same["loss"])
     assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_an_exact_split_may_be_another_when_a_run_is_taken_up_again(registry, tiny, console):
+    tiny["training"] |= {"checkpoint_every": 1}
+    tiny["head"] = {"batch_norm": False}
+    common = {"registry": registry, "console": console, "evaluate": False}
+    tiny["training"]["micro_batch"] = 8
+    run = sslcore.train(
+        "simclr", data="noise", encoder="vit", settings=tiny, output="run", **common
+    )
+    again = {"training": {"micro_batch": 4}}
+    assert sslcore.train(resume="run", settings=again, **common).path == run.path
+    with pytest.raises(UsageError, match="another recipe"):
+        sslcore.train(
+            resume="run",
+            settings={"training": {"micro_batch": 4, "batch_statistics": "micro-batch"}},
+            **common,
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 import sslcore
 from sslcore.cli.options import plugin_option
-from sslcore.errors import SslcoreError
+from sslcore.errors import InterruptedRun, LostProcessError, SslcoreError, UsageError
 from sslcore.launch import local_rank, process_count, rank
 from sslcore.printable import printable
 from sslcore.registry import use_plugins
@@ -32,6 +33,9 @@ _COMMANDS = {
     "new-plugin": ("sslcore.cli.new_plugin", "Write the start of a plugin of your own."),
     "completion": ("sslcore.cli.completion", "Print the script that completes words in a shell."),
 }
+
+#: Seconds in which torchrun has long noticed that a process has ended.
+_WAITING = 3.0
 
 #: Set by a shell that wants words completed.
 COMPLETE = "_SSLCORE_COMPLETE"
@@ -117,6 +121,10 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         if debug:
             raise
         _say(error)
+        if isinstance(error, LostProcessError):
+            # Once this process ends, torchrun ends all: the one that has gone may be about to say
+            # why.
+            time.sleep(2 * _WAITING)
         return error.exit_code
     except KeyboardInterrupt:
         if debug:
@@ -131,22 +139,30 @@ def _run(arguments: list[str], *, debug: bool) -> int:
         if debug:
             raise
         said = str(error).splitlines()[0] if str(error) else ""
-        _tell(f"Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)")
+        _tell(
+            f"{_speaker()}Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)"
+        )
         return 1
     return result if isinstance(result, int) else 0
 
 
 def _say(error: SslcoreError) -> None:
-    if local_rank() > 0 and error.exit_code != 1:
-        # What can't be done can't be done in any process, and one says it for its machine.
+    if rank() > 0 and error.exit_code == InterruptedRun.exit_code:
         return
-    prefix = "" if error.exit_code == 130 else "Error: "
-    if rank() > 0:
-        prefix = f"process {rank()} of {process_count()}: {prefix}"
+    if local_rank() > 0 and error.exit_code == UsageError.exit_code:
+        # What can't be done can mostly be done in no process. Then the first one says so and ends,
+        # and torchrun ends this one while it waits; else this one has to say it.
+        time.sleep(_WAITING)
+    prefix = _speaker() + ("" if error.exit_code == InterruptedRun.exit_code else "Error: ")
     lines = str(error).splitlines() or [type(error).__name__]
     _tell(f"{prefix}{lines[0]}")
     for line in lines[1:]:
         _tell(f"       {line}")
+
+
+def _speaker() -> str:
+    """Return what tells this process from the one that usually speaks."""
+    return f"process {rank()} of {process_count()}: " if rank() > 0 else ""
 
 
 def _tell(text: str) -> None:

@@ -52,7 +52,7 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
     "--micro-batch",
     type=int,
     metavar="N",
-    help="Split batches that don't fit into memory, exactly; short for training.micro_batch.",
+    help="Images (over all devices) at a time where a batch does not fit; training.micro_batch.",
 )
 @click.option("--seed", type=int, metavar="N", help="Short for --set training.seed=N.")
 @click.option("--lr", type=float, metavar="X", help="Short for --set optimizer.lr=X.")
@@ -107,7 +107,8 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
         recipe, notes = api.make_recipe(settings=settings, **parts)
         for note in notes:
             click.echo(f"note: {note}", err=True)
-        click.echo(recipe.annotated(), nl=False)
+        if rank() == 0:
+            click.echo(recipe.annotated(), nl=False)
         return
     run = api.train(settings=settings, **options)
     if rank() > 0:

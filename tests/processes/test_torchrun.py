@@ -122,7 +122,10 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--batch-size", "63"], "2 processes can't share 63 images evenly: say 62 or 64"),
+        (
+            ["--batch-size", "63"],
+            "say --batch-size 62 or 64, or start a number of processes that divides 63",
+        ),
         (["--device", "cuda:1"], "each of several processes takes a device of its own"),
         (["--set", "loss.temperature=hot"], "loss.temperature: expected"),
         (["--output", "taken"], "taken exists already"),
@@ -138,6 +141,29 @@ def test_what_cannot_be_done_is_said_once(arguments, said):
     assert "exitcode  : 2" in done.stderr
     assert os.listdir("taken") == ["something"]
     assert not os.path.exists("runs")
+
+
+#: A loss that has an error in the process of rank 1 alone.
+UNEVEN = DYING.replace("os._exit(7)", "raise ValueError('bad luck')").replace(
+    " progress > 0.5", " True"
+)
+
+
+def test_an_error_of_one_process_alone_is_said_with_its_rank(tmp_path):
+    path = tmp_path / "dying.py"
+    path.write_text(UNEVEN)
+    done = _train("-p", str(path), "--loss", "dying", "--output", "run", DIES="1")
+    assert done.returncode != 0
+    own = [line for line in _own_words(done) if line.startswith("process 1 of 2: Error")]
+    assert len(own) == 1
+    assert "bad luck" in own[0]
+    assert "gloo" not in "".join(_own_words(done))
+
+
+def test_a_dry_run_prints_one_recipe():
+    done = _train("--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("[training]") == 1
 
 
 def test_evaluate_is_for_one_process():

@@ -17,6 +17,7 @@ from sslcore.data import Data, Split, as_float
 from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.pipeline import Pipeline, augment, encode, project
 from sslcore.recipe import Part
+from sslcore.rows import Rows
 
 #: Columns of the table, in order.
 ENCODER, RANDOM_INIT, PIXELS = "encoder", "random_init", "pixels"
@@ -122,9 +123,11 @@ def _pixels(images: Tensor) -> Tensor:
 @torch.no_grad()
 def _batched(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
     size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
+    # A file that was cut off since is then an error, and does not end the process.
+    reader = Rows(split.images)
     parts = [
-        make(split.images[start : start + size].to(device)).float()
-        for start in range(0, len(split), size)
+        make(reader.read(rows, device).to(device)).float()
+        for rows in torch.arange(len(split)).split(size)
     ]
     return torch.cat(parts)
 

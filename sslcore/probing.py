@@ -93,6 +93,12 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
             f"{part} returns {', '.join(clashes)}, which the engine itself writes into "
             "metrics.jsonl: it must call its number something else"
         )
+    clashes = sorted((signals.keys() - {"loss"}) & score.keys()) if isinstance(score, dict) else []
+    if clashes:
+        raise CompositionError(
+            f"{part} returns {', '.join(clashes)}, which is a signal of a stage before it: it must "
+            "call its number something else"
+        )
 
 
 def _as_in_training(name: str, item: Any) -> Any:

@@ -116,3 +116,17 @@ def test_a_bad_line_is_left_out_and_those_after_it_are_kept(tmp_path):
     assert read_metrics(path) == [{"step": 1}, {"step": 5}]
     Metrics(path, upto=4)
     assert path.read_text() == '{"step": 1}\n'
+
+
+class Overwriting(nn.Module):
+    def forward(self, projections: Tensor) -> dict:
+        return {"loss": projections.square().mean(), "projections": projections[0]}
+
+
+def test_a_loss_that_would_overwrite_a_signal_is_refused_by_name(registry, add):
+    add(registry, "loss", Overwriting)
+    recipe, _ = sslcore.api.make_recipe("simclr", loss="made-up", registry=registry)
+    from sslcore.assembly import ImageShape, build_pipeline
+
+    with pytest.raises(CompositionError, match="returns projections, which is a signal"):
+        build_pipeline(recipe, ImageShape(16, 1))

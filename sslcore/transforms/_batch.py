@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
 from torch import Tensor
 
@@ -45,10 +43,3 @@ def per_channel(values: tuple[float, ...], images: Tensor) -> Tensor:
 def accurate(dtype: torch.dtype) -> torch.dtype:
     """Return the type to sum products in: float32, or the type itself where it is wider."""
     return torch.promote_types(dtype, torch.float32)
-
-
-def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which matrix products keep the type of their operands."""
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return nullcontext()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslcore.transforms._batch import without_autocast
+from sslcore.functional import without_autocast
 
 Interpolation = Literal["bilinear", "bicubic"]
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslcore.transforms._batch import accurate, check_images, per_sample, without_autocast
+from sslcore.functional import without_autocast
+from sslcore.transforms._batch import accurate, check_images, per_sample
 from sslcore.transforms._taps import FILTERS, Interpolation, crop_planes, resize_taps, sums_rows
 
 

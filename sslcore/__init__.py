@@ -9,18 +9,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from sslcore._version import __version__
 
 _PUBLIC = {
-    "Augmentation": "sslcore.components",
-    "Dataset": "sslcore.components",
-    "Encoder": "sslcore.components",
-    "Evaluator": "sslcore.components",
-    "Head": "sslcore.components",
-    "Loss": "sslcore.components",
-    "Method": "sslcore.components",
-    "Teacher": "sslcore.components",
-    "hookimpl": "sslcore.hookspecs",
+    "Augmentation": "sslcore.contract.records",
+    "Dataset": "sslcore.contract.records",
+    "Encoder": "sslcore.contract.records",
+    "Evaluator": "sslcore.contract.records",
+    "Head": "sslcore.contract.records",
+    "Loss": "sslcore.contract.records",
+    "Method": "sslcore.contract.records",
+    "Teacher": "sslcore.contract.records",
+    "hookimpl": "sslcore.contract.hooks",
     "BatchRandom": "sslcore.random",
     "Data": "sslcore.data",
     "Split": "sslcore.data",
@@ -54,7 +54,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from sslcore.api import build, evaluate, load_encoder, train
-    from sslcore.components import (
+    from sslcore.contract.hooks import hookimpl
+    from sslcore.contract.records import (
         Augmentation,
         Dataset,
         Encoder,
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     )
     from sslcore.data import Data, Split
     from sslcore.errors import SslcoreError
-    from sslcore.hookspecs import hookimpl
     from sslcore.random import BatchRandom
 
 

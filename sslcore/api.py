@@ -10,27 +10,27 @@ from typing import Any
 
 from rich.console import Console
 
-from sslcore.assembly import ImageShape, build_features
-from sslcore.beginning import carry_out
-from sslcore.checkpoint import load_checkpoint
-from sslcore.console import stderr_console
-from sslcore.device import pick_device
+from sslcore.compute.device import pick_device
+from sslcore.compute.processes import joined
+from sslcore.compute.rng_state import preserved_generators
+from sslcore.compute.torchrun import local_rank, process_count, rank
+from sslcore.contract.settings import settings_of
 from sslcore.errors import RunFolderError, UsageError, nearest
-from sslcore.evaluation import FeatureExtractor, Table
-from sslcore.generators import preserved_generators
-from sslcore.launch import local_rank, process_count, rank
-from sslcore.making import Settings, as_triples, build, make_recipe
-from sslcore.processes import joined
-from sslcore.recipe import Part, Recipe, Training
-from sslcore.registry import Registry, default_registry
-from sslcore.resuming import (
+from sslcore.evaluation.evaluate import FeatureExtractor, Table
+from sslcore.pipeline.build import ImageShape, build_features
+from sslcore.recipe.making import Settings, as_triples, build, make_recipe
+from sslcore.recipe.recipe import Part, Recipe, Training
+from sslcore.registry.registry import Registry, default_registry
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import RECIPE, Run
+from sslcore.system.terminal import stderr_console
+from sslcore.training.resume import (
     check_installed,
     recorded_part,
     unfinished,
 )
-from sslcore.run import RECIPE, Run
-from sslcore.session import Session
-from sslcore.settings import settings_of
+from sslcore.training.session import Session
+from sslcore.training.start import carry_out
 
 __all__ = [
     "Run",

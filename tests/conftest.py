@@ -15,8 +15,8 @@ import torch
 from rich.console import Console
 
 import sslcore
-from sslcore.components import KINDS
-from sslcore.registry import Registry
+from sslcore.contract.records import KINDS
+from sslcore.registry.registry import Registry
 
 
 @pytest.fixture(scope="session", autouse=True)

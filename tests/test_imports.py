@@ -47,7 +47,7 @@ def _without_exports(path: Path) -> ast.Module:
 
 
 def test_the_engine_names_no_component_and_no_method(registry):
-    from sslcore.components import KINDS
+    from sslcore.contract.records import KINDS
 
     names = {entry.name for kind in KINDS for entry in registry.entries(kind)}
     # The conformance kit knows families of mathematics, some of which a loss is called after.

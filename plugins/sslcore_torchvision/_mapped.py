@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore.rows import remember_file
+from sslcore.data.reader import remember_file
 
 
 def mapped(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> Tensor:

@@ -18,10 +18,10 @@ from click.shell_completion import CompletionItem
 
 import sslcore
 from sslcore.cli.options import plugin_option
+from sslcore.compute.torchrun import local_rank, process_count, rank
 from sslcore.errors import InterruptedRun, LostProcessError, SslcoreError, UsageError
-from sslcore.launch import local_rank, process_count, rank
-from sslcore.printable import printable
-from sslcore.registry import use_plugins
+from sslcore.registry.registry import use_plugins
+from sslcore.system.printable import printable
 
 _COMMANDS = {
     "train": ("sslcore.cli.train", "Train a method on images, then evaluate it."),
@@ -30,7 +30,7 @@ _COMMANDS = {
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),
     "plugins": ("sslcore.cli.plugins", "List installed plugins and what they offer."),
-    "new-plugin": ("sslcore.cli.new_plugin", "Write the start of a plugin of your own."),
+    "new-plugin": ("sslcore.cli.new_plugin.command", "Write the start of a plugin of your own."),
     "completion": ("sslcore.cli.completion", "Print the script that completes words in a shell."),
 }
 

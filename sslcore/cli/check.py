@@ -10,10 +10,10 @@ from rich.table import Table
 
 from sslcore.cli.options import json_option
 from sslcore.cli.words import complete_checked, complete_checks
-from sslcore.components import KINDS
-from sslcore.console import stdout_console
+from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError, nearest
-from sslcore.registry import Entry, default_registry
+from sslcore.registry.registry import Entry, default_registry
+from sslcore.system.terminal import stdout_console
 
 if TYPE_CHECKING:
     from sslcore.testing import Report

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from sslcore.cli.suggestions import Meeting, alternatives, consumers, providers, stages_of, to_try
 from sslcore.cli.tables import identity
-from sslcore.components import Component, Dataset, Method
-from sslcore.composition import STAGES, Stage
-from sslcore.fitting import Meeting, alternatives, consumers, providers, stages_of, to_try
-from sslcore.recipe import Training
-from sslcore.registry import Entry, Registry
-from sslcore.settings import REQUIRED, Setting, plain, settings_of
-from sslcore.static import static_interface
+from sslcore.contract.records import Component, Dataset, Method
+from sslcore.contract.settings import REQUIRED, Setting, settings_of
+from sslcore.contract.static_interface import static_interface
+from sslcore.recipe.recipe import Training
+from sslcore.recipe.values import plain
+from sslcore.recipe.wiring import STAGES, Stage
+from sslcore.registry.registry import Entry, Registry
 
 _SECTION = {"dataset": "data"}
 

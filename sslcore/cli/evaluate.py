@@ -42,11 +42,12 @@ def evaluate(
     """
     settings = assignments(set)
 
-    from sslcore import api, display
-    from sslcore.files import to_json
+    from sslcore import api
+    from sslcore.evaluation.table import print_table
+    from sslcore.system.files import to_json
 
     table = api.evaluate(run, evaluators=evaluators, settings=settings, data=data, device=device)
     if as_json:
         click.echo(to_json(table, indent=2))
     else:
-        display.print_table(table)
+        print_table(table)

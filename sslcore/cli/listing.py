@@ -18,9 +18,9 @@ from sslcore.cli.tables import (
     show,
 )
 from sslcore.cli.words import complete_kinds, complete_parts, names_of
-from sslcore.components import KINDS
+from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError, nearest
-from sslcore.registry import Entry, Registry, default_registry
+from sslcore.registry.registry import Entry, Registry, default_registry
 
 _COMPONENTS = tuple(kind for kind in KINDS if kind != "method")
 

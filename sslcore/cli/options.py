@@ -8,8 +8,8 @@ import click
 
 from sslcore.cli.words import complete_evaluators, complete_plugins, complete_settings
 from sslcore.errors import SettingsError
-from sslcore.registry import plugins_in_use, use_plugins
-from sslcore.settings import parse_assignment
+from sslcore.recipe.values import parse_assignment
+from sslcore.registry.registry import plugins_in_use, use_plugins
 
 
 def _use(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> None:

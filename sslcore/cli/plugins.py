@@ -9,10 +9,10 @@ import click
 
 from sslcore.cli.options import json_option
 from sslcore.cli.tables import new_table, print_json, show
-from sslcore.components import KINDS
-from sslcore.discovery import STRICT
+from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError
-from sslcore.registry import PluginStatus, found_plugins
+from sslcore.registry.discovery import STRICT
+from sslcore.registry.registry import PluginStatus, found_plugins
 
 
 @click.command()

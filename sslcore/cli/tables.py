@@ -11,9 +11,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from sslcore.console import stdout_console
-from sslcore.printable import printable
-from sslcore.registry import Entry
+from sslcore.registry.registry import Entry
+from sslcore.system.printable import printable
+from sslcore.system.terminal import stdout_console
 
 #: Characters that JSON may hold as they are, and a terminal should not get.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
+from sslcore.cli.allocation import keep_freed_memory
 from sslcore.cli.options import assignments, device_option, evaluator_option, settings_option
 from sslcore.cli.words import complete_data, complete_runs, names_of
+from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
-from sslcore.launch import rank
 
 
 def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
@@ -95,7 +96,8 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     rate = options.pop("lr")
     settings += [("optimizer", "lr", rate)] if rate is not None else []
 
-    from sslcore import api, display
+    from sslcore import api
+    from sslcore.evaluation.table import print_table
 
     if dry_run:
         names = ("output", "resume", "device", "compile", "workers", "evaluate")
@@ -110,18 +112,19 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
         if rank() == 0:
             click.echo(recipe.annotated(), nl=False)
         return
+    keep_freed_memory()
     run = api.train(settings=settings, **options)
     if rank() > 0:
         return
     table = run.read_evaluation()
     if table:
-        display.print_table(table)
+        print_table(table)
     click.echo(f"{run.path}", err=False)
 
 
 def _stray(word: str) -> str:
     """Say what a word that belongs to no option was probably meant to be."""
-    from sslcore.registry import default_registry
+    from sslcore.registry.registry import default_registry
 
     registry = default_registry()
     for kind, option in (("method", "--method"), ("dataset", "--data")):

@@ -13,10 +13,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from sslcore import discovery
-from sslcore.components import KINDS, Component, Dataset, Method
+from sslcore.contract.records import KINDS, Component, Dataset, Method
 from sslcore.errors import SslcoreError
-from sslcore.registry import Entry, Registry, found_plugins
+from sslcore.registry.registry import Entry, Registry, discovery, found_plugins
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -153,8 +152,8 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
 
 
 def _keys_of_engine(record: Any) -> Iterator[tuple[str, str]]:
-    from sslcore.recipe import Training
-    from sslcore.settings import settings_of
+    from sslcore.contract.settings import settings_of
+    from sslcore.recipe.recipe import Training
 
     own = record.settings.get("optimizer", {}) if isinstance(record, Method) else {}
     for name in dict.fromkeys(("name", "lr", "weight_decay", *own)):
@@ -166,7 +165,7 @@ def _keys_of_engine(record: Any) -> Iterator[tuple[str, str]]:
 
 
 def _keys_of_parts(section: str, entries: Iterable[Entry | None]) -> Iterator[tuple[str, str]]:
-    from sslcore.static import read_interface
+    from sslcore.contract.static_interface import read_interface
 
     keys: dict[str, str] = {}
     for entry in entries:

@@ -37,7 +37,7 @@ from importlib.metadata import version
 import torch
 from torch import Tensor
 
-from sslcore.allocation import kept_memory
+from sslcore.cli.allocation import keep_freed_memory
 
 #: Side of a view: side of the images, images in a batch, probability of a blur.
 CASES = {32: (32, 256, 0.0), 96: (96, 128, 0.5), 224: (256, 64, 0.5)}
@@ -138,8 +138,9 @@ def one_turn(
             ),
             key=lambda measured: measured["images_per_s"],
         )
-    with kept_memory(torch.device(device)):
-        return _measured(sslcore_batches(size, batch, device), seconds, batch, device)
+    if device == "cpu":
+        keep_freed_memory()
+    return _measured(sslcore_batches(size, batch, device), seconds, batch, device)
 
 
 def _measured(

@@ -27,7 +27,7 @@ import torchvision
 
 import sslcore
 from sslcore.api import train
-from sslcore.device import pick_device
+from sslcore.compute.device import pick_device
 
 #: lightly's figure after 200 epochs, top-1 of the k nearest neighbours.
 PUBLISHED = 0.848

@@ -38,15 +38,15 @@ from torchvision.transforms import v2
 from train import REST_SECONDS, WARM_UP, trainer_of, waited_for
 
 from sslcore import __version__
-from sslcore.allocation import kept_memory
 from sslcore.api import make_recipe
-from sslcore.assembly import build_data
-from sslcore.batches import Batches
+from sslcore.cli.allocation import keep_freed_memory
+from sslcore.compute.device import pick_device
 from sslcore.data import Data, Split
-from sslcore.device import pick_device
-from sslcore.pipeline import augment
+from sslcore.data.batches import Batches
+from sslcore.pipeline.build import build_data
+from sslcore.pipeline.pipeline import augment
 from sslcore.random import BatchRandom
-from sslcore.recipe import Recipe
+from sslcore.recipe.recipe import Recipe
 
 CLASSES = 10
 TEST_IMAGES = 100
@@ -126,7 +126,7 @@ def product_blocks(
         def step() -> None:
             item = next(stream)
             if train:
-                trainer._train_step(item)
+                trainer.train_step(item)
                 return
             augment(
                 augmentation,
@@ -134,15 +134,14 @@ def product_blocks(
                 random=BatchRandom(0, item.step, item.size, device=device),
             )
 
+        keep_freed_memory()
         while True:
-            with kept_memory(device):
-                for _ in range(WARM_UP):
-                    step()
-                started = waited_for(device)
-                for _ in range(steps):
-                    step()
-                rate = batch * steps / (waited_for(device) - started)
-            yield rate
+            for _ in range(WARM_UP):
+                step()
+            started = waited_for(device)
+            for _ in range(steps):
+                step()
+            yield batch * steps / (waited_for(device) - started)
 
 
 def torchvision_blocks(

@@ -40,15 +40,15 @@ import torchvision
 from torch import nn
 
 from sslcore import __version__
-from sslcore.allocation import kept_memory
 from sslcore.api import make_recipe
-from sslcore.assembly import ImageShape, build_data, build_pipeline
-from sslcore.batches import Batches
+from sslcore.cli.allocation import keep_freed_memory
+from sslcore.compute.device import pick_device, pick_precision
 from sslcore.data import Data, Split
-from sslcore.device import pick_device, pick_precision
-from sslcore.recipe import Recipe
-from sslcore.settings import parse_assignment
-from sslcore.trainer import Trainer
+from sslcore.data.batches import Batches
+from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.values import parse_assignment
+from sslcore.training.trainer import Trainer
 
 #: Steps of a block that are not timed: lightly's loader holds two batches for each worker.
 WARM_UP = 5
@@ -107,16 +107,15 @@ def sslcore_blocks(recipe: Recipe, data: Data, steps: int) -> Iterator[float]:
     batches = Batches(data.train, batch, 0, device)
     with trainer_of(recipe, data, batches, device) as trainer:
         stream = batches.between(0, trainer.total_steps)
+        # As the command line does; it is a setting of the process, so lightly gains from it too.
+        keep_freed_memory()
         while True:
-            # As `Trainer.train` does, and not while lightly has its turn.
-            with kept_memory(device):
-                for _ in range(WARM_UP):
-                    trainer._train_step(next(stream))
-                started = waited_for(device)
-                for _ in range(steps):
-                    trainer._train_step(next(stream))
-                rate = batch * steps / (waited_for(device) - started)
-            yield rate
+            for _ in range(WARM_UP):
+                trainer.train_step(next(stream))
+            started = waited_for(device)
+            for _ in range(steps):
+                trainer.train_step(next(stream))
+            yield batch * steps / (waited_for(device) - started)
 
 
 def lightly_blocks(recipe: Recipe, data: Data, steps: int, workers: int) -> Iterator[float]:

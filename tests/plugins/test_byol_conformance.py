@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sslcore.registry import default_registry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import LossSpec, cases, specs_of
 from sslcore.testing.losses.mutation import caught_by, mutant_subject
 from sslcore.testing.losses.subject import LossSubject

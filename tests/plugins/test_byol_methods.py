@@ -7,12 +7,12 @@ import torch
 
 import sslcore
 from sslcore.api import make_recipe
-from sslcore.assembly import ImageShape, build_pipeline
-from sslcore.checkpoint import load_checkpoint
-from sslcore.metrics import read_metrics
+from sslcore.pipeline.build import ImageShape, build_pipeline
 from sslcore.random import BatchRandom
-from sslcore.registry import default_registry
-from sslcore.run import METRICS
+from sslcore.registry.registry import default_registry
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import METRICS
+from sslcore.runs.metrics import read_metrics
 
 QUICK = {
     "encoder": {"widths": (8, 16)},

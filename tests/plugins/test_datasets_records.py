@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import sslcore_torchvision
-from sslcore.interface import interface_of, load_reference, provided_by
-from sslcore.settings import settings_of
+from sslcore.contract.interface import interface_of, load_reference, provided_by
+from sslcore.contract.settings import settings_of
 
 ENCODERS = list(sslcore_torchvision.sslcore_encoders())
 DATASETS = list(sslcore_torchvision.sslcore_datasets())

@@ -6,8 +6,8 @@ import torch
 
 import sslcore
 from sslcore.api import make_recipe
-from sslcore.assembly import ImageShape, build_pipeline
-from sslcore.checkpoint import load_checkpoint
+from sslcore.pipeline.build import ImageShape, build_pipeline
+from sslcore.runs.checkpoint import load_checkpoint
 
 SMALL = {
     "augmentation": {"local_views": 2},

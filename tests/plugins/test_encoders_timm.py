@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from sslcore.interface import interface_of
+from sslcore.contract.interface import interface_of
 from sslcore_timm.encoder import Timm
 
 timm = pytest.importorskip("timm", reason="timm is an extra: pip install 'sslcore[timm]'")
@@ -174,7 +174,7 @@ def test_without_timm_it_is_listed_and_building_it_says_what_to_install(monkeypa
 
 def test_listing_its_settings_does_not_import_timm():
     program = (
-        "import sys; from sslcore.interface import interface_of, load_reference\n"
+        "import sys; from sslcore.contract.interface import interface_of, load_reference\n"
         "face = interface_of(load_reference('sslcore_timm.encoder:Timm'))\n"
         "assert list(face.settings) == ['model', 'pretrained']\n"
         "assert 'timm' not in sys.modules"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslcore.patches import sines_and_cosines
-from sslcore.pipeline import encode
+from sslcore.pipeline.pipeline import encode
 from sslcore_torchvision.vit import VisionTransformer
 
 SMALL = {"patch_size": 4, "width": 24, "depth": 2, "heads": 3}

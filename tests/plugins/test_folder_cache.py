@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 import sslcore
-from sslcore.batches import Batches
-from sslcore.display import ProgressDisplay
+from sslcore.data.batches import Batches
 from sslcore.errors import DataError, TrainingError
+from sslcore.training.progress import ProgressDisplay
 from sslcore_torchvision._cache import cache_directory
 from sslcore_torchvision._image_cache import Entry
 from sslcore_torchvision._listing import image_files

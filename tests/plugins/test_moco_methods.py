@@ -7,12 +7,12 @@ import torch
 
 import sslcore
 from sslcore.api import make_recipe
-from sslcore.assembly import ImageShape, build_pipeline
-from sslcore.checkpoint import load_checkpoint
-from sslcore.metrics import read_metrics
-from sslcore.registry import default_registry
-from sslcore.run import METRICS
-from sslcore.trainer import Trainer
+from sslcore.pipeline.build import ImageShape, build_pipeline
+from sslcore.registry.registry import default_registry
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import METRICS
+from sslcore.runs.metrics import read_metrics
+from sslcore.training.trainer import Trainer
 from sslcore_moco.queue import first_queue
 
 SMALL = {
@@ -80,7 +80,7 @@ def test_building_a_pipeline_leaves_the_queue_as_it_starts():
 @pytest.mark.parametrize("method", SMALL)
 def test_a_run_killed_in_the_middle_goes_on_with_the_same_bits(method, train, monkeypatch):
     whole = train(method, output="whole")
-    train_step = Trainer._train_step
+    train_step = Trainer.train_step
 
     class Killed(BaseException):
         pass
@@ -91,7 +91,7 @@ def test_a_run_killed_in_the_middle_goes_on_with_the_same_bits(method, train, mo
         return train_step(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_train_step", killed)
+        patch.setattr(Trainer, "train_step", killed)
         with pytest.raises(Killed):
             train(method, output="killed")
     # What ran before in this process must not matter.

@@ -13,7 +13,7 @@ from torchvision.transforms import functional as oracle
 
 import sslcore_simclr
 from sslcore import BatchRandom, transforms
-from sslcore.interface import interface_of, load_reference
+from sslcore.contract.interface import interface_of, load_reference
 from sslcore_simclr.views import TwoViews
 
 #: Settings with which a view is the whole image, untouched.

@@ -7,11 +7,11 @@ import torch
 
 import sslcore
 from sslcore.api import make_recipe
-from sslcore.assembly import build_pipeline
-from sslcore.checkpoint import load_checkpoint
-from sslcore.metrics import read_metrics
-from sslcore.registry import default_registry
-from sslcore.run import METRICS
+from sslcore.pipeline.build import build_pipeline
+from sslcore.registry.registry import default_registry
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import METRICS
+from sslcore.runs.metrics import read_metrics
 
 QUICK = {
     "encoder": {"widths": (8, 16)},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import sslcore
-from sslcore.registry import Registry, default_registry
+from sslcore.registry.registry import Registry, default_registry
 from sslcore.signals import Features, Projections, Views
 from sslcore.testing import MethodSpec, cases
 

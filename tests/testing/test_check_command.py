@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from sslcore.cli.check import check
-from sslcore.components import Loss
+from sslcore.contract.records import Loss
 from sslcore.errors import UsageError
-from sslcore.registry import Registry
+from sslcore.registry.registry import Registry
 
 
 def run(*arguments):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from torchvision.transforms import v2
 
-from sslcore.registry import default_registry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import cases, conformance, specs_of
 
 _SPECS = {

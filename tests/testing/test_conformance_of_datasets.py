@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sslcore.registry import default_registry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import cases, conformance, specs_of
 
 _SPECS = {

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sslcore.registry import default_registry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import HeadSpec, cases, specs_of
 
 

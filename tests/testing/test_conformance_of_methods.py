@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from sslcore.registry import default_registry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import MethodSpec, cases, specs_of
 
 _ENTRIES = {e.name: e for e in default_registry().entries("method") if e.shipped}

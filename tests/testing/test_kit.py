@@ -312,7 +312,7 @@ def test_importing_the_kit_leaves_hypothesis_as_it_was_and_the_engine_never_impo
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     code = (
-        "import sys, sslcore.api, sslcore.cli.train, sslcore.trainer;"
+        "import sys, sslcore.api, sslcore.cli.train, sslcore.training.trainer;"
         "assert 'sslcore.testing' not in sys.modules and 'hypothesis' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,10 +9,10 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen, MultipleOf
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
-from sslcore.composition import interface_of_entry
-from sslcore.interface import Interface, interface_of
-from sslcore.registry import default_registry
-from sslcore.settings import REQUIRED, Setting
+from sslcore.contract.interface import Interface, interface_of
+from sslcore.contract.settings import REQUIRED, Setting
+from sslcore.recipe.wiring import interface_of_entry
+from sslcore.registry.registry import default_registry
 from sslcore.testing import settings_strategy
 from sslcore.testing.parts import settings_at_bounds
 

@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor, nn
 
 from sslcore.errors import UsageError
-from sslcore.registry import Registry
+from sslcore.registry.registry import Registry
 from sslcore.signals import Features
 from sslcore.testing import (
     AugmentationSpec,

@@ -1,4 +1,4 @@
-"""A plugin made of the examples in `sslcore.hookspecs`, so that these stay runnable."""
+"""A plugin made of the examples in `sslcore.contract.hooks`, so that these stay runnable."""
 
 import inspect
 import sys
@@ -6,7 +6,7 @@ import textwrap
 import types
 
 import sslcore
-from sslcore import hookspecs
+from sslcore.contract import hooks as hookspecs
 
 _PREAMBLE = """
 from typing import Annotated
@@ -31,7 +31,7 @@ for _hook in [name for name in vars(hookspecs) if name.startswith("sslcore_")]:
     _namespace = _run(_hook)
     globals()[_hook] = _namespace[_hook]
     for _record in _namespace[_hook]():
-        if isinstance(_record, sslcore.components.Component):
+        if isinstance(_record, sslcore.contract.records.Component):
             _module, _, _attribute = _record.build.partition(":")
             _made = sys.modules.setdefault(_module, types.ModuleType(_module))
             setattr(_made, _attribute, _namespace[_attribute])

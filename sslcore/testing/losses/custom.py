@@ -10,9 +10,9 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from sslcore.contract.interface import SUPPLIED
+from sslcore.contract.settings import Setting, settings_of
 from sslcore.errors import UsageError
-from sslcore.interface import SUPPLIED
-from sslcore.settings import Setting, settings_of
 from sslcore.testing.losses.draws import hypers, pairs
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family

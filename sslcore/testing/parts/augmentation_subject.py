@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.interface import interface_of
-from sslcore.pipeline import call
+from sslcore.contract.interface import interface_of
+from sslcore.pipeline.pipeline import call
 from sslcore.random import BatchRandom
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.spec import AugmentationSpec
@@ -130,6 +130,6 @@ class AugmentationSubject(PartSubject):
                 f"part = {self.made(self.arguments(supplied, example))}.{mode}()",
                 f"images = example_images({', '.join(map(repr, given))}{clip})",
                 f"signals = dict(images=images, random={random if train else None}, progress=0.0)",
-                f'views = sslcore.pipeline.call(part, signals)["{self.spec.signal}"]',
+                f'views = sslcore.pipeline.pipeline.call(part, signals)["{self.spec.signal}"]',
             ]
         )

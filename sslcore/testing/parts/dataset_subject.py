@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from sslcore.contract.interface import Interface
+from sslcore.contract.settings import REQUIRED, settings_of
 from sslcore.data import Data, Split
 from sslcore.errors import SslcoreError
-from sslcore.interface import Interface
-from sslcore.settings import REQUIRED, settings_of
 from sslcore.testing.parts.spec import DatasetSpec
 from sslcore.testing.parts.subject import PartExample, PartSubject, Refused
 from sslcore.testing.violation import Hung, Violation, said

@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sslcore.components import Dataset, Method
-from sslcore.composition import interface_of_entry, takes
+from sslcore.contract.interface import SUPPLIED, Interface, interface_of, load_reference
+from sslcore.contract.records import Dataset, Method
+from sslcore.contract.settings import REQUIRED
 from sslcore.errors import SslcoreError
-from sslcore.interface import SUPPLIED, Interface, interface_of, load_reference
-from sslcore.making import make_recipe
-from sslcore.pipeline import Pipeline, Signals, augment, encode
+from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
 from sslcore.random import BatchRandom
-from sslcore.registry import Entry, Registry, default_registry
-from sslcore.settings import REQUIRED
+from sslcore.recipe.making import make_recipe
+from sslcore.recipe.wiring import interface_of_entry, takes
+from sslcore.registry.registry import Entry, Registry, default_registry
 from sslcore.testing.losses.family import families
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.parts.pictures import example_images
@@ -228,7 +228,7 @@ def _required(interface: Interface) -> dict[str, Any]:
 
 def _pipeline_with(entry: Entry, registry: Registry) -> Pipeline | None:
     """Return the pipeline of a method that uses a part; None where there is none that works."""
-    from sslcore.assembly import ImageShape, build_pipeline
+    from sslcore.pipeline.build import ImageShape, build_pipeline
 
     tiny = with_tiny_data(registry)
     for method in registry.entries("method"):

@@ -15,20 +15,20 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from sslcore.checkpoint import load_checkpoint
-from sslcore.components import Method
+from sslcore.compute.rng_state import preserved_generators
+from sslcore.contract.records import Method
 from sslcore.errors import CompositionError, SslcoreError
-from sslcore.generators import preserved_generators
-from sslcore.making import make_recipe
-from sslcore.pipeline import Pipeline
-from sslcore.recipe import Recipe
-from sslcore.registry import Entry, PluginStatus, Registry, default_registry
-from sslcore.run import Run
-from sslcore.session import Session
+from sslcore.pipeline.pipeline import Pipeline
+from sslcore.recipe.making import make_recipe
+from sslcore.recipe.recipe import Recipe
+from sslcore.registry.registry import Entry, PluginStatus, Registry, default_registry
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import Run
 from sslcore.testing.parts.spec import MethodSpec
 from sslcore.testing.parts.subject import PartSubject
 from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
 from sslcore.testing.violation import Violation, said
+from sslcore.training.session import Session
 
 #: Steps of a run.
 STEPS = 3

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 
 from sslcore.api import train
-from sslcore.optimizers import teacher_momentum
 from sslcore.testing.parts.method_subject import MethodSubject, Trained, quiet, scratch, state_of
 from sslcore.testing.parts.subject import PartExample, same_bits, with_global_seed
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
+from sslcore.training.schedules import teacher_momentum
 
 
 def _once(subject: MethodSubject) -> Sequence[PartExample]:

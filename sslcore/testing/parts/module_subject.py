@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.interface import ENGINE_SIGNALS, interface_of
+from sslcore.contract.interface import ENGINE_SIGNALS, interface_of
 from sslcore.random import BatchRandom, generator_for
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.spec import EncoderSpec, HeadSpec

@@ -13,8 +13,8 @@ import annotated_types as at
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from sslcore.interface import Interface
-from sslcore.settings import REQUIRED, Setting
+from sslcore.contract.interface import Interface
+from sslcore.contract.settings import REQUIRED, Setting
 
 #: How near an open bound is gone, and how far beyond a bound where the other side has none.
 _NEAR = 1e-3

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from sslcore.components import Method
-from sslcore.registry import Registry
+from sslcore.contract.records import Method
+from sslcore.registry.registry import Registry
 
 SUITE = "2026.1"
 

@@ -15,8 +15,8 @@ import torch
 from hypothesis.errors import UnsatisfiedAssumption
 from torch import Tensor
 
-from sslcore.interface import SUPPLIED, Interface, interface_of
-from sslcore.settings import settings_of
+from sslcore.contract.interface import SUPPLIED, Interface, interface_of
+from sslcore.contract.settings import settings_of
 from sslcore.testing.limits import OutOfTime, time_limit
 from sslcore.testing.parts.spec import PartSpec
 from sslcore.testing.search import Meter

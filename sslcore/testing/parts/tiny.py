@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sslcore.components import Dataset, Sections
+from sslcore.contract.records import Dataset, Sections
 from sslcore.data import Data, Split
-from sslcore.registry import Entry, PluginStatus, Registry
+from sslcore.registry.registry import Entry, PluginStatus, Registry
 from sslcore.testing.parts.pictures import example_images
 
 #: Under which no plugin's distribution is installed.

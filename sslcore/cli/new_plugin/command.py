@@ -1,0 +1,46 @@
+"""`sslcore new-plugin`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from sslcore.cli.new_plugin import KINDS, LICENSES, Names, check_names, files_of, write
+from sslcore.errors import UsageError
+from sslcore.registry.registry import default_registry
+from sslcore.system.files import user_path
+
+
+@click.command()
+@click.argument("name", metavar="PLUGIN")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What it offers first.")
+@click.option(
+    "--name", "part", metavar="PART", default="", help="What that is called. [default: PLUGIN]"
+)
+@click.option("--directory", metavar="DIR", help="The new folder. [default: PLUGIN]")
+@click.option("--author", metavar="TEXT", default="", help="Who holds the copyright.")
+@click.option("--license", type=click.Choice(LICENSES), default="MIT", show_default=True)
+def new_plugin(
+    name: str, kind: str, part: str, directory: str | None, author: str, license: str
+) -> None:
+    """Write the start of a plugin: a package with one part, its tests, and what publishes it.
+
+    \b
+    sslcore new-plugin soft-agreement --kind loss
+    sslcore new-plugin sslcore-triplet --kind method     a method called triplet
+
+    For a second part, make another plugin in a scratch folder, and move its module, its hook and
+    its tests over.
+    """
+    folder = Path(name) if directory is None else user_path(directory, "--directory")
+    if directory is not None and folder.exists():
+        raise UsageError(f"{folder} exists already: choose another --directory")
+    names = Names(name, kind, part)
+    check_names(names, default_registry())
+    files = files_of(names, author=author, license=license)
+    write(folder, files)
+    for path in files:
+        click.echo(folder / path)
+    click.echo(f"\ncd {shlex.quote(str(folder))} && pip install -e '.[test]' && pytest")

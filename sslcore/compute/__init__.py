@@ -1,0 +1,1 @@
+"""Devices, random states and processes: where torch computes, and with whom."""

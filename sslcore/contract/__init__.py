@@ -1,0 +1,1 @@
+"""What the author of a plugin may say: records, hooks, settings, the interface of a part."""

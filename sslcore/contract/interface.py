@@ -1,0 +1,154 @@
+"""What a component asks for and what it gives, read from its signatures.
+
+Three kinds of parameter meet in a signature: *settings*, which the user may set; *supplied*
+ones, which the engine knows (`feature_dim`); and, in `forward` or `__call__`, the *signals* that
+the component needs. Its return annotation, a TypedDict, is what it provides.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sslcore.contract.api_version import current_signal
+from sslcore.contract.settings import Setting, settings_of
+from sslcore.errors import SslcoreError
+
+#: Constructor parameters that the engine supplies, so that they are not settings.
+SUPPLIED = {
+    "image_size": "side of the images (augmentation) or views (later stages), px",
+    "channels": "channels of the images (augmentation) or views (later stages)",
+    "num_frames": "frames in a clip; an augmentation that asks for it takes clips",
+    "num_views": "views that the augmentation makes of an image",
+    "feature_dim": "length of a feature vector",
+    "feature_map_shape": "(channels, height, width) of the encoder's feature maps",
+    "projection_dim": "length of a projection",
+    "num_classes": "number of classes, for evaluators and supervised losses",
+}
+
+#: Signals that the engine provides to every stage.
+ENGINE_SIGNALS = {
+    "images": "the batch: (B, C, H, W), or (B, T, C, H, W) for clips; float in [0, 1]",
+    "random": "random numbers for this step, a sslcore.BatchRandom",
+    "progress": "the part of training that is done, a float in [0, 1]",
+    "rows": "this process's slice of the batch that several share; a loss may score it alone",
+}
+
+#: What an evaluator may ask for by name.
+EVALUATION_SIGNALS = {
+    "train_features": "features of the labelled training images, (N, F)",
+    "train_labels": "their classes, (N,)",
+    "test_features": "features of the test images, (M, F)",
+    "test_labels": "their classes, (M,)",
+    "train_views": "the labelled training images as the encoder sees them, (N, V, C, h, w)",
+    "test_views": "the test images as the encoder sees them, (M, V, C, h, w)",
+    "reconstructions": "what the head makes of the test views, (M, V, C, h, w)",
+    "num_classes": "number of classes",
+    "seed": "the run's seed, for draws",
+}
+
+
+#: Keys of a line of metrics.jsonl that the engine writes: no part may log a number under these.
+ENGINE_KEYS = (
+    "step",
+    "epoch",
+    "loss",
+    "lr",
+    "images_per_s",
+    "read",
+    "std",
+    "effective_rank",
+)
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The signatures of a component, in one place.
+
+    Attributes:
+        settings: by name, in order.
+        supplied: engine-supplied constructor parameters, by name, with whether each is needed.
+        needs: signals, by name, with whether each is needed (False: optional).
+        provides: signals, by name, with whether each is always there.
+    """
+
+    settings: dict[str, Setting] = field(default_factory=dict)
+    supplied: dict[str, bool] = field(default_factory=dict)
+    needs: dict[str, bool] = field(default_factory=dict)
+    provides: dict[str, bool] = field(default_factory=dict)
+
+
+def with_current_names(interface: Interface) -> Interface:
+    """Return an interface whose signals have the names that they have now."""
+    return replace(
+        interface,
+        needs={current_signal(name): needed for name, needed in interface.needs.items()},
+        provides={current_signal(name): always for name, always in interface.provides.items()},
+    )
+
+
+def load_reference(reference: str) -> Any:
+    """Import what `"package.module:attribute"` names.
+
+    Raises:
+        SslcoreError: the module can't be imported or lacks the attribute; the cause is attached.
+    """
+    module_name, _, attribute = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (Exception, SystemExit) as error:
+        raise SslcoreError(
+            f"{reference} can't be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def interface_of(target: Any) -> Interface:
+    """Read the interface of a component's class, or of a data set's function.
+
+    Nothing is supplied to a data set, so that there `image_size` is a setting like any other.
+    """
+    parameters = settings_of(target)
+    if not inspect.isclass(target):
+        return Interface(settings=parameters)
+    supplied = {
+        name: parameter.default is inspect.Parameter.empty
+        for name, parameter in parameters.items()
+        if name in SUPPLIED
+    }
+    settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
+    call = _call_of(target)
+    needs = {
+        name: parameter.default is inspect.Parameter.empty
+        for name, parameter in inspect.signature(call).parameters.items()
+        if name != "self" and parameter.kind in _NAMED
+    }
+    return Interface(settings, supplied, needs, provided_by(call))
+
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _call_of(target: type) -> Any:
+    return getattr(target, "forward", None) or getattr(target, "__call__", None)  # noqa: B004
+
+
+def provided_by(function: Any) -> dict[str, bool]:
+    """Return the keys of the TypedDict that a function returns; True where a key is required."""
+    try:
+        hints = typing.get_type_hints(function)
+    except (NameError, TypeError):
+        return {}
+    returned = hints.get("return")
+    if not typing.is_typeddict(returned):
+        return {}
+    # Not `__required_keys__`: where annotations are kept as text, it takes all for required.
+    keys = typing.get_type_hints(returned, include_extras=True)
+    optional = () if returned.__total__ else keys  # type: ignore[union-attr]
+    marks = {name: typing.get_origin(key) for name, key in keys.items()}
+    return {
+        name: mark is typing.Required or (mark is not typing.NotRequired and name not in optional)
+        for name, mark in marks.items()
+    }

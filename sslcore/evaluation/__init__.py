@@ -1,0 +1,1 @@
+"""What representations are worth: evaluators beside two baselines, and signs of collapse."""

@@ -1,0 +1,228 @@
+"""What features are worth, always beside the same encoder untrained and the raw pixels."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.contract.api_version import current_signal
+from sslcore.data import Data, Split, as_float
+from sslcore.data.reader import Rows
+from sslcore.errors import SslcoreError, UsageError, first_line
+from sslcore.pipeline.build import ImageShape, build_part
+from sslcore.pipeline.pipeline import Pipeline, augment, encode, project
+from sslcore.recipe.recipe import Part
+
+#: Columns of the table, in order.
+ENCODER, RANDOM_INIT, PIXELS = "encoder", "random_init", "pixels"
+
+Table = dict[str, dict[str, float]]
+
+#: Values in a batch of images, so that a batch of small images is large.
+_VALUES_PER_BATCH = 2**22
+#: Images larger than this are averaged down before their pixels serve as features.
+_PIXELS_SIDE = 32
+
+
+class FeatureExtractor(nn.Module):
+    """Images to features: the views that the augmentation shows evaluators, encoded and averaged.
+
+    Args:
+        augmentation: the run's augmentation, put into eval mode.
+        encoder: the run's encoder, put into eval mode.
+        shape: of the images that they were made for; where it is given, others are refused.
+    """
+
+    def __init__(
+        self, augmentation: nn.Module, encoder: nn.Module, shape: ImageShape | None = None
+    ) -> None:
+        super().__init__()
+        self.augmentation, self.encoder, self.shape = augmentation, encoder, shape
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, F) of images (B, C, H, W), or clips, uint8 or float in [0, 1].
+
+        Raises:
+            ValueError: it is no such tensor, or the encoder was made for images of another form.
+        """
+        images = self._checked(images)
+        signals = augment(self.augmentation, images)
+        return encode(self.encoder, signals)["features"].mean(0)
+
+    def _checked(self, images: Any) -> Tensor:
+        if not isinstance(images, Tensor):
+            raise ValueError(
+                f"expected a tensor of images, got {type(images).__name__}; torch.from_numpy makes "
+                "a tensor of an array"
+            )
+        if images.dtype != torch.uint8 and not images.is_floating_point():
+            raise ValueError(f"expected images in uint8, or floats in [0, 1], got {images.dtype}")
+        if self.shape is not None:
+            frames, channels = self.shape.num_frames, self.shape.channels
+            dims = 4 if frames is None else 5
+            if images.dim() != dims or images.shape[-3] != channels:
+                form = f"(B, {channels}, H, W)" if dims == 4 else f"(B, T, {channels}, H, W)"
+                raise ValueError(
+                    f"expected a batch {form}, since the encoder was trained on {self.shape}; got "
+                    f"shape {tuple(images.shape)}"
+                )
+        return images if images.dtype == torch.uint8 else images.float()
+
+
+class _Outputs:
+    """What evaluators may ask for of one column, computed when first asked for."""
+
+    def __init__(self, column: str, pipeline: Pipeline, data: Data, device: torch.device) -> None:
+        self.column, self.pipeline, self.data, self.device = column, pipeline, data, device
+        self._made: dict[str, Tensor] = {}
+
+    def get(self, name: str) -> Any:
+        if name == "num_classes":
+            return len(self.data.classes)
+        which, _, what = name.partition("_")
+        split = self.data.fit if which == "train" else self.data.test
+        if what == "labels":
+            return None if split.labels is None else split.labels.to(self.device)
+        if name not in self._made:
+            self._made[name] = _batched(self._maker(what), split, self.device)
+        return self._made[name]
+
+    def _maker(self, what: str) -> Callable[[Tensor], Tensor]:
+        pipeline = self.pipeline
+        if what == "features":
+            if self.column == PIXELS:
+                return _pixels
+            return FeatureExtractor(pipeline.augmentation, pipeline.encoder)
+        if what == "views":
+            return lambda images: augment(pipeline.augmentation, images)["views"].transpose(0, 1)
+        return lambda images: _reconstruct(pipeline, images)
+
+
+def _reconstruct(pipeline: Pipeline, images: Tensor) -> Tensor:
+    signals = augment(pipeline.augmentation, images)
+    signals |= encode(pipeline.encoder, signals)
+    return project(pipeline.head, signals)["reconstructions"].transpose(0, 1)
+
+
+def _pixels(images: Tensor) -> Tensor:
+    images = as_float(images)
+    if images.shape[-1] > _PIXELS_SIDE:
+        flat = images.flatten(0, -4) if images.dim() == 5 else images
+        small = nn.functional.adaptive_avg_pool2d(flat, _PIXELS_SIDE)
+        images = small.unflatten(0, images.shape[:-3]) if images.dim() == 5 else small
+    return images.flatten(1)
+
+
+@torch.no_grad()
+def _batched(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
+    size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
+    # A file that was cut off since is then an error, and does not end the process.
+    reader = Rows(split.images)
+    parts = [
+        make(reader.read(rows, device).to(device)).float()
+        for rows in torch.arange(len(split)).split(size)
+    ]
+    return torch.cat(parts)
+
+
+def evaluate(
+    evaluators: tuple[Part, ...],
+    trained: Pipeline,
+    untrained: Pipeline,
+    data: Data,
+    *,
+    device: torch.device,
+    seed: int,
+    warn: Callable[[str], object] = warnings.warn,
+) -> Table:
+    """Run evaluators and return `{column: {metric: value}}`, the two baselines among the columns.
+
+    An evaluator that fails is left out, with a warning; the figures of the others are kept.
+
+    Args:
+        evaluators: as in the recipe.
+        trained: the run's pipeline.
+        untrained: the same with its initial weights.
+        data: the splits; evaluators fit on `data.fit` and are scored on `data.test`.
+        device: where to compute.
+        seed: for the draws of evaluators.
+        warn: called with a sentence for each evaluator that fails.
+
+    Raises:
+        UsageError: an evaluator needs labels and the data has none, or two give the same metric.
+        SslcoreError: every evaluator failed.
+    """
+    supplied = {"num_classes": len(data.classes) or None}
+    built = [(part, build_part(part, supplied)) for part in evaluators]
+    for part, evaluator in built:
+        if needs_labels(evaluator) and not data.labelled:
+            raise UsageError(
+                f"{part} needs labels, and the data has none: class folders are labels; an "
+                "evaluator that needs none can be chosen with --evaluator"
+            )
+    trained.eval()
+    untrained.eval()
+    figures: dict[str, Table] = {str(part): {} for part in evaluators}
+    failures: list[str] = []
+    for column, pipeline in ((ENCODER, trained), (RANDOM_INIT, untrained), (PIXELS, trained)):
+        outputs = _Outputs(column, pipeline, data, device)
+        for part, evaluator in built:
+            name = str(part)
+            if name not in figures:
+                continue
+            try:
+                figures[name][column] = _score(evaluator, outputs, seed)
+            except Exception as error:
+                # Figures without their baselines would mean nothing: none of its are shown.
+                del figures[name]
+                failures.append(f"{part} failed on {column}: {first_line(error)}")
+                warn(f"{failures[-1]}; its figures are left out")
+        _refuse_shared_names(figures, column)
+    if not figures:
+        raise SslcoreError("no evaluator is left:\n" + "\n".join(failures))
+    return {
+        column: {name: value for part in figures.values() for name, value in part[column].items()}
+        for column in (ENCODER, RANDOM_INIT, PIXELS)
+    }
+
+
+def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
+    owners: dict[str, str] = {}
+    for part, table in figures.items():
+        for name in table[column]:
+            if (other := owners.setdefault(name, part)) != part:
+                raise UsageError(
+                    f"{other} and {part} both give the metric {name}: choose one of them with "
+                    "--evaluator"
+                )
+
+
+def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
+    arguments: dict[str, Any] = {}
+    for name in inspect.signature(evaluator).parameters:
+        now = current_signal(name)
+        if now == "seed":
+            arguments[name] = seed
+        elif not (now == "reconstructions" and outputs.column == PIXELS):
+            arguments[name] = outputs.get(now)
+    metrics = evaluator(**arguments)
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"it returned {type(metrics).__name__}, expected a dict of numbers")
+    for name, value in metrics.items():
+        scalar = isinstance(value, Tensor) and value.dim() == 0
+        if not isinstance(name, str) or not (scalar or isinstance(value, numbers.Real)):
+            raise TypeError(f"it returned {name!r}: {value!r}, expected a dict of numbers")
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def needs_labels(evaluator: Any) -> bool:
+    """Whether an evaluator asks for labels."""
+    names = inspect.signature(evaluator).parameters
+    return any(current_signal(name).endswith("_labels") for name in names)

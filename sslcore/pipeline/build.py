@@ -1,0 +1,227 @@
+"""From a recipe to modules: each part built with its settings and what the engine supplies.
+
+What the engine supplies to a part (`feature_dim`, …) is read off a dummy batch that goes through
+the parts before it, so a shape that does not fit is an error before the first image is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.contract.interface import interface_of, load_reference
+from sslcore.data import Data, Split
+from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
+from sslcore.pipeline.dummy_batch import check_loss, probed
+from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, project
+from sslcore.random import BatchRandom
+from sslcore.recipe.recipe import Part, Recipe
+
+#: Images in a dummy batch, unless the batches of the run are smaller.
+_LARGEST_DUMMY = 4
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """What the parts must know of the data: sizes, not images."""
+
+    image_size: int
+    channels: int
+    num_frames: int | None = None
+    num_classes: int | None = None
+
+    @classmethod
+    def of(cls, split: Split, num_classes: int | None = None) -> ImageShape:
+        """Read it off a split."""
+        return cls(split.image_size, split.channels, split.num_frames, num_classes)
+
+    def dummy(self, batch: int) -> Tensor:
+        """Return a batch of grey images."""
+        clip = () if self.num_frames is None else (self.num_frames,)
+        side = self.image_size
+        return torch.full((batch, *clip, self.channels, side, side), 0.5)
+
+    def __str__(self) -> str:
+        kind = "images" if self.num_frames is None else f"clips of {self.num_frames} frames"
+        channels = f"{self.channels} channel{'s' if self.channels > 1 else ''}"
+        return f"{kind} of {self.image_size} px with {channels}"
+
+
+def build_part(part: Part, supplied: dict[str, Any]) -> Any:
+    """Build a component from its settings and those of `supplied` that it asks for.
+
+    Raises:
+        CompositionError: it asks for something that this recipe has not, or refuses its settings.
+    """
+    try:
+        target = load_reference(part.build)
+    except SslcoreError as error:
+        raise CompositionError(f"{part}: {error}") from error
+    arguments = dict(part.settings)
+    for name, needed in interface_of(target).supplied.items():
+        if supplied.get(name) is not None:
+            arguments[name] = supplied[name]
+        elif needed and name in supplied:
+            # Known to be absent (an encoder without maps): the component says what that means.
+            arguments[name] = None
+        elif needed:
+            raise CompositionError(f"{part} needs {name}, which this recipe does not have")
+    try:
+        return target(**arguments)
+    except SslcoreError:
+        raise
+    except Exception as error:
+        raise CompositionError(f"{part}: {first_line(error)}") from error
+
+
+def build_data(part: Part) -> Data:
+    """Load a data set.
+
+    Raises:
+        DataError: it can't be read, or does not return `sslcore.data.Data`.
+    """
+    try:
+        data = load_reference(part.build)(**part.settings)
+    except SslcoreError as error:
+        if type(error) is SslcoreError:
+            raise DataError(f"{part}: {error}") from error
+        raise
+    except Exception as error:
+        raise DataError(f"{part}: {first_line(error)}") from error
+    if not isinstance(data, Data):
+        raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
+    return data
+
+
+def build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
+    """Build every stage of a recipe for images of a shape.
+
+    Initial weights are a function of the recipe's seed; torch's global generators are left as
+    they were.
+
+    Raises:
+        CompositionError: a part refuses its settings or the shapes that reach it.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        # torch.manual_seed would seed every GPU as well, and nothing is drawn there.
+        torch.default_generator.manual_seed(recipe.training.seed)
+        return _build_pipeline(recipe, shape)
+
+
+def build_features(
+    augmentation: Part, encoder: Part, shape: ImageShape
+) -> tuple[nn.Module, nn.Module]:
+    """Build what turns images of a shape into features, with weights that mean nothing.
+
+    Raises:
+        CompositionError: a part refuses its settings or the shapes that reach it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        probe = _Probe(shape, _LARGEST_DUMMY)
+        return probe.augmentation(augmentation), probe.encoder(encoder)
+
+
+def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
+    # No larger than a batch, so that a loss which needs more images says so here.
+    probe = _Probe(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
+    augmentation = probe.augmentation(recipe.augmentation)
+    encoder = probe.encoder(recipe.encoder)
+    head = None if recipe.head is None else probe.head(recipe.head)
+    loss = build_part(recipe.loss, probe.supplied)
+    pipeline = Pipeline(augmentation, encoder, head, loss, teacher=recipe.teacher is not None)
+    if pipeline.teacher is not None:
+        teach = Pipeline.teach
+        probe.signals |= probed(recipe.encoder, teach, pipeline, probe.signals, shape)
+    check_loss(recipe.loss, pipeline, probe.signals, shape)
+    return pipeline
+
+
+class _Probe:
+    """Dummy images on their way through the stages, and what is read off them for the next one."""
+
+    def __init__(self, shape: ImageShape, batch: int) -> None:
+        self.shape, self.batch = shape, batch
+        self.supplied: dict[str, Any] = asdict(shape)
+        self.signals: Signals = {
+            "images": shape.dummy(batch),
+            "random": BatchRandom(0, 0, batch),
+            "progress": 0.0,
+        }
+
+    def augmentation(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        made = probed(part, call, module, self.signals, self.shape)
+        views = self._views(part, made)
+        self._in_eval_mode(part, module)
+        self.signals |= made
+        local = self._local_views(part, made, views)
+        self.supplied |= {
+            "num_views": views.shape[0] + local,
+            "channels": views.shape[2],
+            "image_size": views.shape[-1],
+        }
+        return module
+
+    def _in_eval_mode(self, part: Part, module: nn.Module) -> None:
+        """Ask for the views that evaluators will see, for which there are no random numbers."""
+        training = module.training
+        module.eval()
+        try:
+            made = probed(part, call, module, {**self.signals, "random": None}, self.shape)
+        except CompositionError as error:
+            raise CompositionError(
+                f"{error} (in eval mode, without `random`: evaluators need views that are the "
+                "same every time)"
+            ) from error
+        finally:
+            module.train(training)
+        self._views(part, made)
+
+    def _views(self, part: Part, made: Signals) -> Tensor:
+        views = made.get("views")
+        if not isinstance(views, Tensor):
+            raise CompositionError(
+                f"{part} must return a dict with the tensor `views`, got {', '.join(made) or '{}'}"
+            )
+        if views.dim() != 5 or views.shape[1] != self.batch:
+            raise CompositionError(
+                f"{part}: views must be (V, B, C, h, w) with B = {self.batch}, "
+                f"got {tuple(views.shape)}"
+            )
+        return views
+
+    def _local_views(self, part: Part, made: Signals, views: Tensor) -> int:
+        """Return how many views of another size there are."""
+        local = made.get("local_views")
+        if local is None:
+            return 0
+        if local.dim() != 5 or local.shape[1:3] != views.shape[1:3]:
+            raise CompositionError(
+                f"{part}: local_views must be (V', B, C, h', w') with B and C as in views "
+                f"{tuple(views.shape)}, got {tuple(local.shape)}"
+            )
+        return local.shape[0]
+
+    def encoder(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        self.signals |= probed(part, encode, module, self.signals, self.shape)
+        if "features" not in self.signals:
+            raise CompositionError(f"{part} gives no features, and evaluators need them")
+        maps = self.signals.get("feature_maps")
+        self.supplied |= {
+            "feature_dim": self.signals["features"].shape[-1],
+            "feature_map_shape": None if maps is None else tuple(maps.shape[2:]),
+            # Without a head there are no projections.
+            "projection_dim": None,
+        }
+        return module
+
+    def head(self, part: Part) -> nn.Module:
+        module = build_part(part, self.supplied)
+        self.signals |= probed(part, project, module, self.signals, self.shape)
+        projections = self.signals.get("projections")
+        self.supplied["projection_dim"] = None if projections is None else projections.shape[-1]
+        return module

@@ -1,0 +1,269 @@
+"""Signals through the stages: images to views, features, projections and loss.
+
+The way is straight: each stage is called with the signals that its `forward` names, and what it
+returns joins them. No stage is known by name.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Container, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.compute.processes import ALONE, Processes
+from sslcore.contract.api_version import current_signal, old_signals
+from sslcore.contract.interface import ENGINE_SIGNALS
+from sslcore.data import as_float
+from sslcore.random import BatchRandom
+from sslcore.signals import batch_axis
+
+Signals = dict[str, Any]
+
+
+class Pipeline(nn.Module):
+    """Augmentation, encoder, head and loss in a row, with a teacher where the method has one.
+
+    Args:
+        augmentation: makes `views` (V, B, C, h, w) of `images`.
+        encoder: turns (V·B, C, h, w) into features.
+        head: turns features into what the loss compares; None where it compares features.
+        loss: returns a scalar, or a dict with `loss` and numbers to log.
+        teacher: whether to run an averaged copy of encoder and head on the same views.
+    """
+
+    def __init__(
+        self,
+        augmentation: nn.Module,
+        encoder: nn.Module,
+        head: nn.Module | None,
+        loss: nn.Module,
+        *,
+        teacher: bool = False,
+    ) -> None:
+        super().__init__()
+        self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
+        #: What is being computed: for the message, should the memory not suffice for it.
+        self.at = ""
+        self.teacher = nn.ModuleDict() if teacher else None
+        if self.teacher is not None:
+            self.teacher["encoder"] = copy.deepcopy(encoder)
+            if head is not None:
+                self.teacher["head"] = copy.deepcopy(head)
+            self.teacher.requires_grad_(False)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        random: BatchRandom | None = None,
+        progress: float = 0.0,
+        labels: Tensor | None = None,
+        precision: AbstractContextManager[Any] | None = None,
+        processes: Processes = ALONE,
+    ) -> Signals:
+        """Return all signals of a batch, `loss` (a scalar with graph) among them.
+
+        Args:
+            images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1].
+            random: this step's random numbers.
+            progress: the part of training that is done.
+            labels: (B,), for a loss that is marked as supervised.
+            precision: the autocast under which encoder and head run; full precision by default.
+            processes: those that share the batch; `images` are this one's part of it.
+        """
+        signals = self.augment(images, random=random, progress=progress)
+        if labels is not None:
+            signals["labels"] = labels
+        with precision if precision is not None else nullcontext():
+            signals |= self.represent(signals)
+            if self.teacher is not None:
+                signals |= self.teach(signals)
+        return signals | self.score(signals, processes)
+
+    def augment(self, images: Tensor, *, random: BatchRandom | None, progress: float) -> Signals:
+        """Return `images` as floats and what the augmentation makes of them."""
+        self.at = "augmentation"
+        return augment(self.augmentation, images, random=random, progress=progress)
+
+    def represent(self, signals: Signals) -> Signals:
+        """Return what encoder and head make of the views."""
+        self.at = "encoder"
+        made = encode(self.encoder, signals)
+        self.at = "head"
+        return made | project(self.head, signals | made)
+
+    def score(self, signals: Signals, processes: Processes = ALONE) -> Signals:
+        """Return `loss` and the numbers that come with it, of the batch of all processes."""
+        self.at = "loss"
+        wanted = [current_signal(name) for name in signal_names(self.loss)]
+        # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
+        compared = {name: _full_precision(signals[name]) for name in wanted if name in signals}
+        if processes.several:
+            compared = gathered(compared, processes, len(signals["images"]))
+        compared.setdefault("rows", None)
+        score = call(self.loss, compared)
+        self.at = "gradient"
+        return dict(score) if isinstance(score, Mapping) else {"loss": score}
+
+    @torch.no_grad()
+    def teach(self, signals: Signals) -> Signals:
+        """Return what the teacher makes of the views, as `teacher_…`."""
+        assert self.teacher is not None
+        self.at = "teacher"
+        # A teacher sees the large views only (Caron et al. 2021, section 3.1).
+        taught = {name: item for name, item in signals.items() if name != "local_views"}
+        made = encode(self.teacher["encoder"], taught)
+        if self.head is not None:
+            made |= project(self.teacher["head"], taught | made)
+        return {f"teacher_{name}": item for name, item in made.items()}
+
+    @torch.no_grad()
+    def update_teacher(self, momentum: float) -> None:
+        """Move the teacher towards the student: weights by `momentum`, buffers copied."""
+        if self.teacher is None:
+            return
+        for name, module in self.teacher.items():
+            student = getattr(self, name)
+            for weight, moved in zip(module.parameters(), student.parameters(), strict=True):
+                weight.lerp_(moved, 1 - momentum)
+            for buffer, moved in zip(module.buffers(), student.buffers(), strict=True):
+                buffer.copy_(moved)
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the loss asks for labels."""
+        return "labels" in signal_names(self.loss)
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Return the parameters that the optimizer moves."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def call(stage: nn.Module, signals: Signals) -> Any:
+    """Call a stage with the signals that its `forward` names and that are there.
+
+    It may name them, and what it returns, as they were once called.
+    """
+    wanted = ((name, current_signal(name)) for name in signal_names(stage))
+    made = stage(**{name: signals[now] for name, now in wanted if now in signals})
+    if isinstance(made, Mapping) and old_signals(made):
+        return {current_signal(name): item for name, item in made.items()}
+    return made
+
+
+@torch.no_grad()
+def augment(
+    augmentation: nn.Module,
+    images: Tensor,
+    *,
+    random: BatchRandom | None = None,
+    progress: float = 0.0,
+) -> Signals:
+    """Return `images` as floats and what the augmentation makes of them, without graph."""
+    images = as_float(images) if images.dtype == torch.uint8 else images
+    signals: Signals = {"images": images, "random": random, "progress": progress}
+    return signals | call(augmentation, signals)
+
+
+def encode(encoder: nn.Module, signals: Signals) -> Signals:
+    """Run an encoder on flattened views; what it returns gets its (V, B, …) back.
+
+    Where there are `local_views`, it is run on these too, and `features` are those of all views,
+    the local ones last. Whatever else it returns is of `views` alone.
+
+    Raises:
+        ValueError: features of local views have another length.
+    """
+    made = _encode(encoder, signals)
+    if "local_views" not in signals:
+        return made
+    # What else the augmentation made belongs to the views.
+    engine = {name: signals[name] for name in ENGINE_SIGNALS if name in signals}
+    local = _encode(encoder, {**engine, "views": signals["local_views"]})["features"]
+    if local.shape[2:] != made["features"].shape[2:]:
+        raise ValueError(
+            f"features of views of {signals['views'].shape[-1]} px have length "
+            f"{made['features'].shape[-1]}, and those of local views of "
+            f"{signals['local_views'].shape[-1]} px {local.shape[-1]}: an encoder for both sizes "
+            "averages over positions"
+        )
+    return made | {"features": torch.cat((made["features"], local))}
+
+
+def _encode(encoder: nn.Module, signals: Signals) -> Signals:
+    views, batch = signals["views"].shape[:2]
+    wanted = {current_signal(name) for name in signal_names(encoder)}
+    flat = {
+        name: item.flatten(0, 1) if isinstance(item, Tensor) and name != "images" else item
+        for name, item in signals.items()
+        if name in wanted
+    }
+    if _wants_channels_last(encoder):
+        flat["views"] = flat["views"].contiguous(memory_format=torch.channels_last)
+    made = call(encoder, flat)
+    return {name: item.unflatten(0, (views, batch)) for name, item in made.items()}
+
+
+def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
+    """Return the signals of the batch that all processes share, and `rows`, which are this one's.
+
+    Raises:
+        ValueError: a signal does not have the images of the batch where signals have them.
+    """
+    joined: Signals = {"rows": processes.part(batch * processes.count)}
+    for name, item in signals.items():
+        if isinstance(item, BatchRandom):
+            joined[name] = item.whole()
+        elif isinstance(item, Tensor) and item.dim() > 0:
+            axis = batch_axis(name)
+            if item.dim() <= axis or item.shape[axis] != batch:
+                raise ValueError(
+                    f"signal {name} of shape {tuple(item.shape)} has no {batch} images along axis "
+                    f"{axis}, so several processes can't share it: signals are (V, B, ...)"
+                )
+            joined[name] = processes.gather(item, axis)
+        else:
+            joined[name] = item
+    return joined
+
+
+def project(head: nn.Module | None, signals: Signals) -> Signals:
+    """Run a head, if there is one."""
+    return {} if head is None else call(head, signals)
+
+
+def without_graphs(signals: Signals, but: Container[str] = ()) -> Signals:
+    """Return the signals detached, save those named."""
+    return {
+        name: item.detach() if isinstance(item, Tensor) and name not in but else item
+        for name, item in signals.items()
+    }
+
+
+def signal_names(stage: nn.Module) -> list[str]:
+    """Return the signals that a stage's `forward` names, needed or optional."""
+    names = stage.__dict__.get("_signal_names")
+    if names is None:
+        names = list(inspect.signature(type(stage).forward).parameters)[1:]
+        stage.__dict__["_signal_names"] = names
+    return names
+
+
+def _wants_channels_last(encoder: nn.Module) -> bool:
+    return any(
+        weight.dim() == 4
+        and weight.is_contiguous(memory_format=torch.channels_last)
+        and not weight.is_contiguous()
+        for weight in encoder.parameters()
+    )
+
+
+def _full_precision(item: Any) -> Any:
+    if isinstance(item, Tensor) and item.dtype in (torch.bfloat16, torch.float16):
+        return item.float()
+    return item

@@ -1,0 +1,1 @@
+"""A request becomes a checked recipe. Signatures are read here; nothing is built."""

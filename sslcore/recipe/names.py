@@ -1,0 +1,199 @@
+"""Which parts a request means: names looked up, nothing set yet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sslcore.contract.records import Dataset, Evaluator, Method
+from sslcore.errors import UnknownNameError, UsageError
+from sslcore.recipe.request import Request, addresses
+from sslcore.recipe.wiring import STAGES, Stage, evaluator_problems, interface_of_entry, takes
+from sslcore.registry.registry import Entry, Registry
+from sslcore.system.files import user_path
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The parts of a recipe.
+
+    Attributes:
+        method: the recipe to start from.
+        method_entry: where it came from.
+        dataset: the data set's record.
+        data: the data set with its interface.
+        path: the folder, where a path was given as data.
+        stages: augmentation, encoder, head (unless there is none) and loss.
+        evaluators: with their interfaces.
+        notes: evaluators of the method that were left out, with the reason.
+        methods_own: kinds of the stages that are the method's own.
+    """
+
+    method: Method
+    method_entry: Entry
+    dataset: Dataset
+    data: Stage
+    path: str
+    stages: tuple[Stage, ...]
+    evaluators: tuple[Stage, ...]
+    notes: tuple[str, ...]
+    methods_own: frozenset[str]
+
+    def is_methods_own(self, entry: Entry) -> bool:
+        """Whether a stage is the one that the method names, so that its settings apply."""
+        return entry.kind in self.methods_own
+
+
+def choose(request: Request, registry: Registry) -> Choice:
+    """Look up every name of a request.
+
+    Raises:
+        UsageError: a name is unknown or ambiguous, or none was given where one is needed.
+    """
+    method_entry = _method(request, registry)
+    method = method_entry.record
+    assert isinstance(method, Method)
+    data_entry, path = _data(request, registry)
+    dataset = data_entry.record
+    assert isinstance(dataset, Dataset)
+    entries = [
+        _augmentation(request, registry, method, clips=dataset.clips),
+        *(_stage(request, registry, kind, getattr(method, kind)) for kind in _AFTER_VIEWS),
+    ]
+    stages = tuple((entry, interface_of_entry(entry)) for entry in entries if entry is not None)
+    evaluators, notes = _evaluators(request, registry, method, stages)
+    return Choice(
+        method,
+        method_entry,
+        dataset,
+        (data_entry, interface_of_entry(data_entry)),
+        path,
+        stages,
+        evaluators,
+        notes,
+        frozenset(entry.kind for entry, _ in stages if _is_named_by(method, entry, registry)),
+    )
+
+
+def with_variants(request: Request, registry: Registry) -> Request:
+    """Return a request in which `NAME:VALUE` is a name and a setting, where a part has variants."""
+    for section in ("data", *STAGES):
+        name = request.name_of(section)
+        kind = "dataset" if section == "data" else section
+        bare, given = registry.variant(kind, name or "")
+        if not given:
+            continue
+        # What --set says of the same setting stands after it, and wins.
+        settings = [(section, key, value) for key, value in given.items()]
+        for asked, key, value in request.settings:
+            named = (asked, key) == (section, "name")
+            settings.append((asked, key, bare if named and value == name else value))
+        table = request.table(section)
+        config = request.config
+        if table.get("name") == name:
+            config = {**config, section: {**table, "name": bare}}
+        option = bare if getattr(request, section) == name else getattr(request, section)
+        request = replace(request, settings=settings, config=config, **{section: option})
+    return request
+
+
+def _is_named_by(method: Method, entry: Entry, registry: Registry) -> bool:
+    names = getattr(method, entry.kind)
+    names = (names,) if isinstance(names, str) else names or ()
+    close = [name for name in names if name in addresses(entry)]
+    # The same bare name may be another distribution's, whose settings are other ones.
+    return any(registry.resolve(entry.kind, name) == entry for name in close)
+
+
+_AFTER_VIEWS = ("encoder", "head", "loss")
+
+
+def _method(request: Request, registry: Registry) -> Entry:
+    name = request.method or request.config.get("method")
+    if not name:
+        known = ", ".join(registry.names("method"))
+        where = f" (or `method` in {request.source})" if request.source else ""
+        raise UsageError(f"say which method to train: --method NAME{where}, one of {known}")
+    return _found(request, registry, "method", str(name), "method")
+
+
+def _found(request: Request, registry: Registry, kind: str, name: str, section: str) -> Entry:
+    """Look a name up; say so where it is the configuration file's."""
+    try:
+        return registry.resolve(kind, name)
+    except UsageError as error:
+        raise type(error)(f"{error}{request.told_by(section, 'name')}") from None
+
+
+def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
+    """Return the data set, and the path where a path was given."""
+    name = request.name_of("data")
+    records = [
+        (entry, entry.record)
+        for entry in registry.entries("dataset")
+        if isinstance(entry.record, Dataset)
+    ]
+    if name is None:
+        for entry, record in records:
+            if record.default:
+                return entry, ""
+        raise UsageError("say which data to train on: --data NAME or --data PATH")
+    try:
+        return _found(request, registry, "dataset", name, "data"), ""
+    except UnknownNameError as error:
+        path = user_path(name, "--data")
+        looks_like_path = os.sep in name or name.startswith(("~", "."))
+        for entry, record in records:
+            if record.opens_paths and (looks_like_path or path.exists()):
+                return entry, str(path.absolute())
+        raise UnknownNameError(f"{error} (and no folder of that name exists)") from None
+
+
+def _augmentation(request: Request, registry: Registry, method: Method, *, clips: bool) -> Entry:
+    asked = request.name_of("augmentation")
+    if asked:
+        return _found(request, registry, "augmentation", asked, "augmentation")
+    names = (method.augmentation,) if isinstance(method.augmentation, str) else method.augmentation
+    candidates = [registry.resolve("augmentation", name) for name in names]
+    fitting = (
+        candidate for candidate in candidates if takes(interface_of_entry(candidate), clips=clips)
+    )
+    return next(fitting, candidates[0])
+
+
+def _stage(request: Request, registry: Registry, kind: str, of_method: str | None) -> Entry | None:
+    name = request.name_of(kind) or of_method
+    if name is None or (kind == "head" and name == "none"):
+        return None
+    return _found(request, registry, kind, name, kind)
+
+
+def _evaluators(
+    request: Request, registry: Registry, method: Method, stages: Sequence[Stage]
+) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
+    """Return the evaluators; those not asked for by name are left out where they don't fit."""
+    asked = tuple(request.evaluators) or tuple(request.table("evaluators"))
+    if not asked and (named := request.name_of("evaluator")):
+        asked = (named,)
+    names = asked or method.evaluators or _default_evaluators(registry)
+    section = "evaluators" if "evaluators" in request.config else "evaluator"
+    entries: list[Entry] = []
+    for name in names:
+        entry = _found(request, registry, "evaluator", name, section)
+        # One evaluator may have been named in two ways.
+        entries += [] if entry in entries else [entry]
+    found = tuple((entry, interface_of_entry(entry)) for entry in entries)
+    if asked:
+        return found, ()
+    misfits = [evaluator_problems([stage], stages, registry=registry) for stage in found]
+    kept = tuple(stage for stage, why in zip(found, misfits, strict=True) if not why)
+    return kept, tuple(f"left out: {why[0]}" for why in misfits if why)
+
+
+def _default_evaluators(registry: Registry) -> tuple[str, ...]:
+    return tuple(
+        entry.name if entry.shipped else entry.qualified
+        for entry in registry.entries("evaluator")
+        if isinstance(entry.record, Evaluator) and entry.record.default
+    )

@@ -1,0 +1,162 @@
+"""A recipe: what a run is made of, resolved down to every setting.
+
+It can be written as TOML and read back: a run's `recipe.toml` is also a valid `--config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from sslcore.contract.records import Teacher
+from sslcore.recipe.toml import to_toml
+from sslcore.recipe.values import plain
+from sslcore.registry.registry import SHIPPED
+
+#: The key that says which distribution something came from, in which version.
+FROM = "from"
+
+#: Beyond any run, and far below where a count of steps stops being exact.
+_MOST_EPOCHS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The settings of the training loop, section `training`.
+
+    Args:
+        epochs: passes over the training images.
+        batch_size: images in a batch, over all devices.
+        micro_batch: images, over all devices, that go through encoder and head at a time, where a
+            whole batch is too large for the memory; the result is that of the whole batch.
+        batch_statistics: what batch norm normalises over: the batch, or, where it is split, each
+            micro-batch (Hoffer et al. 2017), which gives other results.
+        schedule: the learning rate after warm-up: down along a cosine to 0, or constant.
+        warmup_epochs: epochs in which the learning rate grows linearly from 0.
+        clip_grad_norm: the largest norm a gradient may have; none leaves it alone.
+        precision: of encoder and head; auto is bf16 where the device is fast at it, else fp32.
+        seed: decides initial weights, order and views.
+        log_every: steps between two lines of metrics.jsonl.
+        checkpoint_every: steps between two checkpoints.
+    """
+
+    epochs: Annotated[int, Ge(1), Le(_MOST_EPOCHS)] = 100
+    batch_size: Annotated[int, Ge(1)] = 256
+    micro_batch: Annotated[int, Ge(1)] | None = None
+    batch_statistics: Literal["batch", "micro-batch"] = "batch"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
+    clip_grad_norm: Annotated[float, Gt(0)] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    log_every: Annotated[int, Ge(1)] = 10
+    checkpoint_every: Annotated[int, Ge(1)] = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a recipe, with its settings resolved and its provenance."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    build: str
+    settings: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} (from {self.distribution} {self.version})"
+
+    @property
+    def address(self) -> str:
+        """The name that finds it again whatever else is installed."""
+        return self.name if self.distribution == SHIPPED else f"{self.distribution}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the result of a run, save the device.
+
+    `method_origin` is the distribution and version that the method came from, `by_data` the names
+    of settings, by section, whose values are those that the data set suggests.
+    """
+
+    method: str
+    data: Part
+    augmentation: Part
+    encoder: Part
+    head: Part | None
+    loss: Part
+    evaluators: tuple[Part, ...]
+    optimizer: str
+    optimizer_settings: Mapping[str, Any]
+    training: Training
+    teacher: Teacher | None = None
+    method_origin: str = ""
+    by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every component, in the order in which a tensor meets them, data first."""
+        stages = (self.data, self.augmentation, self.encoder, self.head, self.loss)
+        return (*(part for part in stages if part is not None), *self.evaluators)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as nested plain values, sections of settings."""
+        tables: dict[str, Any] = {"method": self.method}
+        if self.method_origin:
+            tables[FROM] = self.method_origin
+        for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
+            if part is not None:
+                tables["data" if part.kind == "dataset" else part.kind] = _table(part)
+        if self.head is None:
+            tables["head"] = {"name": "none"}
+        tables["evaluators"] = {part.address: _table(part, named=False) for part in self.evaluators}
+        tables["optimizer"] = {"name": self.optimizer, **self.optimizer_settings}
+        tables["training"] = dataclasses.asdict(self.training)
+        if self.teacher is not None:
+            tables["teacher"] = dataclasses.asdict(self.teacher)
+        return plain(tables)
+
+    def differences(self, other: Recipe) -> list[str]:
+        """Return what the other recipe has otherwise, as `"loss.temperature: 0.5 → 0.2"`."""
+        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        return [
+            f"{key}: {mine.get(key, 'none')} → {theirs.get(key, 'none')}"
+            for key in dict.fromkeys([*mine, *theirs])
+            if mine.get(key) != theirs.get(key)
+        ]
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML, as `--config` takes it."""
+        return to_toml(self.to_dict())
+
+    def annotated(self) -> str:
+        """Return the same with a comment at each setting that the data set suggests."""
+        lines, section = [], ""
+        for line in self.to_toml().splitlines():
+            if line.startswith("["):
+                section = line.strip("[]")
+            name = line.partition(" = ")[0]
+            said = name in self.by_data.get(section, ()) and " = " in line
+            lines.append(f"{line}  # as {self.data.name} suggests" if said else line)
+        return "\n".join(lines) + "\n"
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tables.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
+    provenance = {FROM: f"{part.distribution} {part.version}"}
+    return ({"name": part.address} if named else {}) | provenance | dict(part.settings)

@@ -1,0 +1,285 @@
+"""From what a user asked for to a recipe: settings layered and validated, composition checked.
+
+A setting's value comes from the last of these that has it: the signature's default, the method's
+defaults, the data set's defaults, the method's settings, the configuration file, `--set`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+
+from sslcore.contract.interface import SUPPLIED
+from sslcore.contract.records import Method, Sections, Teacher
+from sslcore.contract.settings import REQUIRED, Setting, settings_of
+from sslcore.errors import CompositionError, SettingsError, UsageError, nearest
+from sslcore.recipe.names import Choice, choose, with_variants
+from sslcore.recipe.recipe import Part, Recipe, Training
+from sslcore.recipe.request import Request, addresses, without_provenance
+from sslcore.recipe.wiring import Stage, evaluator_problems, interface_of_entry, stage_problems
+from sslcore.registry.registry import Registry
+
+
+def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
+    """Return the recipe that a request stands for, and sentences the user should read.
+
+    Raises:
+        UsageError: an unknown name, any number of bad settings (all in one `SettingsError`), or
+            parts that don't go together (`CompositionError`).
+    """
+    request = with_variants(request, registry)
+    choice = choose(request, registry)
+    recipe = _Settings(request, choice).recipe()
+    misfits = stage_problems(
+        choice.stages,
+        clips=choice.dataset.clips,
+        teacher=recipe.teacher is not None,
+        registry=registry,
+    ) + evaluator_problems(choice.evaluators, choice.stages, registry=registry)
+    if misfits:
+        raise CompositionError("\n".join(misfits))
+    return recipe, list(choice.notes)
+
+
+def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
+    """Return one part that a request names, with the settings that the request alone gives it.
+
+    Raises:
+        UsageError: it is not named, unknown, or its settings are wrong.
+    """
+    request = with_variants(request, registry)
+    name = request.name_of(kind)
+    if name is None:
+        raise UsageError(f"{request.source or 'the request'} names no {kind}")
+    entry = registry.resolve(kind, name)
+    checked = _Validation(request)
+    values = request.settings_of(kind, *addresses(entry))
+    part = checked.part(kind, (entry, interface_of_entry(entry)), values)
+    if checked.problems:
+        raise SettingsError(checked.problems)
+    return part
+
+
+class _Validation:
+    """Validates the settings of sections, collecting what is wrong with them."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.problems: list[str] = []
+
+    def part(self, section: str, stage: Stage, values: Mapping[str, Any]) -> Part:
+        entry, interface = stage
+        owner = f"{entry.name}, from {entry.distribution} {entry.version}"
+        valid = self.validated(section, interface.settings, values, owner)
+        return Part(
+            entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
+        )
+
+    def told_by(self, section: str, name: str) -> str:
+        """Return `" (in FILE)"` where a file is what gives a setting."""
+        return self.request.told_by(section, name)
+
+    def validated(
+        self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
+    ) -> dict[str, Any] | None:
+        """Return every setting of a section, or None where one is wrong; the problems are kept."""
+        before = len(self.problems)
+        for name in values:
+            if name in known:
+                continue
+            told = self.told_by(section, name)
+            if name in SUPPLIED and section != "data":
+                self.problems.append(
+                    f"{section}.{name}: the engine supplies it ({SUPPLIED[name]}){told}"
+                )
+                continue
+            has = ", ".join(known) or "none"
+            self.problems.append(
+                f"{section}.{name}: no such setting{nearest(name, known)}; it has {has} "
+                f"({owner}){told}"
+            )
+        valid: dict[str, Any] = {}
+        for name, setting in known.items():
+            if name in values:
+                try:
+                    valid[name] = setting.validate(values[name])
+                except ValueError as error:
+                    told = self.told_by(section, name)
+                    self.problems.append(f"{section}.{name}: {error} ({owner}){told}")
+            elif setting.default is REQUIRED:
+                # A parameter that is nearly one that the engine supplies is a slip of its author.
+                slip = nearest(name, SUPPLIED)
+                slip += ", which the engine supplies to what asks for it" if slip else ""
+                self.problems.append(
+                    f"{section}.{name}: must be given: {setting.type}; say "
+                    f"--set {section}.{name}=…{slip} ({owner})"
+                )
+            else:
+                valid[name] = setting.default
+        return valid if len(self.problems) == before else None
+
+
+class _Settings(_Validation):
+    """Layers the settings of every section."""
+
+    def __init__(self, request: Request, choice: Choice) -> None:
+        super().__init__(request)
+        self.choice = choice
+        self.problems = request.problems()
+        self.by_data: dict[str, tuple[str, ...]] = {}
+
+    def told_by(self, section: str, name: str) -> str:
+        """Return where a setting comes from that the user has not typed: a file, the method."""
+        asked = name in self.request.settings_of(section)
+        own = (self.choice.method.settings, self.choice.method.defaults)
+        if not asked and any(name in sections.get(section, {}) for sections in own):
+            return f" (as {self.choice.method_entry} has it)"
+        return super().told_by(section, name)
+
+    def recipe(self) -> Recipe:
+        choice = self.choice
+        data = self._data()
+        stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
+        evaluators = self._evaluators()
+        optimizer, optimizer_settings = self._optimizer()
+        training, teacher = self._training(), self._teacher()
+        if "head" not in stages:
+            asked = self.request.settings_of("head", "none")
+            self.problems += [f"head.{name}: the recipe has no head" for name in asked]
+        if self.problems:
+            raise SettingsError(self.problems)
+        entry = choice.method_entry
+        return Recipe(
+            method=entry.name if entry.shipped else entry.qualified,
+            data=data,
+            augmentation=stages["augmentation"],
+            encoder=stages["encoder"],
+            head=stages.get("head"),
+            loss=stages["loss"],
+            evaluators=evaluators,
+            optimizer=optimizer,
+            optimizer_settings=optimizer_settings,
+            training=training or Training(),
+            teacher=teacher,
+            method_origin=f"{entry.distribution} {entry.version}",
+            by_data=self.by_data,
+        )
+
+    def _data(self) -> Part:
+        entry, _ = self.choice.data
+        values = self.request.settings_of("data", *addresses(entry))
+        if self.choice.path:
+            values["path"] = self.choice.path
+        return self.part("data", self.choice.data, values)
+
+    def _stage(self, stage: Stage) -> Part:
+        entry, interface = stage
+        method = self.choice.method if self.choice.is_methods_own(entry) else None
+        asked = self.request.settings_of(entry.kind, *addresses(entry))
+        values = self._layered(entry.kind, interface.settings, method, asked)
+        return self.part(entry.kind, stage, values)
+
+    def _layered(
+        self,
+        section: str,
+        known: Mapping[str, Setting],
+        method: Method | None,
+        asked: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Return the values of a section, and keep which of them are the data set's."""
+        would, must = (method.defaults, method.settings) if method else ({}, {})
+        suggested = self._suggested(section, known)
+        stated = {**_section(must, section), **asked}
+        self.by_data[section] = tuple(name for name in suggested if name not in stated)
+        return {**_section(would, section), **suggested, **stated}
+
+    def _evaluators(self) -> tuple[Part, ...]:
+        """Return the evaluators; one section serves all, and each takes from it what it has."""
+        asked = self.request.settings_of("evaluator")
+        tables = self.request.table("evaluators")
+        parts: list[Part] = []
+        for entry, interface in self.choice.evaluators:
+            own: Any = next((tables[name] for name in addresses(entry) if name in tables), {})
+            # A table that is none is among the problems already.
+            own = own if isinstance(own, Mapping) else {}
+            values = self._suggested("evaluator", interface.settings)
+            values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
+            values |= without_provenance(own) | _known(asked, interface.settings)
+            parts.append(self.part("evaluator", (entry, interface), values))
+        known = {name for _, interface in self.choice.evaluators for name in interface.settings}
+        names = ", ".join(part.name for part in parts) or "none is chosen"
+        for name in asked:
+            if name not in known:
+                self.problems.append(
+                    f"evaluator.{name}: no chosen evaluator has such a setting ({names})"
+                    f"{nearest(name, known)}"
+                )
+        return tuple(parts)
+
+    def _training(self) -> Training | None:
+        known = settings_of(Training)
+        asked = self.request.settings_of("training")
+        values = self._layered("training", known, self.choice.method, asked)
+        valid = self.validated("training", known, values, "sslcore's trainer")
+        return None if valid is None else Training(**valid)
+
+    def _optimizer(self) -> tuple[str, dict[str, Any]]:
+        from sslcore.recipe.optimizers import find_optimizer, optimizer_settings
+
+        of_method = self.choice.method.settings.get("optimizer", {})
+        methods_own, _ = find_optimizer(str(of_method.get("name", "AdamW")))
+        try:
+            name, optimizer = find_optimizer(self.request.name_of("optimizer") or methods_own)
+        except UsageError as error:
+            told = self.request.told_by("optimizer", "name")
+            raise UsageError(f"{error}{told}") from None
+        known = optimizer_settings(optimizer)
+        values = self._suggested("optimizer", known)
+        if name == methods_own:
+            values |= without_provenance(of_method)
+        configured = self.request.table("optimizer").get("name")
+        same = configured is not None and find_optimizer(str(configured))[0] == name
+        values |= self.request.settings_of("optimizer", *([str(configured)] if same else [name]))
+        valid = self.validated("optimizer", known, values, f"torch.optim.{name}") or {}
+        # What is left at torch's own default is not repeated in the recipe.
+        return name, _known(valid, values)
+
+    def _teacher(self) -> Teacher | None:
+        asked = self.request.settings_of("teacher")
+        if not asked:
+            return self.choice.method.teacher
+        base = self.choice.method.teacher or Teacher()
+        share = Annotated[float, Ge(0), Le(1)]
+        known = {
+            "momentum": Setting("momentum", share, base.momentum),
+            "final_momentum": Setting("final_momentum", share | None, base.final_momentum),
+        }
+        valid = self.validated("teacher", known, asked, "sslcore's teacher")
+        return None if valid is None else dataclasses.replace(base, **valid)
+
+    def _suggested(self, section: str, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the data set's defaults for a section, as far as it has such settings.
+
+        The data set does not know the part: one of another type is not what it means.
+        """
+        found = _known(_section(self.choice.dataset.defaults, section), known)
+        return {name: value for name, value in found.items() if _is_valid(known[name], value)}
+
+
+def _is_valid(setting: Setting, value: Any) -> bool:
+    try:
+        setting.validate(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _section(sections: Sections, section: str) -> dict[str, Any]:
+    return without_provenance(sections.get(section, {}))
+
+
+def _known(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in known}

@@ -1,0 +1,205 @@
+"""Whether parts go together, told from their signatures alone.
+
+Nothing is built and no image is read. What a signature can't tell (a shape) is found when the
+pipeline is built, on a dummy batch, still before the first image.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+
+from sslcore.contract.api_version import old_signals, tell_of_old_name
+from sslcore.contract.interface import (
+    ENGINE_SIGNALS,
+    EVALUATION_SIGNALS,
+    SUPPLIED,
+    Interface,
+    interface_of,
+    load_reference,
+    with_current_names,
+)
+from sslcore.contract.records import KINDS, Loss
+from sslcore.errors import CompositionError, PluginWarning, SslcoreError, UsageError, nearest
+from sslcore.registry.discovery import is_strict
+from sslcore.registry.registry import Entry, Registry
+
+#: A part of a recipe with what its signatures say.
+Stage = tuple[Entry, Interface]
+
+#: What the engine gives to evaluators only where the head makes it.
+FROM_HEAD = "reconstructions"
+
+
+def interface_of_entry(entry: Entry) -> Interface:
+    """Import the code behind a component and read its interface.
+
+    Raises:
+        CompositionError: the code can't be imported, or has a setting that a recipe can't hold;
+            the message names the plugin.
+    """
+    try:
+        interface = interface_of(load_reference(entry.build))
+    except SslcoreError as error:
+        raise CompositionError(f"{entry}: {error}") from error
+    except Exception as error:
+        raise CompositionError(
+            f"{entry}: {entry.build} is no class or function with a signature: {error}"
+        ) from error
+    old = old_signals([*interface.needs, *interface.provides])
+    for renamed in old:
+        tell_of_old_name(entry.whose, renamed, _warn)
+    if old:
+        interface = with_current_names(interface)
+    if "name" in interface.settings:
+        raise CompositionError(
+            f"{entry} has a setting called name, which a recipe can't tell from the name of the "
+            "part; its plugin must call it something else"
+        )
+    return interface
+
+
+def _warn(warning: PluginWarning) -> None:
+    if is_strict():
+        raise UsageError(str(warning))
+    warnings.warn(warning, stacklevel=4)
+
+
+def takes(interface: Interface, *, clips: bool) -> bool:
+    """Whether an augmentation takes such data: one that asks for `num_frames` takes clips."""
+    needed = interface.supplied.get("num_frames")
+    return needed is not None if clips else needed is not True
+
+
+def signals_before_loss(stages: Sequence[Stage], *, teacher: bool) -> dict[str, str]:
+    """Return the signals that the stages provide, each with the kind of stage that makes it."""
+    made: dict[str, str] = dict.fromkeys(ENGINE_SIGNALS, "engine")
+    for entry, interface in stages:
+        made |= dict.fromkeys(interface.provides, entry.kind)
+        if teacher and entry.kind in ("encoder", "head"):
+            made |= {f"teacher_{name}": "teacher" for name in interface.provides}
+    return made
+
+
+def stage_problems(
+    stages: Sequence[Stage], *, clips: bool, teacher: bool, registry: Registry
+) -> list[str]:
+    """Return why the stages (augmentation, encoder, head, loss) don't go together, in sentences."""
+    problems: list[str] = []
+    for position, (entry, interface) in enumerate(stages):
+        made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
+        if entry.kind == "augmentation" and not takes(interface, clips=clips):
+            problems.append(_misfit(entry, clips, registry))
+        for signal in _unmet((entry, interface), made):
+            if signal == "labels":
+                problems.append(
+                    f"{entry} asks for labels, which no training stage sees unless it is a "
+                    "loss whose record says supervised=True"
+                )
+            else:
+                problems.append(_missing(entry, signal, registry, made, teacher=teacher))
+        if entry.kind != "loss" and not interface.provides:
+            problems.append(
+                f"{entry} does not say what it provides: its forward must return a TypedDict "
+                "(sslcore.signals has the common ones)"
+            )
+    return problems
+
+
+def fits_together(stages: Sequence[Stage], *, clips: bool, teacher: bool) -> bool:
+    """Whether the stages (augmentation, encoder, head, loss) go together."""
+    for position, (entry, interface) in enumerate(stages):
+        made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
+        if entry.kind == "augmentation" and not takes(interface, clips=clips):
+            return False
+        if any(_unmet((entry, interface), made)):
+            return False
+        if entry.kind != "loss" and not interface.provides:
+            return False
+    return True
+
+
+def _unmet(stage: Stage, made: Iterable[str]) -> Iterator[str]:
+    """Yield the signals that a stage needs and does not get; labels are for some losses only."""
+    entry, interface = stage
+    for signal, needed in interface.needs.items():
+        if signal == "labels":
+            if not (isinstance(entry.record, Loss) and entry.record.supervised):
+                yield signal
+        elif needed and signal not in made:
+            yield signal
+
+
+def evaluator_problems(
+    evaluators: Sequence[Stage], stages: Sequence[Stage], *, registry: Registry
+) -> list[str]:
+    """Return what evaluators ask for that these stages don't give, in sentences."""
+    problems: list[str] = []
+    made = signals_before_loss(stages, teacher=False)
+    for entry, interface in evaluators:
+        for signal, needed in interface.needs.items():
+            if signal == FROM_HEAD and FROM_HEAD not in made:
+                problems.append(_missing(entry, signal, registry, made, teacher=True))
+            elif needed and signal not in EVALUATION_SIGNALS:
+                problems.append(
+                    f"{entry} asks for {signal}, which evaluators don't get"
+                    f"{nearest(signal, EVALUATION_SIGNALS)}"
+                )
+    return problems
+
+
+def _misfit(entry: Entry, clips: bool, registry: Registry) -> str:
+    wanted = "clips" if clips else "single images"
+    other = "single images" if clips else "clips"
+    fitting = [
+        candidate.name
+        for candidate, interface in _importable(registry.entries("augmentation"))
+        if takes(interface, clips=clips)
+    ]
+    return (
+        f"{entry} takes {other}, and the data has {wanted}; augmentations that take {wanted}: "
+        f"{', '.join(fitting) or 'none is installed'}"
+    )
+
+
+def _missing(
+    entry: Entry, signal: str, registry: Registry, made: Iterable[str], *, teacher: bool
+) -> str:
+    there = [name for name in made if name not in ENGINE_SIGNALS]
+    said = f"{entry} needs {signal}, which nothing before it provides"
+    said += f" (there is {', '.join(there)})" if there else ""
+    wanted = signal.removeprefix("teacher_")
+    if wanted != signal and not teacher:
+        return f"{said}; add a teacher: --set teacher.momentum=0.996"
+    providers = [
+        f"{kind} {candidate.name}"
+        for kind in ("augmentation", "encoder", "head")
+        for candidate, interface in _importable(registry.entries(kind))
+        if wanted in interface.provides
+    ]
+    if providers:
+        return f"{said}; it would come from: {', '.join(providers)}"
+    known = {
+        *ENGINE_SIGNALS,
+        *there,
+        *(
+            name
+            for kind in ("augmentation", "encoder", "head")
+            for _, interface in _importable(registry.entries(kind))
+            for name in interface.provides
+        ),
+    }
+    supplied = f"; {signal} is for the constructor to ask for" if signal in SUPPLIED else ""
+    return f"{said}, and no installed component does{supplied or nearest(signal, known)}"
+
+
+def _importable(entries: Iterable[Entry]) -> Iterable[Stage]:
+    for entry in entries:
+        try:
+            yield entry, interface_of_entry(entry)
+        except CompositionError:
+            continue
+
+
+#: The training stages in order, as sections of a recipe.
+STAGES = tuple(kind for kind in KINDS if kind in ("augmentation", "encoder", "head", "loss"))

@@ -1,0 +1,274 @@
+"""Where plugins come from: installed distributions, a file, a module. Nothing is loaded yet.
+
+Which of them are wanted is said on the command line (`-p`) and in the environment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import keyword
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sslcore.errors import UsageError, nearest
+from sslcore.system.files import user_path
+from sslcore.system.printable import one_line
+
+#: The entry-point group, and the distribution that the shipped plugins come from.
+GROUP = "sslcore"
+SHIPPED = "sslcore"
+
+#: What stands for a distribution where there is none; what to say after `-p` is the version.
+FILE, MODULE = "(file)", "(module)"
+
+#: Environment: which plugins besides those that ship ("a,b"; empty: none), and whether a warning
+#: about a plugin is an error.
+WANTED, STRICT = "SSLCORE_PLUGINS", "SSLCORE_STRICT"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin that is there and not loaded yet.
+
+    Attributes:
+        name: of the entry point, the file or the module.
+        module: what it is imported as.
+        distribution: where it comes from.
+        version: of the distribution; for a file or module, what to say after `-p`.
+        load: imports it.
+        packages: the top-level packages that its references may name; None means any.
+    """
+
+    name: str
+    module: str
+    distribution: str
+    version: str
+    load: Callable[[], Any]
+    packages: Callable[[], frozenset[str]] | None = None
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it ships with sslcore itself."""
+        return self.distribution == SHIPPED
+
+    def __str__(self) -> str:
+        return f"plugin {self.name} (from {self.distribution} {self.version})"
+
+    def is_called(self, name: str) -> bool:
+        """Whether a plugin's, distribution's or module's name means this one."""
+        return _folded(name) in map(_folded, (self.name, self.distribution, self.module))
+
+
+def _folded(name: str) -> str:
+    """A name as pip compares them."""
+    return re.sub(r"[-_.]+", "-", name).casefold()
+
+
+def installed() -> list[Candidate]:
+    """Return what installed distributions offer under the entry-point group, each once."""
+    points: dict[tuple[str, str], importlib.metadata.EntryPoint] = {}
+    # A distribution that is found twice on the path counts once: the first one, as on import.
+    for point in importlib.metadata.entry_points(group=GROUP):
+        distribution = point.dist.name if point.dist else "(unknown)"
+        points.setdefault((one_line(distribution), one_line(point.name)), point)
+    tops: dict[str, set[str]] = {}
+    for (distribution, _), point in points.items():
+        tops.setdefault(distribution, set()).add(_top(point.value))
+    return [
+        Candidate(
+            name=name,
+            module=one_line(point.value.partition(":")[0].strip()),
+            distribution=distribution,
+            version=one_line(point.dist.version) if point.dist and point.dist.version else "0",
+            load=point.load,
+            packages=None if distribution == SHIPPED else _own(point, tops[distribution]),
+        )
+        for (distribution, name), point in points.items()
+    ]
+
+
+def _own(point: importlib.metadata.EntryPoint, tops: set[str]) -> Callable[[], frozenset[str]]:
+    """Say later, since it is rarely asked, which packages a distribution has."""
+
+    def packages() -> frozenset[str]:
+        files: Sequence[Any] = ()
+        with suppress(Exception):
+            files = (point.dist.files if point.dist else None) or ()
+        return frozenset(tops | {path.parts[0].removesuffix(".py") for path in files if path.parts})
+
+    return packages
+
+
+def _top(reference: str) -> str:
+    return reference.partition(":")[0].strip().partition(".")[0]
+
+
+def of_file(named: str) -> Candidate:
+    """Return the plugin that a single Python file is.
+
+    Raises:
+        UsageError: it is not there, or can't be imported by its name.
+    """
+    path = user_path(named, "-p")
+    if not path.is_file():
+        raise UsageError(f"-p {named}: there is no such file")
+    path = Path(os.path.abspath(path))
+    name = path.stem
+    if path.suffix != ".py" or not name.isidentifier() or keyword.iskeyword(name):
+        raise UsageError(
+            f"-p {named}: its references name the file as a module, and {path.name!r} is no name "
+            "of one: call it like my_idea.py"
+        )
+    other = _origin_of(name)
+    if other is not None and other != path.resolve():
+        raise UsageError(
+            f"-p {named}: a module called {name} is there already ({other}): rename the file"
+        )
+    return Candidate(name, name, FILE, str(path), lambda: _import_file(name, path))
+
+
+def _origin_of(name: str) -> Path | None:
+    """Where a top-level module of that name would come from; None where there is none."""
+    if name in sys.builtin_module_names:
+        return Path("built in")
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        spec = None
+        if name in sys.modules:
+            return Path(getattr(sys.modules[name], "__file__", None) or "loaded already")
+    if spec is None:
+        return None
+    return Path(spec.origin or next(iter(spec.submodule_search_locations or ()), "")).resolve()
+
+
+def _import_file(name: str, path: Path) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        # Half a module must not pass for the whole one later.
+        del sys.modules[name]
+        raise
+    return module
+
+
+def of_module(name: str, known: Iterable[Candidate]) -> Candidate:
+    """Return the plugin that an importable module is.
+
+    Raises:
+        UsageError: there is no such module; the message has the nearest names.
+    """
+    spec = None
+    if all(part.isidentifier() for part in name.split(".")):
+        with suppress(ImportError, ValueError, AttributeError):
+            spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise UsageError(f"-p {name}: no plugin, file or module is called that{_near(name, known)}")
+    return Candidate(name, name, MODULE, name, lambda: importlib.import_module(name))
+
+
+def how_to_load(distribution: str, version: str) -> str:
+    """Return what loads a plugin that no distribution installs, `-p ./my_idea.py`; else empty."""
+    if distribution == MODULE:
+        return f"-p {shlex.quote(version)}"
+    if distribution != FILE:
+        return ""
+    path = Path(version)
+    with suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd().resolve())
+    return f"-p {shlex.quote(str(path) if path.is_absolute() else f'./{path}')}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which plugins are wanted.
+
+    Attributes:
+        given: what stands after each `-p`: `no:NAME`, a file, a plugin or a module.
+        wanted: the names besides what ships; None means all that are installed.
+    """
+
+    given: tuple[str, ...] = ()
+    wanted: tuple[str, ...] | None = None
+
+    @classmethod
+    def of_environment(cls, given: Iterable[str] = ()) -> Selection:
+        """Return what the command line gives, with what the environment says."""
+        names = os.environ.get(WANTED)
+        split = None if names is None else tuple(filter(None, map(str.strip, names.split(","))))
+        return cls(tuple(given), split)
+
+    def apply(
+        self, found: Sequence[Candidate]
+    ) -> tuple[list[Candidate], list[tuple[Candidate, str]], list[str]]:
+        """Return the plugins to load, those to leave alone with the reason, and warnings.
+
+        Raises:
+            UsageError: a name that was given is nobody's, or a file is not there.
+        """
+        blocked = [value.removeprefix("no:") for value in self.given if value.startswith("no:")]
+        asked = [value for value in self.given if not value.startswith("no:")]
+        extra: list[Candidate] = []
+        for value in asked:
+            if not any(candidate.is_called(value) for candidate in found):
+                extra.append(of_file(value) if _is_path(value) else of_module(value, found))
+        everything = [*found, *{(each.module, each.version): each for each in extra}.values()]
+        for name in blocked:
+            if not any(candidate.is_called(name) for candidate in everything):
+                raise UsageError(f"-p no:{name}: no plugin is called that{_near(name, everything)}")
+        kept: list[Candidate] = []
+        left: list[tuple[Candidate, str]] = []
+        for candidate in everything:
+            why = self._why_blocked(candidate, blocked, asked)
+            if why:
+                left.append((candidate, why))
+            else:
+                kept.append(candidate)
+        return kept, left, self._unknown(found)
+
+    def _why_blocked(self, candidate: Candidate, blocked: list[str], asked: list[str]) -> str:
+        for name in blocked:
+            if candidate.is_called(name):
+                return f"-p no:{name}"
+        free = candidate.shipped or self.wanted is None or candidate.distribution in (FILE, MODULE)
+        if free or any(candidate.is_called(name) for name in (*(self.wanted or ()), *asked)):
+            return ""
+        return f"{WANTED} does not name it"
+
+    def _unknown(self, found: Sequence[Candidate]) -> list[str]:
+        return [
+            f"{WANTED} names {one_line(name)!r}, and no plugin is called that{_near(name, found)}"
+            for name in self.wanted or ()
+            if not any(candidate.is_called(name) for candidate in found)
+        ]
+
+
+def _is_path(value: str) -> bool:
+    return value.endswith(".py") or os.sep in value or value.startswith("~")
+
+
+def _near(name: str, known: Iterable[Candidate]) -> str:
+    names = {each for one in known for each in (one.name, one.distribution, one.module)}
+    return f"{nearest(name, names - {FILE, MODULE})}; see: sslcore plugins"
+
+
+def is_strict() -> bool:
+    """Whether a warning about a plugin is an error."""
+    return os.environ.get(STRICT, "").strip().casefold() not in ("", "0", "false", "no")

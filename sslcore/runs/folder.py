@@ -1,0 +1,279 @@
+"""A run is a folder: recipe, metrics, checkpoints, encoder, evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import sslcore
+from sslcore.pipeline.build import ImageShape
+from sslcore.errors import RunFolderError, UsageError
+from sslcore.system.files import to_json, user_path, write_safely
+from sslcore.system.locks import LOCK
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.toml import read_tables, to_toml
+
+RECIPE, METRICS, ENCODER, EVALUATION = (
+    "recipe.toml",
+    "metrics.jsonl",
+    "encoder.safetensors",
+    "evaluation.json",
+)
+
+#: The file that says which launch of several processes a run belongs to.
+LAUNCH = ".launch"
+
+#: The sections of a run's recipe that name something.
+_SECTIONS = ("data", "augmentation", "encoder", "head", "loss", "optimizer")
+
+
+class Run:
+    """A run folder, new or already there.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        UsageError: it is no path that could name a folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = user_path(path, "the run's folder")
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoint"
+
+    @staticmethod
+    def default_path(recipe: Recipe) -> Path:
+        """Return `runs/<method>-<data>-<time>`, with a number behind it if that is taken."""
+        stem = f"{recipe.method.rpartition(':')[2]}-{recipe.data.name}"
+        path = Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        candidate, number = path, 2
+        while candidate.exists():
+            candidate = path.with_name(f"{path.name}-{number}")
+            number += 1
+        return candidate
+
+    @staticmethod
+    def of_launch(launch: str, path: str | Path | None) -> Run | None:
+        """Return the run that a launch of several processes began before it was started again.
+
+        Args:
+            launch: what names the launch.
+            path: the folder that was asked for; None looks where runs are by default.
+        """
+        folders = [Path(path)] if path is not None else sorted(Path("runs").glob("*"))
+        for folder in folders:
+            try:
+                began = (folder / LAUNCH).read_text(encoding="utf-8") == launch
+            except (OSError, ValueError):
+                continue
+            if began and (folder / RECIPE).is_file():
+                return Run(folder)
+        return None
+
+    def create(
+        self, recipe: Recipe, shape: ImageShape, train_images: int, launch: str = ""
+    ) -> None:
+        """Make the folder of a new run and write its recipe.
+
+        Args:
+            recipe: what the run is made of.
+            shape: of the images.
+            train_images: how many there are.
+            launch: what names the launch of several processes that begins it.
+
+        Raises:
+            RunFolderError: it exists and is not empty, or can't be written.
+        """
+        # A lock that a crash left behind holds nothing.
+        nothing = (LOCK, LAUNCH)
+        taken = self.path.is_dir() and any(item.name not in nothing for item in self.path.iterdir())
+        if taken or (self.path.exists() and not self.path.is_dir()):
+            is_run = (self.path / RECIPE).exists()
+            advice = f"go on with it: --resume {self.path}; or " if is_run else ""
+            raise RunFolderError(f"{self.path} exists already; {advice}choose another --output")
+        tables = recipe.to_dict()
+        tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
+        tables["train_images"] = {"count": train_images}
+        tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
+        try:
+            text = to_toml(tables).encode()
+        except (TypeError, UnicodeError) as error:
+            raise UsageError(f"a setting can't be written as TOML: {error}") from error
+        try:
+            self.checkpoints.mkdir(parents=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path} can't be made: {error.strerror}; choose another --output"
+            ) from error
+        if launch:
+            write_safely(self.path / LAUNCH, launch)
+        write_safely(self.path / RECIPE, text)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open the folder of a run.
+
+        Raises:
+            RunFolderError: there is no run.
+        """
+        run = cls(path)
+        if not (run.path / RECIPE).is_file():
+            what = "has no recipe.toml, so it is not a run" if run.path.exists() else "is not there"
+            raise RunFolderError(f"{run.path} {what}; runs are folders like runs/METHOD-DATA-TIME")
+        return run
+
+    def config(self) -> dict[str, Any]:
+        """Return the recipe as a configuration, complete with names.
+
+        Raises:
+            RunFolderError: the file can't be read, or is not the recipe of a run.
+        """
+        path = self.path / RECIPE
+        try:
+            tables = read_tables(path)
+        except ValueError as error:
+            raise RunFolderError(f"{path}: {error}") from error
+        if not isinstance(tables.get("method"), str):
+            raise RunFolderError(f"{path} is not the recipe of a run: it names no method")
+        for section in _SECTIONS:
+            table = tables.get(section)
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                raise RunFolderError(
+                    f"{path} is not the recipe of a run: [{section}] is missing or has no name"
+                )
+        return tables
+
+    def shape(self) -> ImageShape:
+        """Return the sizes of the images that the run was made for.
+
+        Raises:
+            RunFolderError: the recipe does not say, or not in numbers.
+        """
+        sizes = self.config().get("images")
+        try:
+            if not isinstance(sizes, dict) or any(type(size) is not int for size in sizes.values()):
+                raise TypeError
+            return ImageShape(**sizes)
+        except TypeError:
+            raise RunFolderError(
+                f"{self.path / RECIPE}: [images] must have the integers image_size and channels "
+                f"(and num_frames for clips, num_classes for labelled data), got {sizes!r}"
+            ) from None
+
+    def train_images(self) -> int:
+        """Return how many training images the run was started on.
+
+        Raises:
+            RunFolderError: the recipe does not say.
+        """
+        try:
+            return int(self.config()["train_images"]["count"])
+        except (KeyError, TypeError, ValueError):
+            raise RunFolderError(
+                f"{self.path / RECIPE} does not say how many images the run was started on "
+                "([train_images] count): it can be evaluated, not resumed"
+            ) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end and written its encoder."""
+        return (self.path / ENCODER).exists()
+
+    def discard_evaluation(self) -> None:
+        """Remove figures that training on makes untrue."""
+        (self.path / EVALUATION).unlink(missing_ok=True)
+
+    def write_encoder(self, encoder: nn.Module) -> None:
+        """Write `encoder.safetensors`."""
+        from safetensors.torch import save
+
+        weights = {
+            name: tensor.detach().cpu().contiguous().clone()
+            for name, tensor in encoder.state_dict().items()
+        }
+        write_safely(self.path / ENCODER, save(weights))
+
+    def read_encoder(self) -> dict[str, Tensor]:
+        """Return the weights of the trained encoder.
+
+        Raises:
+            RunFolderError: there are none yet, or the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        path = self.path / ENCODER
+        try:
+            return load_file(path)
+        except FileNotFoundError:
+            raise RunFolderError(
+                f"{path} is not there: the run has not finished; go on with it: "
+                f"sslcore train --resume {self.path}"
+            ) from None
+        except SafetensorError as error:
+            raise RunFolderError(f"{path} is damaged: {error}") from error
+
+    def read_evaluation(self) -> dict[str, dict[str, float]]:
+        """Return `evaluation.json`, or an empty table where there is none.
+
+        Raises:
+            RunFolderError: it can't be read, or is no table of numbers.
+        """
+        path = self.path / EVALUATION
+        try:
+            table = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise RunFolderError(f"{path} can't be read: {error.strerror}") from error
+        except (ValueError, RecursionError):
+            table = None
+        if not _is_table(table):
+            raise RunFolderError(
+                f"{path} is not a table of numbers; the next evaluation writes it anew"
+            )
+        return {
+            column: {name: math.nan if value is None else value for name, value in metrics.items()}
+            for column, metrics in table.items()
+        }
+
+    def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> str:
+        """Write `evaluation.json`, keeping what other evaluators put there.
+
+        Returns:
+            A sentence for the user where what was there could not be kept, else an empty one.
+        """
+        note = ""
+        try:
+            merged = self.read_evaluation()
+        except RunFolderError:
+            merged = {}
+            note = f"{self.path / EVALUATION} was not a table of numbers and has been replaced"
+        for column, metrics in table.items():
+            merged.setdefault(column, {}).update(metrics)
+        write_safely(self.path / EVALUATION, to_json(merged, indent=2) + "\n")
+        return note
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is `{column: {metric: number}}`; null is a number that is not finite."""
+    return isinstance(value, dict) and all(
+        isinstance(metrics, dict)
+        and all(item is None or type(item) in (int, float) for item in metrics.values())
+        for metrics in value.values()
+    )

@@ -1,0 +1,1 @@
+"""Files, locks, terminals and text. Nothing here imports torch."""

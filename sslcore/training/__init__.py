@@ -1,0 +1,1 @@
+"""The training loop: steps, gradients, the state of training; start, stop and resume."""

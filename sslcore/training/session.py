@@ -1,0 +1,193 @@
+"""One recipe with its data and pipeline at hand, ready to train or to evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+
+from sslcore.compute.device import pick_precision
+from sslcore.compute.processes import ALONE, Processes
+from sslcore.contract.interface import load_reference
+from sslcore.data import Data
+from sslcore.data.batches import Batches
+from sslcore.errors import RunFolderError, TrainingError, UsageError
+from sslcore.evaluation.evaluate import Table, needs_labels
+from sslcore.evaluation.evaluate import evaluate as evaluation
+from sslcore.evaluation.table import verdict
+from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
+from sslcore.pipeline.pipeline import Pipeline
+from sslcore.recipe.recipe import Part, Recipe
+from sslcore.runs.checkpoint import Checkpoint
+from sslcore.runs.folder import METRICS, Run
+from sslcore.runs.metrics import Metrics
+from sslcore.training.progress import ProgressDisplay, Silence
+from sslcore.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Session:
+    """A recipe made real.
+
+    Attributes:
+        recipe: what to do.
+        data: the images.
+        shape: of the images that the pipeline was built for.
+        pipeline: the stages, with their initial weights.
+        device: where to compute.
+        console: where to say what happens.
+        processes: those that train together, of which this is one.
+    """
+
+    recipe: Recipe
+    data: Data
+    shape: ImageShape
+    pipeline: Pipeline
+    device: torch.device
+    console: Console
+    processes: Processes = ALONE
+
+    @classmethod
+    def prepare(
+        cls,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        console: Console,
+        shape: ImageShape | None = None,
+        processes: Processes = ALONE,
+    ) -> Session:
+        """Load the data and build the pipeline.
+
+        Args:
+            recipe: what to do.
+            device: where to compute.
+            console: where to say what happens.
+            shape: of the images to build for; the data's own by default.
+            processes: those that train together.
+
+        Raises:
+            UsageError: data that can't be read, parts that don't go together.
+        """
+        with processes.one_before_others():
+            data = build_data(recipe.data)
+        for note in data.notes:
+            console.print(f"note: {note}")
+        shape = shape or ImageShape.of(data.train, len(data.classes) or None)
+        pipeline = _on(device, build_pipeline(recipe, shape))
+        return cls(recipe, data, shape, pipeline, device, console, processes)
+
+    def trainer(self, run: Run, *, compile: bool, workers: int | None) -> Trainer:
+        """Return a trainer at step 0.
+
+        Raises:
+            UsageError: a batch larger than the data, or one that the processes can't share; a loss
+                that needs labels there are none of.
+        """
+        if self.pipeline.supervised and self.data.train.labels is None:
+            raise UsageError(f"{self.recipe.loss} needs labels, and the data has none")
+        training = self.recipe.training
+        batches = Batches(
+            self.data.train,
+            training.batch_size,
+            training.seed,
+            self.device,
+            labels=self.pipeline.supervised,
+            workers=workers,
+            part=self.processes.part(training.batch_size),
+        )
+        if compile:
+            self.pipeline.encoder.compile()
+            if self.pipeline.head is not None:
+                self.pipeline.head.compile()
+        precision = pick_precision(training.precision, self.device)
+        return Trainer(
+            self.recipe,
+            self.pipeline,
+            batches,
+            self.device,
+            precision,
+            run.checkpoints,
+            self.processes,
+        )
+
+    def train(self, trainer: Trainer, run: Run, checkpoint: Checkpoint | None = None) -> None:
+        """Train to the end and write the encoder.
+
+        Raises:
+            InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
+            TrainingError: training had to stop, or what it made can't be written.
+        """
+        if checkpoint is not None:
+            for skipped in checkpoint.skipped:
+                self.console.print(f"note: {skipped}; going on from step {checkpoint.step}")
+            trainer.resume(checkpoint)
+        recipe = self.recipe
+        shared = f" in {self.processes.count} processes" if self.processes.several else ""
+        self.console.print(
+            f"{recipe.method} on {recipe.data.name}: {len(self.data.train):,} {self.shape}, "
+            f"{trainer.total_steps:,} steps of {recipe.training.batch_size}, {self.device}"
+            f"{shared}, "
+            f"{trainer.precision} → {run.path}"
+        )
+        go_on = f"sslcore train --resume {run.path}"
+        if not self.processes.leads:
+            trainer.train(Silence(), go_on=go_on)
+            return
+        display = ProgressDisplay(
+            self.console,
+            Metrics(run.path / METRICS, upto=trainer.step),
+            step=trainer.step,
+            total=trainer.total_steps,
+            epochs=recipe.training.epochs,
+        )
+        try:
+            with display:
+                trainer.train(display, go_on=go_on)
+            run.write_encoder(self.pipeline.encoder)
+        except RunFolderError as error:
+            # The folder was fit to begin in: a disk that fills up later is no wrong request.
+            raise TrainingError(f"{error}; go on with: {go_on}") from error
+
+    def evaluate(self) -> Table:
+        """Evaluate the pipeline beside its two baselines; empty where no evaluator can run."""
+        evaluators = self._evaluators()
+        if not evaluators:
+            return {}
+        untrained = _on(self.device, build_pipeline(self.recipe, self.shape))
+        with self.console.status("evaluating"):
+            table = evaluation.evaluate(
+                evaluators,
+                self.pipeline,
+                untrained,
+                self.data,
+                device=self.device,
+                seed=self.recipe.training.seed,
+                warn=lambda said: self.console.print(f"warning: {said}", style="bold yellow"),
+            )
+        said = verdict(table)
+        if said:
+            self.console.print(f"warning: {said}", style="bold yellow")
+        return table
+
+    def _evaluators(self) -> tuple[Part, ...]:
+        """Return the evaluators that this data has labels for; say which were left out."""
+        if self.data.labelled:
+            return self.recipe.evaluators
+        kept = tuple(
+            part
+            for part in self.recipe.evaluators
+            if not needs_labels(load_reference(part.build).__call__)
+        )
+        left_out = [part.name for part in self.recipe.evaluators if part not in kept]
+        if left_out:
+            self.console.print(
+                f"note: {self.recipe.data.name} has no labels, so these evaluators were left "
+                f"out: {', '.join(left_out)}"
+            )
+        return kept
+
+
+def _on(device: torch.device, pipeline: Pipeline) -> Pipeline:
+    return pipeline.to(device).to(memory_format=torch.channels_last)

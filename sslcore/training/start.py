@@ -1,0 +1,112 @@
+"""A run begun, or taken up again, and trained to its end: in every process that trains it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from sslcore.compute.processes import Processes
+from sslcore.compute.torchrun import attempt, launch_id
+from sslcore.errors import RunFolderError
+from sslcore.recipe.making import make_recipe
+from sslcore.registry.registry import Registry
+from sslcore.runs.folder import Run
+from sslcore.system.files import user_path
+from sslcore.system.locks import locked
+from sslcore.training.resume import last_checkpoint, recipe_to_resume
+from sslcore.training.session import Session
+
+
+def carry_out(
+    asked: Mapping[str, Any],
+    *,
+    output: str | Path | None,
+    resume: str | Path | None,
+    device: torch.device,
+    compile: bool,
+    workers: int | None,
+    console: Console,
+    registry: Registry,
+    processes: Processes,
+    held: ExitStack,
+) -> tuple[Session, Run]:
+    """Begin a run or take it up again, and train it to its end.
+
+    Args:
+        asked: arguments of `make_recipe`.
+        output: the folder of a new run; None for the default one.
+        resume: the folder of a run to go on with; None for a new run.
+        device: where this process computes.
+        compile: whether to compile encoder and head.
+        workers: processes that read images ahead; None for threads.
+        console: where to say what happens.
+        registry: where to look for parts.
+        processes: those that train together.
+        held: where the process that leads keeps the lock of the run's folder.
+
+    Raises:
+        UsageError: what was asked for can't be done.
+        TrainingError: training had to stop.
+        InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
+    """
+    if resume is None and processes.any(attempt() > 0):
+        # A process has died, and torchrun has started all of them again with the same command;
+        # machines may have counted differently how often.
+        resume = processes.first(lambda: _begun(output)) or None
+    notes: list[str] = []
+    run = None
+    if resume is not None:
+        run = Run.open(resume)
+        recipe = recipe_to_resume(run, asked, output, registry)
+    else:
+        if output is not None:
+            user_path(output, "--output")
+        recipe, notes = make_recipe(**asked, registry=registry)
+    for note in notes:
+        console.print(f"note: {note}")
+    session = Session.prepare(recipe, device=device, console=console, processes=processes)
+    checkpoint = None
+    if run is None:
+        # The folder is made last, so that what can't be done leaves nothing behind.
+        path = processes.first(
+            lambda: str(output if output is not None else Run.default_path(recipe))
+        )
+        run = Run(path)
+        trainer = session.trainer(run, compile=compile, workers=workers)
+        processes.first(lambda: _create(run, session, held))
+    else:
+        processes.first(lambda: _lock(run, held))
+        checkpoint = last_checkpoint(run, session)
+        if not processes.same(-1 if checkpoint is None else checkpoint.step):
+            raise RunFolderError(
+                f"{run.path} does not have the same checkpoints for all processes: it must be on "
+                "a file system that all machines share"
+            )
+        trainer = session.trainer(run, compile=compile, workers=workers)
+        if checkpoint is not None and checkpoint.step == trainer.total_steps:
+            console.print(f"note: {run.path} has finished: no step is left to train")
+        elif processes.leads:
+            # Figures of an earlier step must not pass for those of the finished run.
+            run.discard_evaluation()
+    session.train(trainer, run, checkpoint)
+    return session, run
+
+
+def _begun(output: str | Path | None) -> str:
+    found = Run.of_launch(launch_id(), output)
+    return "" if found is None else str(found.path)
+
+
+def _create(run: Run, session: Session, held: ExitStack) -> str:
+    run.create(session.recipe, session.shape, len(session.data.train), launch_id())
+    return _lock(run, held)
+
+
+def _lock(run: Run, held: ExitStack) -> str:
+    held.enter_context(locked(run.path))
+    return ""

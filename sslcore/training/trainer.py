@@ -1,0 +1,328 @@
+"""The loop: batches through a pipeline, an optimizer step each, checkpoints on the way."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sslcore.compute.device import is_out_of_memory
+from sslcore.compute.processes import ALONE, Processes, is_of_a_lost_process
+from sslcore.compute.rng_state import seed_generators
+from sslcore.contract.interface import ENGINE_SIGNALS
+from sslcore.data.batches import Batch, Batches
+from sslcore.errors import InterruptedRun, TrainingError, UsageError
+from sslcore.evaluation.collapse import READ, read_signals
+from sslcore.pipeline.pipeline import Pipeline, Signals
+from sslcore.random import generator_for
+from sslcore.recipe.optimizers import build_optimizer
+from sslcore.recipe.recipe import Recipe
+from sslcore.runs.checkpoint import Checkpoint, save_checkpoint
+from sslcore.runs.metrics import LogLine
+from sslcore.signals import batch_axis
+from sslcore.training import messages as failures
+from sslcore.training.finiteness import FiniteCheck
+from sslcore.training.gradients import Gradients
+from sslcore.training.schedules import learning_rate_factor, teacher_momentum
+from sslcore.training.stop_requests import stop_requests
+
+#: Images that are tried before training, where something has to be tried.
+_SAMPLE = 4
+
+
+class Observer(Protocol):
+    """What is told how training goes."""
+
+    def advanced(self, step: int) -> None:
+        """A step is done."""
+
+    def logged(self, line: LogLine) -> None:
+        """A log step is done."""
+
+
+class Trainer:
+    """Trains a pipeline by a recipe.
+
+    Args:
+        recipe: what decides the result.
+        pipeline: the stages, on the device.
+        batches: the data, by step.
+        device: where to train.
+        precision: "fp32", "bf16" or "fp16".
+        checkpoints: the folder for checkpoints.
+        processes: those that share the batches.
+
+    Raises:
+        UsageError: the optimizer refuses its settings, or the batches can't be shared or split.
+        TrainingError: no stage has trainable parameters.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        pipeline: Pipeline,
+        batches: Batches,
+        device: torch.device,
+        precision: str,
+        checkpoints: Path,
+        processes: Processes = ALONE,
+    ) -> None:
+        self.recipe, self.training = recipe, recipe.training
+        self.pipeline, self.batches, self.device = pipeline, batches, device
+        self.precision, self.checkpoints, self.processes = precision, checkpoints, processes
+        self.parameters = pipeline.trainable()
+        if not self.parameters:
+            raise TrainingError("there is nothing to train: no stage has trainable parameters")
+        self.optimizer = build_optimizer(
+            recipe.optimizer, self.parameters, recipe.optimizer_settings
+        )
+        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        sample = batches.split.images[: min(_SAMPLE, self.training.batch_size)].to(device)
+        self.gradients = Gradients(
+            pipeline, self.training, device, precision, self.scaler, sample, processes
+        )
+        # A scaled gradient is looked at by the scaler, which makes the host wait anyway.
+        fused = bool(self.optimizer.defaults.get("fused"))
+        later = device.type == "cuda" and fused and not self.scaler.is_enabled()
+        self.finite = FiniteCheck(self.optimizer, later=later)
+        self.steps_per_epoch = batches.steps_per_epoch
+        self.total_steps = self.training.epochs * self.steps_per_epoch
+        self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
+        self.step = 0
+        self._go_on = ""
+        self._saved: int | None = None
+        self._between_steps = True
+        self._losses: list[Tensor] = []
+        self._recent: deque[Tensor] = deque(maxlen=5)
+        seed_generators(self.training.seed, device)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        checkpoint.restore(self.pipeline, self.optimizer)
+        if self.scaler.is_enabled() and checkpoint.scalars.get("scaler"):
+            self.scaler.load_state_dict(checkpoint.scalars["scaler"])
+        self.step = self._saved = checkpoint.step
+        self._losses = [loss.to(self.device) for loss in checkpoint.losses]
+
+    def train(self, observer: Observer, *, go_on: str = "") -> None:
+        """Train up to the last step and save.
+
+        Whatever ends it between two steps, save a second Ctrl-C, finds the last step saved. What
+        strikes within a step leaves half of it done, and costs the steps since the last checkpoint.
+
+        Args:
+            observer: is told how it goes.
+            go_on: the command that resumes this run, for the messages.
+
+        Raises:
+            InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
+            TrainingError: the loss is not finite, memory ran out, or the images can't be read.
+        """
+        self._go_on = go_on
+        self.pipeline.train()
+        with stop_requests() as stopped:
+            try:
+                self._train(observer, stopped)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self._rescue()
+                if failures.is_of_a_reader(error):
+                    raise self._unreadable(error) from error
+                if self.processes.several and is_of_a_lost_process(error):
+                    saved = failures.how_to_go_on(self._saved, self._go_on)
+                    raise failures.lost_process(saved) from error
+                raise
+        self._save_once()
+
+    def _train(self, observer: Observer, stopped: Callable[[], bool]) -> None:
+        since, started = self.step, time.perf_counter()
+        batches = self.batches.between(self.step, self.total_steps)
+        while (batch := self._next(batches)) is not None:
+            self._between_steps = False
+            signals = self._guarded(self.train_step, batch)
+            self.step = batch.step + 1
+            self._between_steps = True
+            observer.advanced(self.step)
+            if self.step % self.training.log_every == 0 or self.step == self.total_steps:
+                elapsed = time.perf_counter() - started
+                observer.logged(self._log_line(signals, (self.step - since) / elapsed))
+                # Only now: a line that could not be written must not take its losses along.
+                self._losses.clear()
+                since, started = self.step, time.perf_counter()
+            if self.step % self.training.checkpoint_every == 0:
+                self.save()
+            if self.processes.any(stopped()):
+                self._save_once()
+                raise InterruptedRun(
+                    f"stopped and saved after step {self.step} of {self.total_steps}; "
+                    f"go on with: {self._go_on}"
+                )
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        """Return the next batch, or None after the last."""
+        try:
+            return next(batches, None)
+        except OSError as error:
+            self._rescue()
+            raise self._unreadable(error) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory("images") from error
+            raise
+
+    def save(self) -> None:
+        """Write a checkpoint, in the process that leads; nothing is saved that is not finite."""
+        self.finite.settle()
+        if self.processes.leads:
+            save_checkpoint(
+                self.checkpoints,
+                self.step,
+                self.pipeline,
+                self.optimizer,
+                self.scaler.state_dict(),
+                self._losses,
+            )
+        self._saved = self.step
+
+    def _save_once(self) -> None:
+        if self._saved != self.step:
+            self.save()
+
+    def _rescue(self) -> None:
+        """Save if the state is that of a whole step; what ended training matters more than this."""
+        if self._between_steps:
+            with suppress(Exception):
+                self._save_once()
+
+    def train_step(self, batch: Batch) -> Signals:
+        """Move the weights by one batch and return its signals, without graphs.
+
+        Raises:
+            TrainingError: loss or gradient is not finite, or the optimizer fails.
+        """
+        progress = batch.step / self.total_steps
+        factor = learning_rate_factor(
+            batch.step,
+            total=self.total_steps,
+            warmup=self.warmup_steps,
+            schedule=self.training.schedule,
+        )
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.processes.several:
+            # What a model draws differs between processes, and is what it was when taken up again.
+            self._seed_model(batch.step)
+        signals = self.gradients(batch, progress)
+        loss = signals["loss"]
+        self.scaler.unscale_(self.optimizer)
+        self._check_finite(batch.step, loss)
+        self._move(batch.step)
+        self.scaler.update()
+        teacher = self.recipe.teacher
+        if teacher is not None:
+            self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))
+        self._losses.append(loss)
+        self._recent.append(loss)
+        return signals
+
+    def _seed_model(self, step: int) -> None:
+        key = (self.training.seed, "model", step, self.processes.rank)
+        seed_generators(generator_for(*key).initial_seed(), self.device)
+
+    def _move(self, step: int) -> None:
+        try:
+            self.scaler.step(self.optimizer)
+        except (RuntimeError, TypeError, ArithmeticError) as error:
+            if is_out_of_memory(error) or failures.is_of_a_reader(error):
+                raise
+            raise failures.optimizer_failed(error, step, self.recipe) from error
+
+    def _check_finite(self, step: int, loss: Tensor) -> None:
+        """Clip gradients; stop before the weights change if the loss or one is not finite."""
+        gradients = [item.grad for item in self.parameters if item.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        limit = self.training.clip_grad_norm
+        if limit is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
+        # With fp16 the scaler skips a step whose scaled gradient overflowed and halves the scale;
+        # that is no failure until there is nothing left to halve.
+        skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        watched = loss if skips else loss + norm.to(loss.device)
+        recent, rate = list(self._recent), self.optimizer.param_groups[0]["lr"]
+        self.finite(
+            watched,
+            loss,
+            lambda what: failures.not_finite(what, step, recent, rate, self.precision),
+        )
+
+    def _guarded(self, run: Callable[[Batch], Signals], batch: Batch) -> Signals:
+        try:
+            return run(batch)
+        except ValueError as error:
+            raise UsageError(
+                f"a part refused the batch of step {batch.step + 1} "
+                f"({len(batch.images)} images): {error}"
+            ) from error
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise self._out_of_memory(self.pipeline.at) from error
+            raise
+
+    def _unreadable(self, error: BaseException) -> TrainingError:
+        alone = " --workers 0" if self.batches.workers else ""
+        saved = failures.how_to_go_on(self._saved, f"{self._go_on}{alone}")
+        return failures.unreadable(error, self.step, saved)
+
+    def _out_of_memory(self, what: str) -> TrainingError:
+        return failures.out_of_memory(
+            what,
+            self.step,
+            self.recipe,
+            self.device,
+            self.precision,
+            failures.how_to_go_on(self._saved, self._go_on),
+        )
+
+    def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:
+        self.finite.settle()
+        shown = self._of_all(signals)
+        return LogLine(
+            step=self.step,
+            epoch=self.step / self.steps_per_epoch,
+            loss=float(torch.stack(self._losses).mean()),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            images_per_second=steps_per_second * self.training.batch_size,
+            reading=read_signals(shown),
+            numbers={
+                name: float(item)
+                for name, item in shown.items()
+                if name != "loss" and name not in ENGINE_SIGNALS and _is_number(item)
+            },
+        )
+
+    def _of_all(self, signals: Signals) -> Signals:
+        """Return what a log line tells of, of all processes: representations and numbers."""
+        if not self.processes.several:
+            return signals
+        shown: Signals = {}
+        for name, item in signals.items():
+            if name in READ and isinstance(item, Tensor):
+                shown[name] = self.processes.gather(item, batch_axis(name))
+            elif isinstance(item, Tensor) and item.dim() == 0:
+                shown[name] = self.processes.mean(item)
+            elif _is_number(item):
+                shown[name] = item
+        return shown
+
+
+def _is_number(item: object) -> bool:
+    return isinstance(item, (int, float)) or (isinstance(item, Tensor) and item.dim() == 0)

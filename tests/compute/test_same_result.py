@@ -1,0 +1,95 @@
+"""Training in 2 and 4 processes is training in one: the same views, gradients and weights."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import sslcore
+from sslcore.compute.processes import Processes
+from sslcore.registry.registry import SHIPPED, default_registry
+
+#: The script's way to name what to train: METHOD+KIND:PART+SECTION.NAME=VALUE.
+SMALLER = {"infonce": "infonce+encoder:small-cnn"}
+BESIDES = ("cpc+data:moving-digits", "simclr+encoder:vit+head.batch_norm=false")
+SPLIT = "+training.micro_batch=4"
+APART = f"+training.batch_statistics=micro-batch{SPLIT}"
+SPLITS = ("mae", "autoencoder", "simclr+encoder:vit+head.batch_norm=false")
+APARTS = ("simclr", "moco", "byol")
+
+#: What rounding in float64 may make of five steps, as a part of the norm. An adaptive optimizer
+#: divides gradients that ought to be zero by their own size, which makes rounding visible.
+TOLERANCE = 1e-9
+
+
+def _shipped():
+    return [
+        SMALLER.get(entry.name, entry.name)
+        for entry in default_registry().entries("method")
+        if entry.distribution == SHIPPED
+    ]
+
+
+def _train(count, folder, names):
+    """Run five steps of everything in so many processes; return `{name: tensors}`."""
+    folder.mkdir()
+    script = Path(__file__).with_name("five_steps.py")
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    subprocess.run(
+        [sys.executable, *launch, str(script), str(folder), *names],
+        check=True,
+        env={**os.environ, "SSLCORE_PLUGINS": ""},
+        capture_output=True,
+    )
+    return {name: load_file(folder / f"{name}.safetensors") for name in names}
+
+
+def _apart(one, other):
+    """Return the tensors that differ by more than rounding does, with the difference."""
+    assert one.keys() == other.keys()
+    assert any(name.startswith("gradient/") for name in one)
+    found = {}
+    for name, tensor in one.items():
+        first, second = tensor.double(), other[name].double()
+        difference = float((first - second).norm() / first.norm().clamp_min(1e-3))
+        if not difference <= TOLERANCE:
+            found[name] = difference
+    return found
+
+
+# One test, since what it compares takes long to make and would be made once for each process of
+# the suite.
+def test_gradients_and_weights_are_those_of_one_process_and_of_a_whole_batch(tmp_path):
+    split = [f"{name}{SPLIT}" for name in SPLITS]
+    apart = [f"{name}{APART}" for name in APARTS]
+    names = [*_shipped(), *BESIDES, *split, *apart]
+    assert len(names) == len({*names}) >= 20
+    alone = _train(1, tmp_path / "1", names)
+    for count in (2, 4):
+        together = _train(count, tmp_path / str(count), names)
+        differ = {name: _apart(alone[name], together[name]) for name in names}
+        assert not {name: what for name, what in differ.items() if what}, count
+    for name in SPLITS:
+        assert not _apart(alone[name], alone[f"{name}{SPLIT}"]), name
+    for name in APARTS:
+        # Normalised by its own statistics, each micro-batch gives something else.
+        assert _apart(alone[name], alone[f"{name}{APART}"]), name
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_all_ranks_together_see_the_views_of_one_process(count):
+    augmentation = sslcore.build("augmentation", "two-views", image_size=16, channels=1)
+    images = torch.rand(8, 1, 16, 16)
+    whole = augmentation(images, sslcore.BatchRandom(0, 3, 8))["views"]
+    parts = [Processes(rank, count).part(8) for rank in range(count)]
+    seen = [
+        augmentation(images[part], sslcore.BatchRandom(0, 3, 8, rows=part))["views"]
+        for part in parts
+    ]
+    assert torch.equal(torch.cat(seen, 1), whole)

@@ -1,0 +1,87 @@
+"""A run folder is trained in by one process at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import sslcore
+import sslcore.cli
+from sslcore.errors import RunFolderError
+from sslcore.runs.checkpoint import has_checkpoint
+from sslcore.runs.folder import Run
+from sslcore.system.locks import LOCK, locked
+
+TRAIN = ["train", "--method", "autoencoder", "--epochs", "50", "--output", "run", "--no-evaluate"]
+TRAIN += ["--set", "training.checkpoint_every=3", "--set", "encoder.widths=4,8"]
+
+
+def test_a_run_that_trains_is_not_resumed_and_a_killed_one_is(capsys):
+    process = subprocess.Popen([sys.executable, "-m", "sslcore", *TRAIN], stderr=subprocess.PIPE)
+    try:
+        while process.poll() is None and not has_checkpoint(Run("run").checkpoints):
+            time.sleep(0.05)
+        code = sslcore.cli._run(["train", "--resume", "run", "--no-evaluate"], debug=False)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+    assert code == 2
+    assert "run is in use: a process is training in it" in capsys.readouterr().err
+    with locked(Run("run").path):
+        pass
+
+
+def test_a_lock_is_held_by_one_at_a_time(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(RunFolderError, match="is in use"), locked(tmp_path):
+            pytest.fail("locked twice")
+        # The one that was refused has not taken the lock away.
+        with pytest.raises(RunFolderError, match="is in use"), locked(tmp_path):
+            pytest.fail("locked twice")
+    with locked(tmp_path):
+        pass
+
+
+def test_a_child_process_does_not_hold_the_lock_of_its_parent(tmp_path):
+    reading, writing = os.pipe()
+    started, starting = os.pipe()
+    lock = locked(tmp_path)
+    lock.__enter__()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.close(starting)
+        # Lives on until the parent lets it go.
+        os.read(reading, 1)
+        os._exit(0)
+    os.close(starting)
+    os.read(started, 1)
+    try:
+        lock.__exit__(None, None, None)
+        with locked(tmp_path):
+            pass
+    finally:
+        for descriptor in (writing, reading, started):
+            os.close(descriptor)
+        os.waitpid(child, 0)
+
+
+def test_a_folder_with_nothing_but_a_lock_is_free_for_a_new_run(tiny, registry, console, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / LOCK).touch()
+    options = {"settings": tiny, "registry": registry, "console": console, "evaluate": False}
+    assert sslcore.train("agreement", data="noise", output=folder, **options).finished
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    with (
+        pytest.raises(RunFolderError, match="nowhere can't be written"),
+        locked(tmp_path / "nowhere"),
+    ):
+        pytest.fail("locked nothing")

@@ -13,8 +13,7 @@ from sslcore.contract.interface import load_reference
 from sslcore.data import Data
 from sslcore.data.batches import Batches
 from sslcore.errors import RunFolderError, TrainingError, UsageError
-from sslcore.evaluation.evaluate import Table, needs_labels
-from sslcore.evaluation.evaluate import evaluate as evaluation
+from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
@@ -157,7 +156,7 @@ class Session:
             return {}
         untrained = _on(self.device, build_pipeline(self.recipe, self.shape))
         with self.console.status("evaluating"):
-            table = evaluation.evaluate(
+            table = evaluate(
                 evaluators,
                 self.pipeline,
                 untrained,

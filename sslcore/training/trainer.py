@@ -26,7 +26,7 @@ from sslcore.recipe.recipe import Recipe
 from sslcore.runs.checkpoint import Checkpoint, save_checkpoint
 from sslcore.runs.metrics import LogLine
 from sslcore.signals import batch_axis
-from sslcore.training import messages as failures
+from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
@@ -134,11 +134,11 @@ class Trainer:
                 raise
             except BaseException as error:
                 self._rescue()
-                if failures.is_of_a_reader(error):
+                if messages.is_of_a_reader(error):
                     raise self._unreadable(error) from error
                 if self.processes.several and is_of_a_lost_process(error):
-                    saved = failures.how_to_go_on(self._saved, self._go_on)
-                    raise failures.lost_process(saved) from error
+                    saved = messages.how_to_go_on(self._saved, self._go_on)
+                    raise messages.lost_process(saved) from error
                 raise
         self._save_once()
 
@@ -242,9 +242,9 @@ class Trainer:
         try:
             self.scaler.step(self.optimizer)
         except (RuntimeError, TypeError, ArithmeticError) as error:
-            if is_out_of_memory(error) or failures.is_of_a_reader(error):
+            if is_out_of_memory(error) or messages.is_of_a_reader(error):
                 raise
-            raise failures.optimizer_failed(error, step, self.recipe) from error
+            raise messages.optimizer_failed(error, step, self.recipe) from error
 
     def _check_finite(self, step: int, loss: Tensor) -> None:
         """Clip gradients; stop before the weights change if the loss or one is not finite."""
@@ -261,7 +261,7 @@ class Trainer:
         self.finite(
             watched,
             loss,
-            lambda what: failures.not_finite(what, step, recent, rate, self.precision),
+            lambda what: messages.not_finite(what, step, recent, rate, self.precision),
         )
 
     def _guarded(self, run: Callable[[Batch], Signals], batch: Batch) -> Signals:
@@ -279,17 +279,17 @@ class Trainer:
 
     def _unreadable(self, error: BaseException) -> TrainingError:
         alone = " --workers 0" if self.batches.workers else ""
-        saved = failures.how_to_go_on(self._saved, f"{self._go_on}{alone}")
-        return failures.unreadable(error, self.step, saved)
+        saved = messages.how_to_go_on(self._saved, f"{self._go_on}{alone}")
+        return messages.unreadable(error, self.step, saved)
 
     def _out_of_memory(self, what: str) -> TrainingError:
-        return failures.out_of_memory(
+        return messages.out_of_memory(
             what,
             self.step,
             self.recipe,
             self.device,
             self.precision,
-            failures.how_to_go_on(self._saved, self._go_on),
+            messages.how_to_go_on(self._saved, self._go_on),
         )
 
     def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:

@@ -15,7 +15,7 @@ from sslcore.api import make_recipe
 from sslcore.data import Data, Split
 from sslcore.data.batches import Batches
 from sslcore.errors import CompositionError
-from sslcore.evaluation.evaluate import evaluate as evaluation
+from sslcore.evaluation.evaluate import evaluate
 from sslcore.pipeline.build import ImageShape, build_pipeline
 from sslcore.registry.registry import Registry
 from sslcore.training.trainer import Trainer
@@ -155,7 +155,7 @@ def _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips):
         if refused:
             assert "needs reconstructions" in refused
             continue
-        table = evaluation.evaluate(
+        table = evaluate(
             recipe.evaluators, pipeline, pipeline, data, device=torch.device("cpu"), seed=0
         )
         assert set(table) == {"encoder", "random_init", "pixels"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,44 +14,72 @@ from sslcore.compute.device import pick_device
 from sslcore.compute.processes import joined
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.compute.torchrun import local_rank, process_count, rank
-from sslcore.contract.settings import settings_of
-from sslcore.errors import RunFolderError, UsageError, nearest
+from sslcore.contract.records import KINDS, Component
+from sslcore.errors import RunFolderError, UsageError, last_line
 from sslcore.evaluation.evaluate import FeatureExtractor, Table
-from sslcore.pipeline.build import ImageShape, build_features
-from sslcore.recipe.making import Settings, as_triples, build, make_recipe
-from sslcore.recipe.recipe import Part, Recipe, Training
+from sslcore.pipeline.build import ImageShape, build_features, build_part
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.request import Request, Settings
+from sslcore.recipe.resolve import make_recipe, resolve
+from sslcore.recipe.validation import Validation
+from sslcore.recipe.wiring import interface_of_entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.checkpoint import load_checkpoint
-from sslcore.runs.folder import RECIPE, Run
+from sslcore.runs.folder import Run
+from sslcore.runs.provenance import recorded_parts, recorded_request
 from sslcore.system.terminal import stderr_console
-from sslcore.training.resume import (
-    check_installed,
-    recorded_part,
-    unfinished,
-)
+from sslcore.training.resume import unfinished
 from sslcore.training.session import Session
 from sslcore.training.start import carry_out
 
-__all__ = [
-    "Run",
-    "build",
-    "check_installed",
-    "default_registry",
-    "evaluate",
-    "load_encoder",
-    "make_recipe",
-    "train",
-]
+__all__ = ["Run", "build", "evaluate", "load_encoder", "make_recipe", "train"]
 
-#: What `train` hands on to `make_recipe`.
-_PARTS = ("augmentation", "encoder", "head", "loss", "evaluators", "config")
+
+def build(kind: str, name: str, *, registry: Registry | None = None, **settings: Any) -> Any:
+    """Build one component by name: `build("loss", "nt-xent", temperature=0.2)`.
+
+    Args:
+        kind: "augmentation", "encoder", "head", "loss", "evaluator" or "dataset".
+        name: the component's name.
+        registry: where to look for it; everything installed by default.
+        **settings: its settings, and the parameters that the engine would supply
+            (`feature_dim=512`).
+
+    Returns:
+        The module, the evaluator, or the data set (`sslcore.Data`).
+
+    Raises:
+        UsageError: the name or a setting is unknown, or a value has the wrong type or range.
+    """
+    registry = registry or default_registry()
+    name, variant = registry.variant(kind, name)
+    entry = registry.resolve(kind, name)
+    if not isinstance(entry.record, Component):
+        raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
+    interface = interface_of_entry(entry)
+    supplied = {key: settings.pop(key) for key in interface.supplied if key in settings}
+    validation = Validation()
+    part = validation.part(kind, (entry, interface), {**variant, **settings})
+    validation.problems += [
+        f"{kind}.{key}: must be given where no engine supplies it ({entry})"
+        for key, needed in interface.supplied.items()
+        if needed and key not in supplied
+    ]
+    validation.check()
+    return build_part(part, supplied)
 
 
 def train(
     method: str | None = None,
     *,
     data: str | None = None,
-    settings: Settings | Sequence[tuple[str, str, Any]] = (),
+    augmentation: str | None = None,
+    encoder: str | None = None,
+    head: str | None = None,
+    loss: str | None = None,
+    evaluators: Sequence[str] = (),
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Settings = (),
     output: str | Path | None = None,
     resume: str | Path | None = None,
     device: str = "auto",
@@ -60,43 +88,54 @@ def train(
     evaluate: bool = True,
     console: Console | None = None,
     registry: Registry | None = None,
-    **parts: Any,
 ) -> Run:
-    """Train a method and return the run's folder, evaluated.
+    """Train a method, evaluate it, and return the run's folder.
+
+    Under torchrun, every process calls this function; the main process writes the files, prints
+    the progress and evaluates.
 
     Args:
-        method: a method's name.
-        data: a data set's name or a path; the embedded digits by default.
+        method: the method to train.
+        data: a data set's name, or the path of a folder; the embedded digits by default.
+        augmentation: augmentation to use in place of the method's default.
+        encoder: encoder to use in place of the method's default.
+        head: head to use in place of the method's default; "none" for no head.
+        loss: loss to use in place of the method's default.
+        evaluators: evaluators to use in place of the method's default.
+        config: a TOML file of settings by section, or the sections; a run's `recipe.toml` is one.
         settings: by section, `{"training": {"epochs": 10}, "loss": {"temperature": 0.2}}`.
         output: the run's folder; `runs/<method>-<data>-<time>` by default.
-        resume: the folder of a run to go on with, by its own recipe.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        resume: the folder of a run to resume; it keeps its own recipe.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         compile: whether to compile encoder and head with torch.compile.
-        workers: processes that read images ahead; None reads with threads what does not fit on the
-            device, 0 reads nothing ahead.
+        workers: processes that read images ahead. None reads ahead with threads where the images
+            don't fit on the device; 0 never reads ahead.
         evaluate: whether to evaluate at the end.
-        console: where progress goes; stderr by default.
+        console: where progress is printed; stderr by default.
         registry: where to look for parts; everything installed by default.
-        **parts: `augmentation`, `encoder`, `head`, `loss`, `evaluators`, `config`, as in
-            `make_recipe`.
 
     Raises:
-        UsageError: what was asked for can't be done.
+        UsageError: the request can't be carried out as asked.
         TrainingError: training had to stop.
-        InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
-
-    Under torchrun, every process calls it; the first of them writes, speaks and evaluates.
+        InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
-    _check_arguments(parts)
-    several = process_count() > 1
-    where = pick_device(device, local_rank=local_rank() if several else None)
-    console = console or stderr_console()
-    if rank() > 0:
-        console = Console(quiet=True)
+    request = Request.of(
+        method=method,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        evaluators=evaluators,
+        config=config,
+        settings=settings,
+    )
+    where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
+    console = Console(quiet=True) if rank() > 0 else console or stderr_console()
     with preserved_generators(where), ExitStack() as held:
         with joined(where) as processes:
             session, run = carry_out(
-                {"method": method, "data": data, "settings": settings, **parts},
+                request,
                 output=output,
                 resume=resume,
                 device=where,
@@ -112,22 +151,6 @@ def train(
     return run
 
 
-def _check_arguments(parts: dict[str, Any]) -> None:
-    """Refuse what `train` doesn't take, and say where it belongs."""
-    for name, value in parts.items():
-        if name in _PARTS:
-            continue
-        if name in settings_of(Training):
-            advice = f": say settings={ {'training': {name: value}}!r}"
-        elif name == "lr":
-            advice = f": say settings={ {'optimizer': {name: value}}!r}"
-        else:
-            advice = f"{nearest(name, _PARTS)}; settings go by section, as in " + repr(
-                {"loss": {"temperature": 0.2}}
-            )
-        raise UsageError(f"sslcore.train has no argument {name!r}{advice}")
-
-
 def _keep(table: Table, run: Run, console: Console) -> None:
     if note := run.write_evaluation(table):
         console.print(f"note: {note}")
@@ -137,7 +160,7 @@ def evaluate(
     run: str | Path,
     *,
     evaluators: Sequence[str] = (),
-    settings: Settings | Sequence[tuple[str, str, Any]] = (),
+    settings: Settings = (),
     data: str | None = None,
     device: str = "auto",
     console: Console | None = None,
@@ -149,38 +172,29 @@ def evaluate(
         run: the run's folder.
         evaluators: names; the run's own by default.
         settings: of the section `evaluator`.
-        data: another data set to evaluate on (its figures are returned, not kept).
+        data: another data set to evaluate on; its figures are returned and not written.
         device: where to compute.
-        console: where notes go.
-        registry: where to look for parts.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        `{column: {metric: value}}` for the trained encoder, the same encoder untrained, and raw
+        pixels.
 
     Raises:
-        UsageError: unknown names or settings, data without labels, or no such run.
+        UsageError: names or settings are unknown, the data has no labels, or there is no run.
     """
     if process_count() > 1:
         raise UsageError(
             f"started as {process_count()} processes: one evaluates; start it without torchrun"
         )
-    registry = registry or default_registry()
     console = console or stderr_console()
     opened = Run.open(run)
-    config = opened.config()
-    triples = as_triples(settings)
-    others = sorted({section for section, _, _ in triples if section != "evaluator"})
-    if others:
-        raise UsageError(
-            f"{', '.join(others)}: a run is evaluated as it was trained; only settings of the "
-            "evaluator can be given"
-        )
-    if evaluators:
-        config["evaluators"] = {name: {} for name in evaluators}
-    check_installed(opened, config, registry)
-    source = str(opened.path / RECIPE)
-    recipe, _ = make_recipe(config=config, source=source, settings=triples, registry=registry)
-    if data is not None:
-        recipe = replace(recipe, data=_other_data(recipe, data, opened.shape(), registry))
-    where = pick_device(device)
-    session = Session.prepare(recipe, device=where, console=console, shape=opened.shape())
+    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
+    recipe = _recipe_to_evaluate(opened, asked, registry or default_registry())
+    session = Session.prepare(
+        recipe, device=pick_device(device), console=console, shape=opened.shape()
+    )
     found = ImageShape.of(session.data.train)
     if (found.image_size, found.channels) != (session.shape.image_size, session.shape.channels):
         raise UsageError(
@@ -204,13 +218,28 @@ def evaluate(
     return table
 
 
-def _other_data(recipe: Recipe, data: str, shape: ImageShape, registry: Registry) -> Part:
-    config = {key: item for key, item in recipe.to_dict().items() if key != "data"}
-    other, _ = make_recipe(data=data, config=config, registry=registry)
-    if "image_size" in other.data.settings:
-        wanted = [("data", "image_size", shape.image_size)]
-        other, _ = make_recipe(data=data, config=config, settings=wanted, registry=registry)
-    return other.data
+def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:
+    """Return the recipe of a run with the evaluators, their settings and the data asked for."""
+    others = sorted({section for section, _, _ in asked.settings if section != "evaluator"})
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: a run is evaluated as it was trained; only settings of the "
+            "evaluator can be given"
+        )
+    replaced = {"evaluator": bool(asked.evaluators), "dataset": asked.data is not None}
+    kinds = [kind for kind in KINDS if not replaced.get(kind)]
+    recorded = recorded_request(run, registry, kinds)
+    config = dict(recorded.config)
+    if asked.evaluators:
+        config["evaluators"] = {name: {} for name in asked.evaluators}
+    if asked.data is not None:
+        del config["data"]
+    request = replace(asked, config=config, source=recorded.source)
+    recipe, _ = resolve(request, registry)
+    if asked.data is not None and "image_size" in recipe.data.settings:
+        side = ("data", "image_size", run.shape().image_size)
+        recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
+    return recipe
 
 
 def load_encoder(
@@ -223,7 +252,7 @@ def load_encoder(
     Args:
         run: the run's folder.
         device: where to put it.
-        registry: where to look for parts.
+        registry: where to look for parts; everything installed by default.
 
     Raises:
         UsageError: there is no such run, or its augmentation or encoder is not installed (no
@@ -231,19 +260,13 @@ def load_encoder(
     """
     opened = Run.open(run)
     shape = opened.shape()
-    registry = registry or default_registry()
-    check_installed(opened, opened.config(), registry, kinds=("augmentation", "encoder"))
-    where = pick_device(device)
-    augmentation, encoder = build_features(
-        recorded_part(opened, "augmentation", registry),
-        recorded_part(opened, "encoder", registry),
-        shape,
-    )
+    kinds = ("augmentation", "encoder")
+    parts = recorded_parts(opened, kinds, registry or default_registry())
+    augmentation, encoder = build_features(parts[0], parts[1], shape)
     try:
         encoder.load_state_dict(opened.read_encoder())
     except RuntimeError as error:
-        said = str(error).splitlines()[-1].strip()
         raise RunFolderError(
-            f"{opened.path}: its encoder does not fit its recipe: {said}"
+            f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
         ) from error
-    return FeatureExtractor(augmentation, encoder, shape).to(where)
+    return FeatureExtractor(augmentation, encoder, shape).to(pick_device(device))

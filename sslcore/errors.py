@@ -82,6 +82,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return "; nearest: " + ", ".join(folded[key] for key in close)
 
 
+def last_line(error: BaseException) -> str:
+    """Return the last line of an error's text, or its type where it has none.
+
+    torch puts the reason last: below a heading, or below the traceback of another process.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says, or its type where it says nothing."""
     lines = str(error).strip().splitlines()

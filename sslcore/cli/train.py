@@ -13,6 +13,19 @@ from sslcore.cli.options import assignments, device_option, evaluator_option, se
 from sslcore.cli.words import complete_data, complete_runs, names_of
 from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
+from sslcore.registry.registry import default_registry
+
+#: Options that say what to train; the others say where and how.
+_REQUESTED = (
+    "method",
+    "data",
+    "augmentation",
+    "encoder",
+    "head",
+    "loss",
+    "evaluators",
+    "config",
+)
 
 
 def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
@@ -100,17 +113,7 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     from sslcore.evaluation.table import print_table
 
     if dry_run:
-        names = ("output", "resume", "device", "compile", "workers", "evaluate")
-        parts = {key: value for key, value in options.items() if key not in names}
-        if options["resume"] is not None and parts.get("config") is None:
-            run = api.Run.open(options["resume"])
-            api.check_installed(run, run.config(), api.default_registry())
-            parts |= {"config": run.config(), "source": f"{run.path}/recipe.toml"}
-        recipe, notes = api.make_recipe(settings=settings, **parts)
-        for note in notes:
-            click.echo(f"note: {note}", err=True)
-        if rank() == 0:
-            click.echo(recipe.annotated(), nl=False)
+        _print_plan(settings, options)
         return
     keep_freed_memory()
     run = api.train(settings=settings, **options)
@@ -122,10 +125,21 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     click.echo(f"{run.path}", err=False)
 
 
+def _print_plan(settings: list[tuple[str, str, Any]], options: dict[str, Any]) -> None:
+    """Print the recipe that the same command would train, and refuse the same requests."""
+    from sslcore.recipe.request import Request
+    from sslcore.training.start import plan
+
+    request = Request.of(settings=settings, **{name: options[name] for name in _REQUESTED})
+    planned = plan(request, default_registry(), output=options["output"], resume=options["resume"])
+    for note in planned.notes:
+        click.echo(f"note: {note}", err=True)
+    if rank() == 0:
+        click.echo(planned.recipe.annotated(), nl=False)
+
+
 def _stray(word: str) -> str:
     """Say what a word that belongs to no option was probably meant to be."""
-    from sslcore.registry.registry import default_registry
-
     registry = default_registry()
     for kind, option in (("method", "--method"), ("dataset", "--data")):
         if word in registry.names(kind):

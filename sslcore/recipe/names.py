@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sslcore.contract.records import Dataset, Evaluator, Method
 from sslcore.errors import UnknownNameError, UsageError
-from sslcore.recipe.request import Request, addresses
+from sslcore.recipe.request import Request
 from sslcore.recipe.wiring import STAGES, Stage, evaluator_problems, interface_of_entry, takes
 from sslcore.registry.registry import Entry, Registry
 from sslcore.system.files import user_path
@@ -77,31 +77,19 @@ def choose(request: Request, registry: Registry) -> Choice:
 
 
 def with_variants(request: Request, registry: Registry) -> Request:
-    """Return a request in which `NAME:VALUE` is a name and a setting, where a part has variants."""
+    """Return the request with each `NAME:VALUE` split, where the part has variants."""
     for section in ("data", *STAGES):
-        name = request.name_of(section)
         kind = "dataset" if section == "data" else section
-        bare, given = registry.variant(kind, name or "")
-        if not given:
-            continue
-        # What --set says of the same setting stands after it, and wins.
-        settings = [(section, key, value) for key, value in given.items()]
-        for asked, key, value in request.settings:
-            named = (asked, key) == (section, "name")
-            settings.append((asked, key, bare if named and value == name else value))
-        table = request.table(section)
-        config = request.config
-        if table.get("name") == name:
-            config = {**config, section: {**table, "name": bare}}
-        option = bare if getattr(request, section) == name else getattr(request, section)
-        request = replace(request, settings=settings, config=config, **{section: option})
+        bare, given = registry.variant(kind, request.name_of(section) or "")
+        if given:
+            request = request.with_variant(section, bare, given)
     return request
 
 
 def _is_named_by(method: Method, entry: Entry, registry: Registry) -> bool:
     names = getattr(method, entry.kind)
     names = (names,) if isinstance(names, str) else names or ()
-    close = [name for name in names if name in addresses(entry)]
+    close = [name for name in names if name in entry.addresses]
     # The same bare name may be another distribution's, whose settings are other ones.
     return any(registry.resolve(entry.kind, name) == entry for name in close)
 
@@ -123,7 +111,7 @@ def _found(request: Request, registry: Registry, kind: str, name: str, section: 
     try:
         return registry.resolve(kind, name)
     except UsageError as error:
-        raise type(error)(f"{error}{request.told_by(section, 'name')}") from None
+        raise type(error)(f"{error}{request.origin_of(section, 'name')}") from None
 
 
 def _data(request: Request, registry: Registry) -> tuple[Entry, str]:

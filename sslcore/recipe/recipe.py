@@ -20,6 +20,9 @@ from sslcore.registry.registry import SHIPPED
 #: The key that says which distribution something came from, in which version.
 FROM = "from"
 
+#: Tables that a run adds to its recipe: facts about the run, and no settings.
+RUN_TABLES = ("images", "train_images", "versions")
+
 #: Beyond any run, and far below where a count of steps stops being exact.
 _MOST_EPOCHS = 1_000_000
 

@@ -1,34 +1,49 @@
-"""What a user asked for: names and settings, from the command line and a configuration file."""
+"""What a user asked for: names and settings, from options, `--set` and a configuration file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from sslcore.contract.settings import settings_of
-from sslcore.errors import nearest
-from sslcore.recipe.recipe import FROM, Training
+from sslcore.errors import UsageError, nearest
+from sslcore.recipe.recipe import FROM, RUN_TABLES, Training
+from sslcore.recipe.toml import read_config
 from sslcore.recipe.wiring import STAGES
-from sslcore.registry.registry import Entry
 
 #: The sections that settings are in.
 SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
 
+#: The sections whose part an option names.
+_NAMED_BY_OPTION = ("data", *STAGES)
 #: In a file, evaluators may have a table each.
 _FILE_SECTIONS = (*SECTIONS, "evaluators")
-#: Keys of a section of a file that say which part it is of, and where that came from.
+#: Keys of a section of a file that name the part and its origin.
 _NOT_SETTINGS = ("name", FROM)
+
+#: A setting as `--set` gives it: section, name and value.
+Assignment = tuple[str, str, Any]
+#: Settings by section, `{"loss": {"temperature": 0.2}}`, or one by one.
+Settings = Mapping[str, Mapping[str, Any]] | Sequence[Assignment]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a user asked for; None means not said.
+    """What a user asked for; None and empty mean that it was left open.
 
     Attributes:
+        method: the method to start from.
+        data: a data set's name, or a path.
+        augmentation: in place of the method's default.
+        encoder: in place of the method's default.
+        head: in place of the method's default; "none" for no head.
+        loss: in place of the method's default.
+        evaluators: in place of the method's default.
         config: sections read from a configuration file.
-        source: what messages call that file; empty where there is none.
-        settings: (section, name, value), as `--set` gives them; later ones win.
+        source: the file that messages name; empty where there is none.
+        settings: later ones win.
     """
 
     method: str | None = None
@@ -40,53 +55,94 @@ class Request:
     evaluators: Sequence[str] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
-    settings: Sequence[tuple[str, str, Any]] = ()
+    settings: Sequence[Assignment] = ()
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        config: str | Path | Mapping[str, Any] | None = None,
+        source: str = "",
+        settings: Settings = (),
+        evaluators: Sequence[str] = (),
+        **names: str | None,
+    ) -> Request:
+        """Return the request for names, settings and a configuration file.
+
+        Args:
+            config: a TOML file of sections, or the sections.
+            source: the file that messages name, where `config` holds sections.
+            settings: by section, or as (section, name, value).
+            evaluators: names.
+            **names: `method`, `data` and the kinds of stages.
+
+        Raises:
+            UsageError: the file can't be read, or the settings have neither form.
+        """
+        if isinstance(config, (str, Path)):
+            config, source = read_config(config), f"--config {config}"
+        tables = {key: item for key, item in (config or {}).items() if key not in RUN_TABLES}
+        return cls(
+            evaluators=tuple(evaluators),
+            config=tables,
+            source=source,
+            settings=_assignments(settings),
+            **names,
+        )
+
+    def asked(self, section: str) -> dict[str, Any]:
+        """Return what options and `--set` give in a section; an option wins over `--set`."""
+        found = {name: value for where, name, value in self.settings if where == section}
+        option = getattr(self, section) if section in _NAMED_BY_OPTION else None
+        if option is not None:
+            found["name"] = option
+        return found
+
+    def table(self, section: str) -> Mapping[str, Any]:
+        """Return a section of the configuration file, empty where it has none."""
+        table = self.config.get(section, {})
+        return table if isinstance(table, Mapping) else {}
 
     def name_of(self, section: str) -> str | None:
-        """Return the name asked for in a section: by option, by --set, or in the file."""
-        if (option := getattr(self, section, None)) is not None:
-            return option
-        chosen = self.table(section).get("name")
-        for asked, key, value in self.settings:
-            if asked == section and key == "name":
-                chosen = value
-        return None if chosen is None else str(chosen)
+        """Return the name asked for in a section: by an option, by `--set`, or in the file."""
+        name = self.asked(section).get("name", self.table(section).get("name"))
+        return None if name is None else str(name)
 
     def settings_of(self, section: str, *names: str) -> dict[str, Any]:
-        """Return the settings asked for in a section: from the file, then from --set.
+        """Return the settings asked for in a section: from the file, then from `--set`.
 
         Args:
             section: the section.
-            names: what the chosen part is called; the file's settings are left out where it
-                gives them for a part of another name.
+            names: names of the chosen part; the file's settings count only where the file gives
+                them for a part of one of these names, or names no part.
         """
         configured = self.table(section)
         name = configured.get("name")
-        found = dict(configured) if name is None or not names or name in names else {}
-        found |= {key: value for asked, key, value in self.settings if asked == section}
-        return without_provenance(found)
+        applies = name is None or not names or name in names
+        return without_provenance({**(configured if applies else {}), **self.asked(section)})
 
-    def told_by(self, section: str, name: str) -> str:
-        """Return `" (in FILE)"` where the file is what gives a setting, or the name of a part."""
-        asked = any((section, name) == (other, key) for other, key, _ in self.settings)
-        if name == "name" and getattr(self, section, None):
-            asked = True
+    def origin_of(self, section: str, name: str) -> str:
+        """Return `" (in FILE)"` where the file gives a setting, or the name of a part."""
         tables = [self.table(section)]
         if section == "evaluator":
             own = self.table("evaluators").values()
             tables += [table for table in own if isinstance(table, Mapping)]
         in_file = any(name in table for table in tables)
-        if name == "name":
-            in_file = in_file or section in self.config
+        in_file = in_file or (name == "name" and section in self.config)
+        asked = name in self.asked(section)
         return f" (in {self.source})" if self.source and in_file and not asked else ""
 
-    def table(self, section: str) -> Mapping[str, Any]:
-        """Return a section of the configuration file, empty where there is none."""
-        table = self.config.get(section, {})
-        return table if isinstance(table, Mapping) else {}
+    def with_variant(self, section: str, bare: str, given: Mapping[str, Any]) -> Request:
+        """Return the request with the name of a section split into a bare name and settings."""
+        table, config = self.table(section), self.config
+        if table.get("name") == self.name_of(section):
+            config = {**config, section: {**table, "name": bare}}
+        # A setting that `--set` gives as well comes later, and wins.
+        settings = (*((section, name, value) for name, value in given.items()), *self.settings)
+        return replace(self, config=config, settings=settings, **{section: bare})
 
     def problems(self) -> list[str]:
-        """Return what names no section, in sentences."""
+        """Return a sentence for each thing that belongs to no section."""
         found: list[str] = []
         for key, value in self.config.items():
             if isinstance(value, Mapping):
@@ -105,8 +161,13 @@ class Request:
         return found
 
 
-def _at_the_top(key: str, value: Any) -> str:
-    """Say where a key belongs that stands above all sections."""
+def without_provenance(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a section, without the name and the origin of their part."""
+    return {key: value for key, value in table.items() if key not in _NOT_SETTINGS}
+
+
+def _at_the_top(key: str, value: object) -> str:
+    """Return where a key belongs that a file has above all sections."""
     for section, known in (("training", settings_of(Training)), ("optimizer", ("lr",))):
         if key in known:
             return f"{key} belongs under [{section}]"
@@ -122,11 +183,30 @@ def _no_section(section: str, known: Sequence[str]) -> str:
     return f"no such section{nearest(section, known)}; sections are {', '.join(known)}"
 
 
-def without_provenance(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a section, without which part they are of."""
-    return {key: value for key, value in table.items() if key not in _NOT_SETTINGS}
+def _assignments(settings: Settings) -> tuple[Assignment, ...]:
+    """Return settings by section as (section, name, value).
 
-
-def addresses(entry: Entry) -> tuple[str, str]:
-    """Return the names that a part answers to."""
-    return entry.name, entry.qualified
+    Raises:
+        UsageError: they have neither form.
+    """
+    if not isinstance(settings, Mapping):
+        for item in settings:
+            if not (isinstance(item, (tuple, list)) and len(item) == 3):
+                raise UsageError(
+                    f"settings: expected ('loss', 'temperature', 0.2), got {item!r}; or by "
+                    "section: {'loss': {'temperature': 0.2}}"
+                )
+        return tuple(settings)
+    for section, values in settings.items():
+        if not isinstance(values, Mapping):
+            first, dot, name = str(section).partition(".")
+            example = {first: {name: values}} if dot else {"loss": {"temperature": 0.2}}
+            raise UsageError(
+                f"settings: expected values by section, as in {example!r}, got "
+                f"{ {section: values}!r}"
+            )
+    return tuple(
+        (section, name, value)
+        for section, values in settings.items()
+        for name, value in values.items()
+    )

@@ -1,4 +1,4 @@
-"""From what a user asked for to a recipe: settings layered and validated, composition checked.
+"""From a request to a recipe: names looked up, settings layered and validated, parts checked.
 
 A setting's value comes from the last of these that has it: the signature's default, the method's
 defaults, the data set's defaults, the method's settings, the configuration file, `--set`.
@@ -7,32 +7,77 @@ defaults, the data set's defaults, the method's settings, the configuration file
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from sslcore.contract.interface import SUPPLIED
 from sslcore.contract.records import Method, Sections, Teacher
-from sslcore.contract.settings import REQUIRED, Setting, settings_of
-from sslcore.errors import CompositionError, SettingsError, UsageError, nearest
+from sslcore.contract.settings import Setting, settings_of
+from sslcore.errors import CompositionError, UsageError, nearest
 from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.recipe import Part, Recipe, Training
-from sslcore.recipe.request import Request, addresses, without_provenance
+from sslcore.recipe.request import Request, Settings, without_provenance
+from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, interface_of_entry, stage_problems
-from sslcore.registry.registry import Registry
+from sslcore.registry.registry import Registry, default_registry
+
+
+def make_recipe(
+    method: str | None = None,
+    *,
+    data: str | None = None,
+    augmentation: str | None = None,
+    encoder: str | None = None,
+    head: str | None = None,
+    loss: str | None = None,
+    evaluators: Sequence[str] = (),
+    config: str | Path | Mapping[str, Any] | None = None,
+    settings: Settings = (),
+    registry: Registry | None = None,
+) -> tuple[Recipe, list[str]]:
+    """Return the recipe for names and settings, and notes that the user should read.
+
+    Args:
+        method: the method to start from.
+        data: a data set's name, or a path.
+        augmentation: in place of the method's default.
+        encoder: in place of the method's default.
+        head: in place of the method's default; "none" for no head.
+        loss: in place of the method's default.
+        evaluators: in place of the method's default.
+        config: a TOML file of sections, or the sections.
+        settings: by section, `{"loss": {"temperature": 0.2}}`, or as (section, name, value).
+        registry: where to look for parts; everything installed by default.
+
+    Raises:
+        UsageError: see `resolve`.
+    """
+    request = Request.of(
+        method=method,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        evaluators=evaluators,
+        config=config,
+        settings=settings,
+    )
+    return resolve(request, registry or default_registry())
 
 
 def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
-    """Return the recipe that a request stands for, and sentences the user should read.
+    """Return the recipe that a request stands for, and notes that the user should read.
 
     Raises:
         UsageError: an unknown name, any number of bad settings (all in one `SettingsError`), or
-            parts that don't go together (`CompositionError`).
+            parts that don't fit together (`CompositionError`).
     """
     request = with_variants(request, registry)
     choice = choose(request, registry)
-    recipe = _Settings(request, choice).recipe()
+    recipe = _Layers(request, choice).recipe()
     misfits = stage_problems(
         choice.stages,
         clips=choice.dataset.clips,
@@ -45,99 +90,39 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
 
 
 def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
-    """Return one part that a request names, with the settings that the request alone gives it.
+    """Return one part that a request names, whichever of the other parts are installed.
 
     Raises:
-        UsageError: it is not named, unknown, or its settings are wrong.
+        UsageError: the request does not name it, it is unknown, or its settings are wrong.
     """
     request = with_variants(request, registry)
     name = request.name_of(kind)
     if name is None:
         raise UsageError(f"{request.source or 'the request'} names no {kind}")
     entry = registry.resolve(kind, name)
-    checked = _Validation(request)
-    values = request.settings_of(kind, *addresses(entry))
-    part = checked.part(kind, (entry, interface_of_entry(entry)), values)
-    if checked.problems:
-        raise SettingsError(checked.problems)
+    validation = Validation(request.origin_of)
+    values = request.settings_of(kind, *entry.addresses)
+    part = validation.part(kind, (entry, interface_of_entry(entry)), values)
+    validation.check()
     return part
 
 
-class _Validation:
-    """Validates the settings of sections, collecting what is wrong with them."""
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.problems: list[str] = []
-
-    def part(self, section: str, stage: Stage, values: Mapping[str, Any]) -> Part:
-        entry, interface = stage
-        owner = f"{entry.name}, from {entry.distribution} {entry.version}"
-        valid = self.validated(section, interface.settings, values, owner)
-        return Part(
-            entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
-        )
-
-    def told_by(self, section: str, name: str) -> str:
-        """Return `" (in FILE)"` where a file is what gives a setting."""
-        return self.request.told_by(section, name)
-
-    def validated(
-        self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
-    ) -> dict[str, Any] | None:
-        """Return every setting of a section, or None where one is wrong; the problems are kept."""
-        before = len(self.problems)
-        for name in values:
-            if name in known:
-                continue
-            told = self.told_by(section, name)
-            if name in SUPPLIED and section != "data":
-                self.problems.append(
-                    f"{section}.{name}: the engine supplies it ({SUPPLIED[name]}){told}"
-                )
-                continue
-            has = ", ".join(known) or "none"
-            self.problems.append(
-                f"{section}.{name}: no such setting{nearest(name, known)}; it has {has} "
-                f"({owner}){told}"
-            )
-        valid: dict[str, Any] = {}
-        for name, setting in known.items():
-            if name in values:
-                try:
-                    valid[name] = setting.validate(values[name])
-                except ValueError as error:
-                    told = self.told_by(section, name)
-                    self.problems.append(f"{section}.{name}: {error} ({owner}){told}")
-            elif setting.default is REQUIRED:
-                # A parameter that is nearly one that the engine supplies is a slip of its author.
-                slip = nearest(name, SUPPLIED)
-                slip += ", which the engine supplies to what asks for it" if slip else ""
-                self.problems.append(
-                    f"{section}.{name}: must be given: {setting.type}; say "
-                    f"--set {section}.{name}=…{slip} ({owner})"
-                )
-            else:
-                valid[name] = setting.default
-        return valid if len(self.problems) == before else None
-
-
-class _Settings(_Validation):
-    """Layers the settings of every section."""
+class _Layers:
+    """The layers of settings, section by section."""
 
     def __init__(self, request: Request, choice: Choice) -> None:
-        super().__init__(request)
-        self.choice = choice
-        self.problems = request.problems()
+        self.request, self.choice = request, choice
+        self.validation = Validation(self._origin_of)
+        self.validation.problems += request.problems()
         self.by_data: dict[str, tuple[str, ...]] = {}
 
-    def told_by(self, section: str, name: str) -> str:
-        """Return where a setting comes from that the user has not typed: a file, the method."""
+    def _origin_of(self, section: str, name: str) -> str:
+        """Return where a setting comes from that the user did not type: a file, the method."""
         asked = name in self.request.settings_of(section)
         own = (self.choice.method.settings, self.choice.method.defaults)
         if not asked and any(name in sections.get(section, {}) for sections in own):
             return f" (as {self.choice.method_entry} has it)"
-        return super().told_by(section, name)
+        return self.request.origin_of(section, name)
 
     def recipe(self) -> Recipe:
         choice = self.choice
@@ -148,9 +133,8 @@ class _Settings(_Validation):
         training, teacher = self._training(), self._teacher()
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
-            self.problems += [f"head.{name}: the recipe has no head" for name in asked]
-        if self.problems:
-            raise SettingsError(self.problems)
+            self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]
+        self.validation.check()
         entry = choice.method_entry
         return Recipe(
             method=entry.name if entry.shipped else entry.qualified,
@@ -170,17 +154,17 @@ class _Settings(_Validation):
 
     def _data(self) -> Part:
         entry, _ = self.choice.data
-        values = self.request.settings_of("data", *addresses(entry))
+        values = self.request.settings_of("data", *entry.addresses)
         if self.choice.path:
             values["path"] = self.choice.path
-        return self.part("data", self.choice.data, values)
+        return self.validation.part("data", self.choice.data, values)
 
     def _stage(self, stage: Stage) -> Part:
         entry, interface = stage
         method = self.choice.method if self.choice.is_methods_own(entry) else None
-        asked = self.request.settings_of(entry.kind, *addresses(entry))
+        asked = self.request.settings_of(entry.kind, *entry.addresses)
         values = self._layered(entry.kind, interface.settings, method, asked)
-        return self.part(entry.kind, stage, values)
+        return self.validation.part(entry.kind, stage, values)
 
     def _layered(
         self,
@@ -202,18 +186,18 @@ class _Settings(_Validation):
         tables = self.request.table("evaluators")
         parts: list[Part] = []
         for entry, interface in self.choice.evaluators:
-            own: Any = next((tables[name] for name in addresses(entry) if name in tables), {})
+            own: Any = next((tables[name] for name in entry.addresses if name in tables), {})
             # A table that is none is among the problems already.
             own = own if isinstance(own, Mapping) else {}
             values = self._suggested("evaluator", interface.settings)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
             values |= without_provenance(own) | _known(asked, interface.settings)
-            parts.append(self.part("evaluator", (entry, interface), values))
+            parts.append(self.validation.part("evaluator", (entry, interface), values))
         known = {name for _, interface in self.choice.evaluators for name in interface.settings}
         names = ", ".join(part.name for part in parts) or "none is chosen"
         for name in asked:
             if name not in known:
-                self.problems.append(
+                self.validation.problems.append(
                     f"evaluator.{name}: no chosen evaluator has such a setting ({names})"
                     f"{nearest(name, known)}"
                 )
@@ -223,10 +207,11 @@ class _Settings(_Validation):
         known = settings_of(Training)
         asked = self.request.settings_of("training")
         values = self._layered("training", known, self.choice.method, asked)
-        valid = self.validated("training", known, values, "sslcore's trainer")
+        valid = self.validation.settings("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 
     def _optimizer(self) -> tuple[str, dict[str, Any]]:
+        # torch is slow to import, and resolving may be all that is asked for.
         from sslcore.recipe.optimizers import find_optimizer, optimizer_settings
 
         of_method = self.choice.method.settings.get("optimizer", {})
@@ -234,7 +219,7 @@ class _Settings(_Validation):
         try:
             name, optimizer = find_optimizer(self.request.name_of("optimizer") or methods_own)
         except UsageError as error:
-            told = self.request.told_by("optimizer", "name")
+            told = self.request.origin_of("optimizer", "name")
             raise UsageError(f"{error}{told}") from None
         known = optimizer_settings(optimizer)
         values = self._suggested("optimizer", known)
@@ -243,7 +228,7 @@ class _Settings(_Validation):
         configured = self.request.table("optimizer").get("name")
         same = configured is not None and find_optimizer(str(configured))[0] == name
         values |= self.request.settings_of("optimizer", *([str(configured)] if same else [name]))
-        valid = self.validated("optimizer", known, values, f"torch.optim.{name}") or {}
+        valid = self.validation.settings("optimizer", known, values, f"torch.optim.{name}") or {}
         # What is left at torch's own default is not repeated in the recipe.
         return name, _known(valid, values)
 
@@ -257,7 +242,7 @@ class _Settings(_Validation):
             "momentum": Setting("momentum", share, base.momentum),
             "final_momentum": Setting("final_momentum", share | None, base.final_momentum),
         }
-        valid = self.validated("teacher", known, asked, "sslcore's teacher")
+        valid = self.validation.settings("teacher", known, asked, "sslcore's teacher")
         return None if valid is None else dataclasses.replace(base, **valid)
 
     def _suggested(self, section: str, known: Mapping[str, Any]) -> dict[str, Any]:

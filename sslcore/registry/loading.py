@@ -61,6 +61,11 @@ class Entry:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def addresses(self) -> tuple[str, str]:
+        """The names that it answers to: bare and qualified."""
+        return self.name, self.qualified
+
+    @property
     def build(self) -> str:
         """The reference of the code behind a component."""
         assert isinstance(self.record, Component)

@@ -52,6 +52,11 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @property
+    def recipe_path(self) -> Path:
+        """The file of the recipe."""
+        return self.path / RECIPE
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of checkpoints."""
         return self.path / "checkpoint"
@@ -103,7 +108,7 @@ class Run:
         nothing = (LOCK, LAUNCH)
         taken = self.path.is_dir() and any(item.name not in nothing for item in self.path.iterdir())
         if taken or (self.path.exists() and not self.path.is_dir()):
-            is_run = (self.path / RECIPE).exists()
+            is_run = (self.recipe_path).exists()
             advice = f"go on with it: --resume {self.path}; or " if is_run else ""
             raise RunFolderError(f"{self.path} exists already; {advice}choose another --output")
         tables = recipe.to_dict()
@@ -122,7 +127,7 @@ class Run:
             ) from error
         if launch:
             write_safely(self.path / LAUNCH, launch)
-        write_safely(self.path / RECIPE, text)
+        write_safely(self.recipe_path, text)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
@@ -132,7 +137,7 @@ class Run:
             RunFolderError: there is no run.
         """
         run = cls(path)
-        if not (run.path / RECIPE).is_file():
+        if not (run.recipe_path).is_file():
             what = "has no recipe.toml, so it is not a run" if run.path.exists() else "is not there"
             raise RunFolderError(f"{run.path} {what}; runs are folders like runs/METHOD-DATA-TIME")
         return run
@@ -143,7 +148,7 @@ class Run:
         Raises:
             RunFolderError: the file can't be read, or is not the recipe of a run.
         """
-        path = self.path / RECIPE
+        path = self.recipe_path
         try:
             tables = read_tables(path)
         except ValueError as error:
@@ -171,7 +176,7 @@ class Run:
             return ImageShape(**sizes)
         except TypeError:
             raise RunFolderError(
-                f"{self.path / RECIPE}: [images] must have the integers image_size and channels "
+                f"{self.recipe_path}: [images] must have the integers image_size and channels "
                 f"(and num_frames for clips, num_classes for labelled data), got {sizes!r}"
             ) from None
 
@@ -185,7 +190,7 @@ class Run:
             return int(self.config()["train_images"]["count"])
         except (KeyError, TypeError, ValueError):
             raise RunFolderError(
-                f"{self.path / RECIPE} does not say how many images the run was started on "
+                f"{self.recipe_path} does not say how many images the run was started on "
                 "([train_images] count): it can be evaluated, not resumed"
             ) from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sslcore.evaluation.collapse import Reading
+from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.errors import RunFolderError
 from sslcore.system.files import to_json, write_safely
 

@@ -1,59 +1,50 @@
-"""A run that is there already, taken up again: its recipe, its parts, its last checkpoint."""
+"""A run that was stopped, resumed: by its own recipe, from its last checkpoint."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from sslcore.contract.records import KINDS
-from sslcore.errors import RunFolderError, UnknownNameError
-from sslcore.recipe.making import make_recipe
-from sslcore.recipe.recipe import FROM, Part, Recipe
+from sslcore.errors import RunFolderError
+from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
-from sslcore.recipe.resolve import resolve_part
-from sslcore.registry.discovery import FILE, how_to_load
+from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
-from sslcore.runs.folder import RECIPE, Run
+from sslcore.runs.folder import Run
+from sslcore.runs.provenance import recorded_request
 from sslcore.training.session import Session
-
-#: What pip would understand as the name of a distribution.
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def recipe_to_resume(
-    run: Run, asked: Mapping[str, Any], output: str | Path | None, registry: Registry
+    run: Run, request: Request, output: str | Path | None, registry: Registry
 ) -> Recipe:
-    """Return the recipe of a run to go on with.
+    """Return the recipe with which a run is resumed.
 
     Args:
         run: the run.
-        asked: what else was asked for, as arguments of `make_recipe`.
-        output: the folder asked for.
+        request: what the user asked for besides.
+        output: the folder that the user asked for.
         registry: where to look for parts.
 
     Raises:
-        RunFolderError: something was asked for that would make it another run, or a part of it
-            is not installed.
+        RunFolderError: the request would make it another run, or a part of it is not installed.
     """
     if output is not None and Path(output).absolute() != run.path.absolute():
         raise RunFolderError("a resumed run stays in its folder: leave out --output")
-    config, source = run.config(), str(run.path / RECIPE)
-    check_installed(run, config, registry)
-    recipe, _ = make_recipe(config=config, source=source, registry=registry)
-    if any(asked.values()):
-        own = {} if asked.get("config") else {"config": config, "source": source}
-        changed, _ = make_recipe(**{**asked, **own}, registry=registry)
-        recipe = _split_as(changed, recipe)
-        different = recipe.differences(changed)
-        if different:
-            raise RunFolderError(
-                f"{run.path} was started with another recipe ({', '.join(different)}); resume it "
-                "without these options, or start a new run"
-            )
+    recorded = recorded_request(run, registry)
+    recipe, _ = resolve(recorded, registry)
+    if request == Request():
+        return recipe
+    if not request.config:
+        request = replace(request, config=recorded.config, source=recorded.source)
+    changed, _ = resolve(request, registry)
+    recipe = _split_as(changed, recipe)
+    if different := recipe.differences(changed):
+        raise RunFolderError(
+            f"{run.path} was started with another recipe ({', '.join(different)}); resume it "
+            "without these options, or start a new run"
+        )
     return recipe
 
 
@@ -104,73 +95,3 @@ def unfinished(run: Run, recipe: Recipe, step: int) -> str:
         return "" if run.finished else f"step {step}: the run has not finished"
     total = recipe.training.epochs * steps_per_epoch
     return "" if step >= total else f"step {step} of {total}: the run has not finished"
-
-
-def recorded_part(run: Run, kind: str, registry: Registry) -> Part:
-    """Return one part of a run as its recipe has it, whatever of the others is installed.
-
-    Raises:
-        UsageError: the part is unknown, or its settings are not what it takes.
-    """
-    request = Request(config=run.config(), source=str(run.path / RECIPE))
-    return resolve_part(kind, request, registry)
-
-
-def check_installed(
-    run: Run, config: Mapping[str, Any], registry: Registry, kinds: Sequence[str] = tuple(KINDS)
-) -> None:
-    """Refuse a run whose parts are not installed here, and say which distributions have them.
-
-    Args:
-        run: the run, for the message.
-        config: its recipe, with what each part came `from`.
-        registry: what is installed.
-        kinds: the kinds of parts that are needed.
-
-    Raises:
-        RunFolderError: parts are missing.
-    """
-    missing = [
-        said
-        for kind, name, origin in _recorded(config)
-        if kind in kinds and (said := _missing(kind, name, origin, registry))
-    ]
-    if missing:
-        raise RunFolderError(f"{run.path} can't be opened here:\n" + "\n".join(missing))
-
-
-def _recorded(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield (kind, name, distribution and version) of each part that says where it came from."""
-    method, origin = str(config.get("method", "")), config.get(FROM)
-    if isinstance(origin, str):
-        yield "method", method, origin
-    elif ":" in method:
-        yield "method", method, method.rpartition(":")[0]
-    tables: list[tuple[str, str, Any]] = [
-        (kind, "", config.get("data" if kind == "dataset" else kind)) for kind in KINDS
-    ]
-    evaluators = config.get("evaluators")
-    if isinstance(evaluators, Mapping):
-        tables += [("evaluator", name, table) for name, table in evaluators.items()]
-    for kind, name, table in tables:
-        if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
-            yield kind, name or str(table.get("name", "")), table[FROM]
-
-
-def _missing(kind: str, name: str, origin: str, registry: Registry) -> str:
-    try:
-        registry.resolve(kind, name)
-    except UnknownNameError as error:
-        distribution, _, version = origin.partition(" ")
-        if option := how_to_load(distribution, version):
-            gone = distribution == FILE and not Path(version).is_file()
-            there = ", which is not there any more: put it back" if gone else ""
-            return (
-                f"{kind} {name} comes from the {distribution[1:-1]} {version}{there}; say {option}"
-            )
-        here = [item for item in registry.plugins if item.distribution == distribution]
-        if here:
-            return f"{error} (the run has it from {origin}, and {here[0].version} is installed)"
-        pip = f": pip install {distribution}" if _DISTRIBUTION.fullmatch(distribution) else ""
-        return f"{kind} {name} comes from {origin}, which is not installed{pip}"
-    return ""

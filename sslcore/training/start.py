@@ -1,11 +1,10 @@
-"""A run begun, or taken up again, and trained to its end: in every process that trains it."""
+"""A run started or resumed, and trained to its end: in every process that trains it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -13,7 +12,9 @@ from rich.console import Console
 from sslcore.compute.processes import Processes
 from sslcore.compute.torchrun import attempt, launch_id
 from sslcore.errors import RunFolderError
-from sslcore.recipe.making import make_recipe
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.request import Request
+from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 from sslcore.system.files import user_path
@@ -22,8 +23,50 @@ from sslcore.training.resume import last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a request for training comes to.
+
+    Attributes:
+        recipe: what is trained.
+        notes: sentences that the user should read.
+        resumed: the run to resume; None for a new one.
+    """
+
+    recipe: Recipe
+    notes: tuple[str, ...] = ()
+    resumed: Run | None = None
+
+
+def plan(
+    request: Request,
+    registry: Registry,
+    *,
+    output: str | Path | None = None,
+    resume: str | Path | None = None,
+) -> Plan:
+    """Resolve a request for training; nothing is run or written.
+
+    Args:
+        request: what the user asked for.
+        registry: where to look for parts.
+        output: the folder of a new run; None for the default one.
+        resume: the folder of a run to resume; None for a new run.
+
+    Raises:
+        UsageError: it can't be done as asked.
+    """
+    if resume is not None:
+        run = Run.open(resume)
+        return Plan(recipe_to_resume(run, request, output, registry), resumed=run)
+    if output is not None:
+        user_path(output, "--output")
+    recipe, notes = resolve(request, registry)
+    return Plan(recipe, tuple(notes))
+
+
 def carry_out(
-    asked: Mapping[str, Any],
+    request: Request,
     *,
     output: str | Path | None,
     resume: str | Path | None,
@@ -35,10 +78,10 @@ def carry_out(
     processes: Processes,
     held: ExitStack,
 ) -> tuple[Session, Run]:
-    """Begin a run or take it up again, and train it to its end.
+    """Start a run or resume one, and train it to its end.
 
     Args:
-        asked: arguments of `make_recipe`.
+        request: what the user asked for.
         output: the folder of a new run; None for the default one.
         resume: the folder of a run to go on with; None for a new run.
         device: where this process computes.
@@ -58,17 +101,10 @@ def carry_out(
         # A process has died, and torchrun has started all of them again with the same command;
         # machines may have counted differently how often.
         resume = processes.first(lambda: _begun(output)) or None
-    notes: list[str] = []
-    run = None
-    if resume is not None:
-        run = Run.open(resume)
-        recipe = recipe_to_resume(run, asked, output, registry)
-    else:
-        if output is not None:
-            user_path(output, "--output")
-        recipe, notes = make_recipe(**asked, registry=registry)
-    for note in notes:
+    planned = plan(request, registry, output=output, resume=resume)
+    for note in planned.notes:
         console.print(f"note: {note}")
+    recipe, run = planned.recipe, planned.resumed
     session = Session.prepare(recipe, device=device, console=console, processes=processes)
     checkpoint = None
     if run is None:

@@ -293,5 +293,5 @@ class Slipped(nn.Module):
 
 def test_a_slip_in_a_parts_code_is_told_with_its_file_and_line(registry, add):
     add(registry, "loss", Slipped)
-    with pytest.raises(CompositionError, match=r"\(AttributeError, test_composition.py line \d+\)"):
+    with pytest.raises(CompositionError, match=r"\(AttributeError, test_wiring.py line \d+\)"):
         _pipeline(registry, loss="made-up")

@@ -242,7 +242,7 @@ def test_a_parameter_called_as_what_the_engine_supplies_is_no_setting(registry, 
     # So a plugin can't have a user set what the engine knows better; asking for it says so.
     assert "num_views" in SUPPLIED
     add(registry, "loss", Harmless)
-    from sslcore.recipe.making import make_recipe
+    from sslcore.recipe.resolve import make_recipe
 
     with pytest.raises(sslcore.SslcoreError, match=r"loss.num_views: the engine supplies it"):
         make_recipe(

@@ -13,7 +13,7 @@ from sslcore.data.batches import Batch
 from sslcore.errors import UsageError
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.random import BatchRandom
-from sslcore.recipe.making import make_recipe
+from sslcore.recipe.resolve import make_recipe
 from sslcore.signals import Features
 from sslcore.training.gradients import Gradients
 

@@ -19,7 +19,7 @@ from sslcore.contract.settings import REQUIRED
 from sslcore.errors import SslcoreError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
 from sslcore.random import BatchRandom
-from sslcore.recipe.making import make_recipe
+from sslcore.recipe.resolve import make_recipe
 from sslcore.recipe.wiring import interface_of_entry, takes
 from sslcore.registry.registry import Entry, Registry, default_registry
 from sslcore.testing.losses.family import families

@@ -19,8 +19,8 @@ from sslcore.compute.rng_state import preserved_generators
 from sslcore.contract.records import Method
 from sslcore.errors import CompositionError, SslcoreError
 from sslcore.pipeline.pipeline import Pipeline
-from sslcore.recipe.making import make_recipe
 from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.resolve import make_recipe
 from sslcore.registry.registry import Entry, PluginStatus, Registry, default_registry
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run

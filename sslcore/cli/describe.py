@@ -12,7 +12,7 @@ from sslcore.contract.records import Component, Dataset, Method
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.static_interface import static_interface
 from sslcore.recipe.recipe import Training
-from sslcore.recipe.values import plain
+from sslcore.recipe.toml import plain
 from sslcore.recipe.wiring import STAGES, Stage
 from sslcore.registry.registry import Entry, Registry
 

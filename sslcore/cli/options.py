@@ -8,7 +8,7 @@ import click
 
 from sslcore.cli.words import complete_evaluators, complete_plugins, complete_settings
 from sslcore.errors import SettingsError
-from sslcore.recipe.values import parse_assignment
+from sslcore.recipe.toml import parse_assignment
 from sslcore.registry.registry import plugins_in_use, use_plugins
 
 

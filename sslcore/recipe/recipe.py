@@ -13,8 +13,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.contract.records import Teacher
-from sslcore.recipe.toml import to_toml
-from sslcore.recipe.values import plain
+from sslcore.recipe.toml import plain, to_toml
 from sslcore.registry.registry import SHIPPED
 
 #: The key that says which distribution something came from, in which version.

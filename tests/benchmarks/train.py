@@ -47,7 +47,7 @@ from sslcore.data import Data, Split
 from sslcore.data.batches import Batches
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.recipe.recipe import Recipe
-from sslcore.recipe.values import parse_assignment
+from sslcore.recipe.toml import parse_assignment
 from sslcore.training.trainer import Trainer
 
 #: Steps of a block that are not timed: lightly's loader holds two batches for each worker.

@@ -19,7 +19,7 @@ from sslcore.compute.processes import joined
 from sslcore.data.batches import Batches
 from sslcore.pipeline import pipeline as pipeline_module
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
-from sslcore.recipe.values import parse_assignment
+from sslcore.recipe.toml import parse_assignment
 from sslcore.training.trainer import Trainer
 
 STEPS = 5

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslcore.contract.settings import REQUIRED, Setting, describe, docstring_arguments, settings_of
-from sslcore.recipe.values import parse_assignment
+from sslcore.recipe.toml import parse_assignment
 
 
 class Example:

@@ -78,7 +78,7 @@ def train(
     head: str | None = None,
     loss: str | None = None,
     evaluators: Sequence[str] = (),
-    config: str | Path | Mapping[str, Any] | None = None,
+    config: str | Path | Mapping[str, object] | None = None,
     settings: Settings = (),
     output: str | Path | None = None,
     resume: str | Path | None = None,

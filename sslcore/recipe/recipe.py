@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -68,7 +68,7 @@ class Part:
     distribution: str
     version: str
     build: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} (from {self.distribution} {self.version})"
@@ -95,7 +95,7 @@ class Recipe:
     loss: Part
     evaluators: tuple[Part, ...]
     optimizer: str
-    optimizer_settings: Mapping[str, Any]
+    optimizer_settings: Mapping[str, object]
     training: Training
     teacher: Teacher | None = None
     method_origin: str = ""
@@ -107,9 +107,9 @@ class Recipe:
         stages = (self.data, self.augmentation, self.encoder, self.head, self.loss)
         return (*(part for part in stages if part is not None), *self.evaluators)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the recipe as nested plain values, sections of settings."""
-        tables: dict[str, Any] = {"method": self.method}
+        tables: dict[str, object] = {"method": self.method}
         if self.method_origin:
             tables[FROM] = self.method_origin
         for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
@@ -149,8 +149,8 @@ class Recipe:
         return "\n".join(lines) + "\n"
 
 
-def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _flat(tables: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in tables.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{prefix}{key}.")
@@ -159,6 +159,6 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _table(part: Part, *, named: bool = True) -> dict[str, Any]:
+def _table(part: Part, *, named: bool = True) -> dict[str, object]:
     provenance = {FROM: f"{part.distribution} {part.version}"}
     return ({"name": part.address} if named else {}) | provenance | dict(part.settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from sslcore.contract.settings import settings_of
 from sslcore.errors import UsageError, nearest
@@ -24,9 +23,9 @@ _FILE_SECTIONS = (*SECTIONS, "evaluators")
 _NOT_SETTINGS = ("name", FROM)
 
 #: A setting as `--set` gives it: section, name and value.
-Assignment = tuple[str, str, Any]
+Assignment = tuple[str, str, object]
 #: Settings by section, `{"loss": {"temperature": 0.2}}`, or one by one.
-Settings = Mapping[str, Mapping[str, Any]] | Sequence[Assignment]
+Settings = Mapping[str, Mapping[str, object]] | Sequence[Assignment]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class Request:
     head: str | None = None
     loss: str | None = None
     evaluators: Sequence[str] = ()
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
     source: str = ""
     settings: Sequence[Assignment] = ()
 
@@ -61,7 +60,7 @@ class Request:
     def of(
         cls,
         *,
-        config: str | Path | Mapping[str, Any] | None = None,
+        config: str | Path | Mapping[str, object] | None = None,
         source: str = "",
         settings: Settings = (),
         evaluators: Sequence[str] = (),
@@ -90,7 +89,7 @@ class Request:
             **names,
         )
 
-    def asked(self, section: str) -> dict[str, Any]:
+    def asked(self, section: str) -> dict[str, object]:
         """Return what options and `--set` give in a section; an option wins over `--set`."""
         found = {name: value for where, name, value in self.settings if where == section}
         option = getattr(self, section) if section in _NAMED_BY_OPTION else None
@@ -98,7 +97,7 @@ class Request:
             found["name"] = option
         return found
 
-    def table(self, section: str) -> Mapping[str, Any]:
+    def table(self, section: str) -> Mapping[str, object]:
         """Return a section of the configuration file, empty where it has none."""
         table = self.config.get(section, {})
         return table if isinstance(table, Mapping) else {}
@@ -108,7 +107,7 @@ class Request:
         name = self.asked(section).get("name", self.table(section).get("name"))
         return None if name is None else str(name)
 
-    def settings_of(self, section: str, *names: str) -> dict[str, Any]:
+    def settings_of(self, section: str, *names: str) -> dict[str, object]:
         """Return the settings asked for in a section: from the file, then from `--set`.
 
         Args:
@@ -132,7 +131,7 @@ class Request:
         asked = name in self.asked(section)
         return f" (in {self.source})" if self.source and in_file and not asked else ""
 
-    def with_variant(self, section: str, bare: str, given: Mapping[str, Any]) -> Request:
+    def with_variant(self, section: str, bare: str, given: Mapping[str, object]) -> Request:
         """Return the request with the name of a section split into a bare name and settings."""
         table, config = self.table(section), self.config
         if table.get("name") == self.name_of(section):
@@ -161,7 +160,7 @@ class Request:
         return found
 
 
-def without_provenance(table: Mapping[str, Any]) -> dict[str, Any]:
+def without_provenance(table: Mapping[str, object]) -> dict[str, object]:
     """Return the settings of a section, without the name and the origin of their part."""
     return {key: value for key, value in table.items() if key not in _NOT_SETTINGS}
 

@@ -33,7 +33,7 @@ def make_recipe(
     head: str | None = None,
     loss: str | None = None,
     evaluators: Sequence[str] = (),
-    config: str | Path | Mapping[str, Any] | None = None,
+    config: str | Path | Mapping[str, object] | None = None,
     settings: Settings = (),
     registry: Registry | None = None,
 ) -> tuple[Recipe, list[str]]:
@@ -171,8 +171,8 @@ class _Layers:
         section: str,
         known: Mapping[str, Setting],
         method: Method | None,
-        asked: Mapping[str, Any],
-    ) -> dict[str, Any]:
+        asked: Mapping[str, object],
+    ) -> dict[str, object]:
         """Return the values of a section, and keep which of them are the data set's."""
         would, must = (method.defaults, method.settings) if method else ({}, {})
         suggested = self._suggested(section, known)
@@ -210,7 +210,7 @@ class _Layers:
         valid = self.validation.settings("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 
-    def _optimizer(self) -> tuple[str, dict[str, Any]]:
+    def _optimizer(self) -> tuple[str, dict[str, object]]:
         # torch is slow to import, and resolving may be all that is asked for.
         from sslcore.recipe.optimizers import find_optimizer, optimizer_settings
 
@@ -245,7 +245,7 @@ class _Layers:
         valid = self.validation.settings("teacher", known, asked, "sslcore's teacher")
         return None if valid is None else dataclasses.replace(base, **valid)
 
-    def _suggested(self, section: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    def _suggested(self, section: str, known: Mapping[str, Setting]) -> dict[str, object]:
         """Return the data set's defaults for a section, as far as it has such settings.
 
         The data set does not know the part: one of another type is not what it means.
@@ -254,7 +254,7 @@ class _Layers:
         return {name: value for name, value in found.items() if _is_valid(known[name], value)}
 
 
-def _is_valid(setting: Setting, value: Any) -> bool:
+def _is_valid(setting: Setting, value: object) -> bool:
     try:
         setting.validate(value)
     except ValueError:
@@ -262,9 +262,9 @@ def _is_valid(setting: Setting, value: Any) -> bool:
     return True
 
 
-def _section(sections: Sections, section: str) -> dict[str, Any]:
+def _section(sections: Sections, section: str) -> dict[str, object]:
     return without_provenance(sections.get(section, {}))
 
 
-def _known(values: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def _known(values: Mapping[str, object], known: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if name in known}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
 
 from sslcore.contract.settings import NONE_TEXT
 from sslcore.errors import UsageError
 from sslcore.system.files import user_path
 
 
-def to_toml(tables: Mapping[str, Any]) -> str:
+def to_toml(tables: Mapping[str, object]) -> str:
     """Return sections as TOML; None, which TOML has not, is written as the text "none".
 
     Reading leaves it as text: whether None is meant depends on the setting.
@@ -22,13 +21,18 @@ def to_toml(tables: Mapping[str, Any]) -> str:
     return tomli_w.dumps(_without_none(tables))
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items()}
-    return NONE_TEXT if value is None else value
+def _without_none(tables: Mapping[str, object]) -> dict[str, object]:
+    return {
+        key: _without_none(item)
+        if isinstance(item, Mapping)
+        else NONE_TEXT
+        if item is None
+        else item
+        for key, item in tables.items()
+    }
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path) -> dict[str, object]:
     """Read a TOML file of recipe sections that a user named.
 
     Raises:
@@ -40,7 +44,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"--config {path}: {error}") from error
 
 
-def read_tables(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, object]:
     """Read a TOML file; None is the text "none" in it.
 
     Raises:
@@ -54,7 +58,7 @@ def read_tables(path: Path) -> dict[str, Any]:
         raise ValueError(f"not TOML: {error}") from error
 
 
-def parse_assignment(text: str) -> tuple[str, str, Any]:
+def parse_assignment(text: str) -> tuple[str, str, object]:
     """Split `section.name=value`; the value is read as TOML where it is TOML, else as text.
 
     `1,2` is a list as well as `[1, 2]`; `none` is None where the setting admits that.
@@ -70,7 +74,7 @@ def parse_assignment(text: str) -> tuple[str, str, Any]:
     return section, name, value.strip() if name == "name" else parse_value(value.strip())
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> object:
     """Read a value as TOML where it is TOML, else as text."""
     if text.casefold() in (NONE_TEXT, "null"):
         return NONE_TEXT
@@ -87,10 +91,14 @@ def parse_value(text: str) -> Any:
     return text
 
 
-def plain(value: Any) -> Any:
-    """Return `value` as what TOML and JSON can hold (a tuple becomes a list)."""
+def plain(tables: Mapping[str, object]) -> dict[str, object]:
+    """Return tables as what TOML and JSON can hold: a tuple becomes a list, a path becomes text."""
+    return {str(key): _plain(item) for key, item in tables.items()}
+
+
+def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return plain(value)
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     return str(value) if isinstance(value, PurePath) else value

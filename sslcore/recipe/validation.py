@@ -24,7 +24,7 @@ class Validation:
         self.origin_of = origin_of
         self.problems: list[str] = []
 
-    def part(self, section: str, stage: Stage, values: Mapping[str, Any]) -> Part:
+    def part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
         """Return a component with its settings validated; those of a bad section are left out."""
         entry, interface = stage
         owner = f"{entry.name}, from {entry.distribution} {entry.version}"
@@ -34,7 +34,7 @@ class Validation:
         )
 
     def settings(
-        self, section: str, known: Mapping[str, Setting], values: Mapping[str, Any], owner: str
+        self, section: str, known: Mapping[str, Setting], values: Mapping[str, object], owner: str
     ) -> dict[str, Any] | None:
         """Return every setting of a section, defaults included, or None where one is wrong.
 

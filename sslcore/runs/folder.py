@@ -142,7 +142,7 @@ class Run:
             raise RunFolderError(f"{run.path} {what}; runs are folders like runs/METHOD-DATA-TIME")
         return run
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """Return the recipe as a configuration, complete with names.
 
         Raises:
@@ -186,13 +186,14 @@ class Run:
         Raises:
             RunFolderError: the recipe does not say.
         """
-        try:
-            return int(self.config()["train_images"]["count"])
-        except (KeyError, TypeError, ValueError):
+        counted = self.config().get("train_images")
+        count = counted.get("count") if isinstance(counted, dict) else None
+        if type(count) is not int:
             raise RunFolderError(
                 f"{self.recipe_path} does not say how many images the run was started on "
                 "([train_images] count): it can be evaluated, not resumed"
-            ) from None
+            )
+        return count
 
     @property
     def finished(self) -> bool:
@@ -275,7 +276,7 @@ class Run:
         return note
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> bool:
     """Whether a value is `{column: {metric: number}}`; null is a number that is not finite."""
     return isinstance(value, dict) and all(
         isinstance(metrics, dict)

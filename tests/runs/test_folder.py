@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import tomllib
+
 import pytest
 import torch
 
@@ -176,6 +178,21 @@ def test_showing_what_would_be_resumed_names_the_distribution_to_install(run, ca
     code = sslcore.cli._run(["train", "--resume", "run", "--dry-run"], debug=False)
     assert code == 2
     assert "pip install third-party" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_a_resumed_run_refuses_what_the_run_itself_refuses(capsys):
+    settings = {"training": {"epochs": 1}}
+    sslcore.train("simclr", settings=settings, output="run", evaluate=False)
+    capsys.readouterr()
+    for options in (["--lr", "3"], ["--output", "elsewhere"], ["--set", "loss.temperature=0.2"]):
+        refusals = []
+        for dry in ([], ["--dry-run"]):
+            assert sslcore.cli._run(["train", "--resume", "run", *options, *dry], debug=False) == 2
+            refusals.append(capsys.readouterr().err)
+        assert refusals[0] == refusals[1]
+        assert "run" in refusals[0]
+    assert sslcore.cli._run(["train", "--resume", "run", "--dry-run"], debug=False) == 0
+    assert tomllib.loads(capsys.readouterr().out)["training"]["epochs"] == 1
 
 
 @pytest.mark.parametrize(

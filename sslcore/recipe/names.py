@@ -1,4 +1,4 @@
-"""Which parts a request means: names looked up, nothing set yet."""
+"""The names of a request, looked up: which parts it stands for. Nothing is set yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Choice:
 
     Attributes:
         method: the recipe to start from.
-        method_entry: where it came from.
+        method_entry: the same with its origin.
         dataset: the data set's record.
         data: the data set with its interface.
         path: the folder, where a path was given as data.
@@ -102,12 +102,12 @@ def _method(request: Request, registry: Registry) -> Entry:
     if not name:
         known = ", ".join(registry.names("method"))
         where = f" (or `method` in {request.source})" if request.source else ""
-        raise UsageError(f"say which method to train: --method NAME{where}, one of {known}")
+        raise UsageError(f"no method is given: use --method NAME{where}, one of {known}")
     return _found(request, registry, "method", str(name), "method")
 
 
 def _found(request: Request, registry: Registry, kind: str, name: str, section: str) -> Entry:
-    """Look a name up; say so where it is the configuration file's."""
+    """Look a name up; the error names the configuration file where the name comes from it."""
     try:
         return registry.resolve(kind, name)
     except UsageError as error:
@@ -126,7 +126,7 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
         for entry, record in records:
             if record.default:
                 return entry, ""
-        raise UsageError("say which data to train on: --data NAME or --data PATH")
+        raise UsageError("no data is given: use --data NAME or --data PATH")
     try:
         return _found(request, registry, "dataset", name, "data"), ""
     except UnknownNameError as error:

@@ -1,4 +1,4 @@
-"""A recipe: what a run is made of, resolved down to every setting.
+"""A recipe: the parts of a run and every setting, resolved.
 
 It can be written as TOML and read back: a run's `recipe.toml` is also a valid `--config`.
 """
@@ -16,7 +16,7 @@ from sslcore.contract.records import Teacher
 from sslcore.recipe.toml import plain, to_toml
 from sslcore.registry.registry import SHIPPED
 
-#: The key that says which distribution something came from, in which version.
+#: The key of the distribution and version that a part comes from.
 FROM = "from"
 
 #: Tables that a run adds to its recipe: facts about the run, and no settings.
@@ -32,16 +32,17 @@ class Training:
 
     Args:
         epochs: passes over the training images.
-        batch_size: images in a batch, over all devices.
-        micro_batch: images, over all devices, that go through encoder and head at a time, where a
-            whole batch is too large for the memory; the result is that of the whole batch.
-        batch_statistics: what batch norm normalises over: the batch, or, where it is split, each
-            micro-batch (Hoffer et al. 2017), which gives other results.
-        schedule: the learning rate after warm-up: down along a cosine to 0, or constant.
+        batch_size: global batch size: images in a batch, over all devices.
+        micro_batch: images (over all devices) that encoder and head process at a time, for a
+            batch that does not fit into memory; the result is that of the whole batch.
+        batch_statistics: the images over which batch norm normalises: the batch, or each
+            micro-batch (Hoffer et al. 2017), which changes the result.
+        schedule: schedule of the learning rate after the warm-up: a cosine down to 0, or constant.
         warmup_epochs: epochs in which the learning rate grows linearly from 0.
-        clip_grad_norm: the largest norm a gradient may have; none leaves it alone.
-        precision: of encoder and head; auto is bf16 where the device is fast at it, else fp32.
-        seed: decides initial weights, order and views.
+        clip_grad_norm: maximum norm of the gradient; none does not clip.
+        precision: precision of encoder and head; auto is bf16 where the device computes it
+            natively, else fp32.
+        seed: seed of the initial weights, the order and the views.
         log_every: steps between two lines of metrics.jsonl.
         checkpoint_every: steps between two checkpoints.
     """
@@ -81,10 +82,22 @@ class Part:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result of a run, save the device.
+    """Everything that decides the result of a run, except the device.
 
-    `method_origin` is the distribution and version that the method came from, `by_data` the names
-    of settings, by section, whose values are those that the data set suggests.
+    Attributes:
+        method: the method's name.
+        data: the data set.
+        augmentation: makes the views.
+        encoder: turns views into features.
+        head: turns features into the inputs of the loss; None where the loss reads features.
+        loss: scores them.
+        evaluators: run at the end.
+        optimizer: its name in `torch.optim`.
+        optimizer_settings: those that differ from torch's defaults.
+        training: settings of the training loop.
+        teacher: settings of the teacher; None without one.
+        method_origin: distribution and version that the method comes from.
+        by_data: by section, the settings whose values the data set suggests.
     """
 
     method: str
@@ -103,7 +116,7 @@ class Recipe:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """Every component, in the order in which a tensor meets them, data first."""
+        """Every component, in the order in which a tensor passes them, data first."""
         stages = (self.data, self.augmentation, self.encoder, self.head, self.loss)
         return (*(part for part in stages if part is not None), *self.evaluators)
 
@@ -125,7 +138,7 @@ class Recipe:
         return plain(tables)
 
     def differences(self, other: Recipe) -> list[str]:
-        """Return what the other recipe has otherwise, as `"loss.temperature: 0.5 → 0.2"`."""
+        """Return how the other recipe differs, as `"loss.temperature: 0.5 → 0.2"`."""
         mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
         return [
             f"{key}: {mine.get(key, 'none')} → {theirs.get(key, 'none')}"
@@ -138,7 +151,7 @@ class Recipe:
         return to_toml(self.to_dict())
 
     def annotated(self) -> str:
-        """Return the same with a comment at each setting that the data set suggests."""
+        """Return the recipe as TOML, with a comment at each setting that the data set suggests."""
         lines, section = [], ""
         for line in self.to_toml().splitlines():
             if line.startswith("["):

@@ -173,7 +173,7 @@ class _Layers:
         method: Method | None,
         asked: Mapping[str, object],
     ) -> dict[str, object]:
-        """Return the values of a section, and keep which of them are the data set's."""
+        """Return the values of a section, and note which of them the data set suggests."""
         would, must = (method.defaults, method.settings) if method else ({}, {})
         suggested = self._suggested(section, known)
         stated = {**_section(must, section), **asked}
@@ -181,13 +181,13 @@ class _Layers:
         return {**_section(would, section), **suggested, **stated}
 
     def _evaluators(self) -> tuple[Part, ...]:
-        """Return the evaluators; one section serves all, and each takes from it what it has."""
+        """Return the evaluators; they share one section, of which each takes its own settings."""
         asked = self.request.settings_of("evaluator")
         tables = self.request.table("evaluators")
         parts: list[Part] = []
         for entry, interface in self.choice.evaluators:
             own: Any = next((tables[name] for name in entry.addresses if name in tables), {})
-            # A table that is none is among the problems already.
+            # Anything but a table has been reported already.
             own = own if isinstance(own, Mapping) else {}
             values = self._suggested("evaluator", interface.settings)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
@@ -229,7 +229,7 @@ class _Layers:
         same = configured is not None and find_optimizer(str(configured))[0] == name
         values |= self.request.settings_of("optimizer", *([str(configured)] if same else [name]))
         valid = self.validation.settings("optimizer", known, values, f"torch.optim.{name}") or {}
-        # What is left at torch's own default is not repeated in the recipe.
+        # The recipe leaves out settings that keep torch's own default.
         return name, _known(valid, values)
 
     def _teacher(self) -> Teacher | None:
@@ -248,7 +248,7 @@ class _Layers:
     def _suggested(self, section: str, known: Mapping[str, Setting]) -> dict[str, object]:
         """Return the data set's defaults for a section, as far as it has such settings.
 
-        The data set does not know the part: one of another type is not what it means.
+        The data set does not know the part: a setting of another type has another meaning.
         """
         found = _known(_section(self.choice.dataset.defaults, section), known)
         return {name: value for name, value in found.items() if _is_valid(known[name], value)}

@@ -28,7 +28,7 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
     "evaluation.json",
 )
 
-#: The file that says which launch of several processes a run belongs to.
+#: The file with the launch (of several processes) that a run belongs to.
 LAUNCH = ".launch"
 
 #: The sections of a run's recipe that name something.
@@ -42,7 +42,7 @@ class Run:
         path: the folder.
 
     Raises:
-        UsageError: it is no path that could name a folder.
+        UsageError: the path can't name a folder.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -74,11 +74,11 @@ class Run:
 
     @staticmethod
     def of_launch(launch: str, path: str | Path | None) -> Run | None:
-        """Return the run that a launch of several processes began before it was started again.
+        """Return the run that a launch of several processes started before its restart.
 
         Args:
-            launch: what names the launch.
-            path: the folder that was asked for; None looks where runs are by default.
+            launch: the name of the launch.
+            path: the folder that the user asked for; None looks under `runs/`.
         """
         folders = [Path(path)] if path is not None else sorted(Path("runs").glob("*"))
         for folder in folders:
@@ -96,15 +96,15 @@ class Run:
         """Make the folder of a new run and write its recipe.
 
         Args:
-            recipe: what the run is made of.
+            recipe: the recipe.
             shape: of the images.
-            train_images: how many there are.
-            launch: what names the launch of several processes that begins it.
+            train_images: number of training images.
+            launch: the name of the launch of several processes that starts it.
 
         Raises:
             RunFolderError: it exists and is not empty, or can't be written.
         """
-        # A lock that a crash left behind holds nothing.
+        # A lock file that a crash left behind means nothing.
         nothing = (LOCK, LAUNCH)
         taken = self.path.is_dir() and any(item.name not in nothing for item in self.path.iterdir())
         if taken or (self.path.exists() and not self.path.is_dir()):
@@ -197,11 +197,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has come to its end and written its encoder."""
+        """Whether the run has finished and written its encoder."""
         return (self.path / ENCODER).exists()
 
     def discard_evaluation(self) -> None:
-        """Remove figures that training on makes untrue."""
+        """Remove figures that become untrue when training goes on."""
         (self.path / EVALUATION).unlink(missing_ok=True)
 
     def write_encoder(self, encoder: nn.Module) -> None:
@@ -259,10 +259,10 @@ class Run:
         }
 
     def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> str:
-        """Write `evaluation.json`, keeping what other evaluators put there.
+        """Write `evaluation.json`, and keep the figures of other evaluators in it.
 
         Returns:
-            A sentence for the user where what was there could not be kept, else an empty one.
+            A note for the user where earlier figures could not be kept, else an empty text.
         """
         note = ""
         try:

@@ -1,4 +1,4 @@
-"""One recipe with its data and pipeline at hand, ready to train or to evaluate."""
+"""A recipe with its data loaded and its pipeline built, ready to train or to evaluate."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from sslcore.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Session:
-    """A recipe made real.
+    """A recipe with its data and pipeline.
 
     Attributes:
-        recipe: what to do.
+        recipe: the recipe.
         data: the images.
         shape: of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
         device: where to compute.
-        console: where to say what happens.
-        processes: those that train together, of which this is one.
+        console: where notes and warnings are printed.
+        processes: the processes that train together, seen from this one.
     """
 
     recipe: Recipe
@@ -60,14 +60,14 @@ class Session:
         """Load the data and build the pipeline.
 
         Args:
-            recipe: what to do.
+            recipe: the recipe.
             device: where to compute.
-            console: where to say what happens.
+            console: where notes and warnings are printed.
             shape: of the images to build for; the data's own by default.
-            processes: those that train together.
+            processes: the processes that train together.
 
         Raises:
-            UsageError: data that can't be read, parts that don't go together.
+            UsageError: the data can't be read, or the parts don't fit together.
         """
         with processes.one_before_others():
             data = build_data(recipe.data)
@@ -81,8 +81,8 @@ class Session:
         """Return a trainer at step 0.
 
         Raises:
-            UsageError: a batch larger than the data, or one that the processes can't share; a loss
-                that needs labels there are none of.
+            UsageError: a batch is larger than the data, or the processes can't share it evenly; or
+                the loss needs labels and the data has none.
         """
         if self.pipeline.supervised and self.data.train.labels is None:
             raise UsageError(f"{self.recipe.loss} needs labels, and the data has none")
@@ -116,7 +116,7 @@ class Session:
 
         Raises:
             InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
-            TrainingError: training had to stop, or what it made can't be written.
+            TrainingError: training had to stop, or its results can't be written.
         """
         if checkpoint is not None:
             for skipped in checkpoint.skipped:
@@ -146,11 +146,11 @@ class Session:
                 trainer.train(display, go_on=go_on)
             run.write_encoder(self.pipeline.encoder)
         except RunFolderError as error:
-            # The folder was fit to begin in: a disk that fills up later is no wrong request.
+            # The folder could be written at the start; a disk that fills up later is no misuse.
             raise TrainingError(f"{error}; go on with: {go_on}") from error
 
     def evaluate(self) -> Table:
-        """Evaluate the pipeline beside its two baselines; empty where no evaluator can run."""
+        """Evaluate the pipeline beside its baselines; an empty table if no evaluator can run."""
         evaluators = self._evaluators()
         if not evaluators:
             return {}
@@ -171,7 +171,7 @@ class Session:
         return table
 
     def _evaluators(self) -> tuple[Part, ...]:
-        """Return the evaluators that this data has labels for; say which were left out."""
+        """Return the evaluators that can run on this data; print a note on those left out."""
         if self.data.labelled:
             return self.recipe.evaluators
         kept = tuple(

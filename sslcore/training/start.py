@@ -87,19 +87,19 @@ def carry_out(
         device: where this process computes.
         compile: whether to compile encoder and head.
         workers: processes that read images ahead; None for threads.
-        console: where to say what happens.
+        console: where notes and warnings are printed.
         registry: where to look for parts.
-        processes: those that train together.
-        held: where the process that leads keeps the lock of the run's folder.
+        processes: the processes that train together.
+        held: keeps the lock of the run's folder until the caller closes it.
 
     Raises:
-        UsageError: what was asked for can't be done.
+        UsageError: the request can't be carried out as asked.
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
     if resume is None and processes.any(attempt() > 0):
-        # A process has died, and torchrun has started all of them again with the same command;
-        # machines may have counted differently how often.
+        # A process died and torchrun restarted all of them with the same command. Machines may
+        # count restarts differently.
         resume = processes.first(lambda: _begun(output)) or None
     planned = plan(request, registry, output=output, resume=resume)
     for note in planned.notes:
@@ -108,7 +108,7 @@ def carry_out(
     session = Session.prepare(recipe, device=device, console=console, processes=processes)
     checkpoint = None
     if run is None:
-        # The folder is made last, so that what can't be done leaves nothing behind.
+        # The folder is made last, so that a refused request leaves nothing behind.
         path = processes.first(
             lambda: str(output if output is not None else Run.default_path(recipe))
         )

@@ -18,7 +18,7 @@ from sslcore.contract.records import KINDS, Component
 from sslcore.errors import RunFolderError, UsageError, last_line
 from sslcore.evaluation.evaluate import FeatureExtractor, Table
 from sslcore.pipeline.build import ImageShape, build_features, build_part
-from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.recipe import Part, Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import make_recipe, resolve
 from sslcore.recipe.validation import Validation
@@ -59,14 +59,15 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
     interface = interface_of_entry(entry)
     supplied = {key: settings.pop(key) for key in interface.supplied if key in settings}
     validation = Validation()
-    part = validation.part(kind, (entry, interface), {**variant, **settings})
+    values = {**variant, **settings}
+    valid = validation.settings(kind, interface.settings, values, entry.owner)
     validation.problems += [
         f"{kind}.{key}: must be given where no engine supplies it ({entry})"
         for key, needed in interface.supplied.items()
         if needed and key not in supplied
     ]
     validation.check()
-    return build_part(part, supplied)
+    return build_part(Part.of(entry, valid or {}), supplied)
 
 
 def train(

@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.contract.records import Teacher
 from sslcore.recipe.toml import plain, to_toml
-from sslcore.registry.registry import SHIPPED
+from sslcore.registry.registry import SHIPPED, Entry
 
 #: The key of the distribution and version that a part comes from.
 FROM = "from"
@@ -70,6 +70,11 @@ class Part:
     version: str
     build: str
     settings: Mapping[str, object]
+
+    @classmethod
+    def of(cls, entry: Entry, settings: Mapping[str, object]) -> Part:
+        """Return the component of an entry, with settings that have been validated."""
+        return cls(entry.kind, entry.name, entry.distribution, entry.version, entry.build, settings)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} (from {self.distribution} {self.version})"

@@ -102,9 +102,10 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     entry = registry.resolve(kind, name)
     validation = Validation(request.origin_of)
     values = request.settings_of(kind, *entry.addresses)
-    part = validation.part(kind, (entry, interface_of_entry(entry)), values)
+    known = interface_of_entry(entry).settings
+    valid = validation.settings(kind, known, values, entry.owner)
     validation.check()
-    return part
+    return Part.of(entry, valid or {})
 
 
 class _Layers:
@@ -157,14 +158,20 @@ class _Layers:
         values = self.request.settings_of("data", *entry.addresses)
         if self.choice.path:
             values["path"] = self.choice.path
-        return self.validation.part("data", self.choice.data, values)
+        return self._part("data", self.choice.data, values)
+
+    def _part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
+        """Return a component with its settings; a bad section has none, and is reported later."""
+        entry, interface = stage
+        valid = self.validation.settings(section, interface.settings, values, entry.owner)
+        return Part.of(entry, valid or {})
 
     def _stage(self, stage: Stage) -> Part:
         entry, interface = stage
         method = self.choice.method if self.choice.is_methods_own(entry) else None
         asked = self.request.settings_of(entry.kind, *entry.addresses)
         values = self._layered(entry.kind, interface.settings, method, asked)
-        return self.validation.part(entry.kind, stage, values)
+        return self._part(entry.kind, stage, values)
 
     def _layered(
         self,
@@ -192,7 +199,7 @@ class _Layers:
             values = self._suggested("evaluator", interface.settings)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
             values |= without_provenance(own) | _known(asked, interface.settings)
-            parts.append(self.validation.part("evaluator", (entry, interface), values))
+            parts.append(self._part("evaluator", (entry, interface), values))
         known = {name for _, interface in self.choice.evaluators for name in interface.settings}
         names = ", ".join(part.name for part in parts) or "none is chosen"
         for name in asked:

@@ -8,8 +8,6 @@ from typing import Any
 from sslcore.contract.interface import SUPPLIED
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.errors import SettingsError, nearest
-from sslcore.recipe.recipe import Part
-from sslcore.recipe.wiring import Stage
 
 
 class Validation:
@@ -23,15 +21,6 @@ class Validation:
     def __init__(self, origin_of: Callable[[str, str], str] = lambda section, name: "") -> None:
         self.origin_of = origin_of
         self.problems: list[str] = []
-
-    def part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
-        """Return a component with its settings validated; those of a bad section are left out."""
-        entry, interface = stage
-        owner = f"{entry.name}, from {entry.distribution} {entry.version}"
-        valid = self.settings(section, interface.settings, values, owner)
-        return Part(
-            entry.kind, entry.name, entry.distribution, entry.version, entry.build, valid or {}
-        )
 
     def settings(
         self, section: str, known: Mapping[str, Setting], values: Mapping[str, object], owner: str

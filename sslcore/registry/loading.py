@@ -61,6 +61,11 @@ class Entry:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def owner(self) -> str:
+        """Its name and origin, for messages about its settings."""
+        return f"{self.name}, from {self.distribution} {self.version}"
+
+    @property
     def addresses(self) -> tuple[str, str]:
         """The names that it answers to: bare and qualified."""
         return self.name, self.qualified

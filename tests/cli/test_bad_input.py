@@ -42,7 +42,7 @@ def _images(folder: Path, count: int, size=(12, 12), mode="RGB") -> Path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train"], "say which method to train: --method NAME, one of"),
+        (["train"], "no method is given: use --method NAME, one of"),
         (["train", "--method", "simcrl"], "no method is called 'simcrl'; nearest: simclr"),
         ([*AUTOENCODER, "--encoder", "resnet81"], "nearest: resnet18"),
         ([*AUTOENCODER, "--loss", "msee"], "nearest: mse"),

@@ -60,8 +60,16 @@ class InterruptedRun(SslcoreError):
     exit_code = 130
 
 
+class IncompatibleError(SslcoreError):
+    """A plugin was written for a version of the contract that this engine does not understand."""
+
+
 class PluginWarning(UserWarning):
-    """Something is the matter with a plugin; `SSLCORE_STRICT=1` makes it an error."""
+    """A plugin has a problem; `SSLCORE_STRICT=1` makes the warning an error."""
+
+
+class BrokenPluginWarning(PluginWarning):
+    """A plugin could not be loaded and was left out."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import time
 import warnings
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -18,26 +17,23 @@ from click.shell_completion import CompletionItem
 
 import sslcore
 from sslcore.cli.options import plugin_option
-from sslcore.compute.torchrun import local_rank, process_count, rank
-from sslcore.errors import InterruptedRun, LostProcessError, SslcoreError, UsageError
+from sslcore.compute.torchrun import process_count, rank
+from sslcore.errors import InterruptedRun, SslcoreError, first_line
 from sslcore.registry.registry import use_plugins
 from sslcore.system.printable import printable
 
 _COMMANDS = {
-    "train": ("sslcore.cli.train", "Train a method on images, then evaluate it."),
-    "evaluate": ("sslcore.cli.evaluate", "Evaluate a run, beside its two baselines."),
-    "check": ("sslcore.cli.check", "Check a part against the properties of its kind."),
+    "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
+    "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
+    "check": ("sslcore.cli.check", "Check a component against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),
-    "plugins": ("sslcore.cli.plugins", "List installed plugins and what they offer."),
-    "new-plugin": ("sslcore.cli.new_plugin.command", "Write the start of a plugin of your own."),
-    "completion": ("sslcore.cli.completion", "Print the script that completes words in a shell."),
+    "plugins": ("sslcore.cli.plugins", "List the installed plugins and their records."),
+    "new-plugin": ("sslcore.cli.new_plugin.command", "Create a package for a plugin of your own."),
+    "completion": ("sslcore.cli.completion", "Print the completion script of a shell."),
 }
 
-#: Seconds in which torchrun has long noticed that a process has ended.
-_WAITING = 3.0
-
-#: Set by a shell that wants words completed.
+#: A shell sets this variable when it asks for completions.
 COMPLETE = "_SSLCORE_COMPLETE"
 
 
@@ -53,12 +49,12 @@ class _Commands(click.Group):
         module = importlib.import_module(_COMMANDS[name][0])
         command: click.Command = getattr(module, name.replace("-", "_"))
         if plugin_option not in command.params:
-            # It is understood before and after the command.
+            # -p may stand before and after the command.
             command.params.append(plugin_option)
         return command
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
-        # Without importing every command for its summary.
+        # click would import every command for its summary.
         if incomplete.startswith("-"):
             return super().shell_complete(context, incomplete)
         return [
@@ -76,13 +72,13 @@ class _Commands(click.Group):
 @click.version_option(sslcore.__version__, prog_name="sslcore")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def cli() -> None:
-    """Self-supervised learning on images from parts that plug together.
+    """Self-supervised learning on images, from components that plug together.
 
     \b
-    sslcore train --method simclr              train on embedded digits, a minute on a laptop
+    sslcore train --method simclr              train on the embedded digits in a minute
     sslcore train --method simclr --data DIR   train on a folder of images
-    sslcore methods                            what can be trained
-    sslcore components                         what it can be put together from
+    sslcore methods                            list the methods
+    sslcore components                         list the components of methods
     """
 
 
@@ -93,16 +89,22 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("SSLCORE_DEBUG"))
-    # --debug is understood before and after the command.
+    # --debug may stand before and after the command.
     arguments = [argument for argument in arguments if argument != "--debug"]
     warnings.showwarning = _show_warning
     if os.environ.get(COMPLETE):
-        # Whoever presses Tab wants words; what is wrong is said when the command is run.
+        # Tab must print completions only; errors are reported when the command is run.
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    sys.exit(_run(arguments, debug=debug))
+    sys.exit(run(arguments, debug=debug))
 
 
-def _run(arguments: list[str], *, debug: bool) -> int:
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run the command line and return its exit code; an error is printed in a line on stderr.
+
+    Args:
+        arguments: the words after the program's name.
+        debug: whether to raise the error instead, with its traceback.
+    """
     use_plugins(())
     try:
         result = cli.main(
@@ -113,62 +115,45 @@ def _run(arguments: list[str], *, debug: bool) -> int:
             obj={"debug": debug},
         )
     except click.exceptions.Abort:
-        return 130
+        return InterruptedRun.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except SslcoreError as error:
-        if debug:
-            raise
-        _say(error)
-        if isinstance(error, LostProcessError):
-            # Once this process ends, torchrun ends all: the one that has gone may be about to say
-            # why.
-            time.sleep(2 * _WAITING)
-        return error.exit_code
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        _tell("interrupted")
-        return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone; nothing is left to say, not even at exit.
+        # The reader (head, less) has gone; Python must not report that at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise
-        said = str(error).splitlines()[0] if str(error) else ""
-        _tell(
-            f"{_speaker()}Error: {type(error).__name__}: {said}\n(unexpected: --debug shows where)"
-        )
-        return 1
+        return _report(error)
     return result if isinstance(result, int) else 0
 
 
-def _say(error: SslcoreError) -> None:
-    if rank() > 0 and error.exit_code == InterruptedRun.exit_code:
-        return
-    if local_rank() > 0 and error.exit_code == UsageError.exit_code:
-        # What can't be done can mostly be done in no process. Then the first one says so and ends,
-        # and torchrun ends this one while it waits; else this one has to say it.
-        time.sleep(_WAITING)
-    prefix = _speaker() + ("" if error.exit_code == InterruptedRun.exit_code else "Error: ")
+def _report(error: BaseException) -> int:
+    """Print an error and return its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        _print("interrupted")
+        return InterruptedRun.exit_code
+    if not isinstance(error, SslcoreError):
+        _print(f"Error: {type(error).__name__}: {first_line(error)}")
+        _print("(unexpected: --debug shows the traceback)")
+        return 1
+    interrupted = isinstance(error, InterruptedRun)
+    if interrupted and rank() > 0:
+        return error.exit_code
     lines = str(error).splitlines() or [type(error).__name__]
-    _tell(f"{prefix}{lines[0]}")
+    _print(("" if interrupted else "Error: ") + lines[0])
     for line in lines[1:]:
-        _tell(f"       {line}")
+        _print(f"       {line}")
+    return error.exit_code
 
 
-def _speaker() -> str:
-    """Return what tells this process from the one that usually speaks."""
-    return f"process {rank()} of {process_count()}: " if rank() > 0 else ""
-
-
-def _tell(text: str) -> None:
-    # Whoever read stderr may have gone; that is no reason to end otherwise.
+def _print(text: str) -> None:
+    # Of several processes, each line names its own. The reader of stderr may have gone.
+    prefix = f"[rank {rank()}] " if process_count() > 1 else ""
     with suppress(OSError):
-        click.echo(printable(text), err=True)
+        click.echo(prefix + printable(text), err=True)
 
 
 def _show_warning(
@@ -180,4 +165,4 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     where = "" if category.__module__.startswith("sslcore") else f" ({filename}:{lineno})"
-    _tell(f"warning: {message}{where}")
+    _print(f"warning: {message}{where}")

@@ -12,7 +12,8 @@ from sslcore.cli.options import json_option
 from sslcore.cli.words import complete_checked, complete_checks
 from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError, nearest
-from sslcore.registry.registry import Entry, default_registry
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import default_registry
 from sslcore.system.terminal import stdout_console
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ def _entries(kind: str, name: str) -> list[Entry]:
     registry = default_registry()
     if kind != _PLUGIN:
         return [registry.resolve(kind, name)]
-    found = [plugin for plugin in registry.plugins if name in (plugin.name, plugin.distribution)]
+    found = [
+        plugin for plugin in registry.plugins if name in (plugin.name, plugin.origin.distribution)
+    ]
     if not found:
         known = [plugin.name for plugin in registry.plugins]
         raise UsageError(
@@ -114,7 +117,7 @@ def _print_report(entry: Entry, report: Report, *, brief: bool) -> None:
     console = stdout_console()
     if not console.is_terminal:
         console = stdout_console(width=200)
-    console.print(f"\n{report.subject} ({entry.distribution} {entry.version})", style="bold")
+    console.print(f"\n{report.subject} ({entry.origin})", style="bold")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("property", "status", "examples", "error/tolerance", ""):
         table.add_column(column, overflow="fold")

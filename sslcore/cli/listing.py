@@ -1,4 +1,4 @@
-"""`sslcore methods` and `components`: what there is, without importing torch."""
+"""`sslcore methods` and `sslcore components`: listings, without importing torch."""
 
 from __future__ import annotations
 
@@ -14,34 +14,25 @@ from sslcore.cli.tables import (
     new_table,
     print_fields,
     print_json,
-    shortened,
     show,
 )
 from sslcore.cli.words import complete_kinds, complete_parts, names_of
 from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError, nearest
-from sslcore.registry.registry import Entry, Registry, default_registry
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import Registry, default_registry
 
 _COMPONENTS = tuple(kind for kind in KINDS if kind != "method")
 
 #: The tables of a description: their columns, and a row of them.
-_TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] = {
+_TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], tuple[str, ...]]]] = {
     "stages": (
-        ("stage", "part", "needs", "provides", "or instead of it"),
+        ("stage", "component", "needs", "provides"),
         lambda row: (
             row["kind"],
             row["name"],
             ", ".join(row["needs"]),
             ", ".join(row["provides"]),
-            shortened(row["alternatives"]),
-        ),
-    ),
-    "goes with": (
-        ("", "signal", "which parts"),
-        lambda row: (
-            row["what"],
-            row["signal"],
-            "the engine" if row["engine"] else shortened(row["parts"]) or "none is installed",
         ),
     ),
     "settings": (
@@ -49,7 +40,7 @@ _TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Any], tuple[str, ...]]]] 
         lambda row: (
             row["name"],
             row["type"],
-            "(must be given)" if row["required"] else as_text(row["default"]),
+            "(required)" if row["required"] else as_text(row["default"]),
             row["help"],
         ),
     ),
@@ -67,7 +58,7 @@ def methods(name: str | None, as_json: bool) -> None:
         return
     from sslcore.cli.describe import describe_method
 
-    _show(describe_method, registry.resolve("method", name), registry, as_json)
+    _show(describe_method(registry.resolve("method", name), registry), as_json)
 
 
 @click.command()
@@ -98,23 +89,14 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
     from sslcore.cli.describe import describe_component
 
     bare, _ = registry.variant(singular, name)
-    _show(describe_component, registry.resolve(singular, bare), registry, as_json)
+    _show(describe_component(registry.resolve(singular, bare)), as_json)
 
 
-def _show(
-    describe: Callable[[Entry, Registry], dict[str, Any]],
-    entry: Entry,
-    registry: Registry,
-    as_json: bool,
-) -> None:
-    shown = describe(entry, registry)
+def _show(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(shown)
         return
-    command = shown.pop("try")
-    tables: Mapping[str, list[dict[str, Any]]] = {
-        name: shown.pop(name) for name in _TABLES if name in shown
-    }
+    tables = {name: shown.pop(name) for name in _TABLES if name in shown}
     print_fields(shown)
     for name, rows in tables.items():
         if rows:
@@ -124,13 +106,10 @@ def _show(
                 table.add_row(*cells(row))
             show("")
             show(table)
-    if command:
-        show("")
-        show(command)
 
 
 def _is_a_name(word: str, registry: Registry) -> str:
-    """Say which kinds have a part of that name; empty where none has."""
+    """Return which kinds have a component of that name; empty if none has."""
     kinds = [
         kind
         for kind in KINDS
@@ -142,7 +121,8 @@ def _is_a_name(word: str, registry: Registry) -> str:
     ]
     if not kinds:
         return ""
-    return f"{word} is no kind but the name of a part ({', '.join(kinds)}): {' or '.join(commands)}"
+    named = ", ".join(kinds)
+    return f"{word} is no kind but the name of a component ({named}): {' or '.join(commands)}"
 
 
 def _list(entries: dict[str, list[Entry]], as_json: bool) -> None:
@@ -163,9 +143,9 @@ def _list(entries: dict[str, list[Entry]], as_json: bool) -> None:
     table = table or new_table("name", "summary", "from")
     for kind, found in entries.items():
         for position, entry in enumerate(found):
-            twice = counts[kind, entry.name] > 1 and not entry.shipped
+            twice = counts[kind, entry.name] > 1 and not entry.origin.shipped
             name = entry.qualified if twice else entry.name
             first = [kind if position == 0 else ""] if len(entries) > 1 else []
-            origin = f"{entry.plugin} {entry.version}"
+            origin = f"{entry.origin.plugin} {entry.origin.version}"
             table.add_row(*first, name, entry.record.summary, origin)
     show(table)

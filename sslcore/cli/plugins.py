@@ -12,7 +12,8 @@ from sslcore.cli.tables import new_table, print_json, show
 from sslcore.contract.records import KINDS
 from sslcore.errors import UsageError
 from sslcore.registry.discovery import STRICT
-from sslcore.registry.registry import PluginStatus, found_plugins
+from sslcore.registry.loading import PluginStatus
+from sslcore.registry.registry import found_plugins
 
 
 @click.command()
@@ -52,8 +53,8 @@ def plugins(context: click.Context, as_json: bool) -> None:
 def _row(plugin: PluginStatus, *, debug: bool) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": plugin.name,
-        "distribution": plugin.distribution,
-        "version": plugin.version,
+        "distribution": plugin.origin.distribution,
+        "version": plugin.origin.version,
         "status": plugin.status,
         "offers": {
             kind: names

@@ -1,71 +1,67 @@
-"""How listings are printed: tables, fields and JSON, safe for a terminal."""
+"""How listings are printed: tables, fields and JSON."""
 
 from __future__ import annotations
 
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import click
+from rich.console import RenderableType
 from rich.table import Table
 
-from sslcore.registry.registry import Entry
+from sslcore.registry.loading import Entry
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
-#: Characters that JSON may hold as they are, and a terminal should not get.
+#: Characters that JSON may contain as they are, and that a terminal would obey.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-#: Names in one cell of a table; the rest is counted.
-_NAMES_SHOWN = 12
 
-
-def identity(entry: Entry) -> dict[str, Any]:
-    """Return what tells a record from all others."""
+def identity(entry: Entry) -> dict[str, str]:
+    """Return the name of a record and its origin."""
+    origin = entry.origin
     return {
         "name": entry.name,
-        "plugin": entry.plugin,
-        "distribution": entry.distribution,
-        "version": entry.version,
+        "plugin": origin.plugin,
+        "distribution": origin.distribution,
+        "version": origin.version,
     }
 
 
-class SafeTable(Table):
-    """A table whose cells can't command the terminal: they hold what plugins say."""
+class TextTable(Table):
+    """A table of text from plugins, without the sequences that a terminal would obey."""
 
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(
-            *(printable(cell) if isinstance(cell, str) else cell for cell in cells), **options
-        )
+    def add_row(self, *cells: RenderableType | None, **options: object) -> None:
+        """Add a row of cells."""
+        shown = (printable(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*shown, **options)  # type: ignore[arg-type]
 
 
 def new_table(*columns: str) -> Table:
     """Return an empty table."""
-    table = SafeTable(box=None, pad_edge=False, header_style="bold")
+    table = TextTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
 
 
-def print_fields(shown: Mapping[str, Any]) -> None:
-    """Print what is there of a description, a line for each field."""
-    table = SafeTable(box=None, show_header=False, pad_edge=False)
+def print_fields(shown: Mapping[str, object]) -> None:
+    """Print the fields of a description that have a value, a line for each."""
+    table = TextTable(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
     for name, value in shown.items():
         if value in ("", [], {}, None):
             continue
         if isinstance(value, dict):
-            lines = [f"{key} = {as_text(item)}" for key, item in value.items()]
-            table.add_row(name, "\n".join(lines))
-        else:
-            table.add_row(name, as_text(value))
+            value = "\n".join(f"{key} = {as_text(item)}" for key, item in value.items())
+        table.add_row(name, as_text(value))
     show(table)
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Return a value as a user would type it."""
     if value is None:
         return "none"
@@ -76,21 +72,14 @@ def as_text(value: Any) -> str:
     return str(value)
 
 
-def shortened(names: Sequence[str]) -> str:
-    """Return names in a row, the first of them where there are many."""
-    more = len(names) - _NAMES_SHOWN
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def show(what: Any) -> None:
+def show(what: RenderableType) -> None:
     """Print a table or text."""
-    # Read by a program or a file: one line per row, however long.
+    # A program or a file gets one line per row, however long.
     console = stdout_console() if sys.stdout.isatty() else stdout_console(width=400)
     console.print(what)
 
 
-def print_json(value: Any) -> None:
-    """Print JSON; control characters are escaped, those above ASCII and marks of order too."""
+def print_json(value: object) -> None:
+    """Print JSON; control characters and marks that reorder text are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     click.echo(_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

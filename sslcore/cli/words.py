@@ -1,4 +1,4 @@
-"""Words that a shell completes: names, keys of settings, plugins, run folders.
+"""Completions for a shell: names, settings, plugins and run folders.
 
 Nothing here imports torch, so that Tab answers at once.
 """
@@ -7,34 +7,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from sslcore.contract.records import KINDS, Component, Dataset, Method
+from sslcore.contract.records import KINDS, Dataset, Method, Teacher
+from sslcore.contract.settings import settings_of
+from sslcore.contract.stages import STAGES
+from sslcore.contract.static_interface import read_interface
 from sslcore.errors import SslcoreError
-from sslcore.registry.registry import Entry, Registry, discovery, found_plugins
+from sslcore.recipe.recipe import Training
+from sslcore.registry import discovery
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import Registry, found_plugins
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-#: Shells put words into the line as they are: what they would take for more is not offered.
+#: Shells insert completions unquoted, so words with other characters are not offered.
 _HARMLESS = re.compile(r"[\w./@%+,:=-]+")
-
-_STAGES = ("augmentation", "encoder", "head", "loss")
 
 
 def _items(words: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
+    unique = dict(words)
     return [
         CompletionItem(word, help=summary or None)
-        for word, summary in words
+        for word, summary in unique.items()
         if word.startswith(incomplete) and _HARMLESS.fullmatch(word)
     ]
 
 
 def _registry() -> Registry | None:
-    """Return what there is, a strict environment or not; None where not even that can be said."""
+    """Return the registry, in a strict environment too; None if it can't be made."""
     try:
         return found_plugins()[0]
     except SslcoreError:
@@ -47,7 +53,7 @@ def _names(registry: Registry, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def names_of(kind: str) -> Complete:
-    """Return what completes the names of a kind."""
+    """Return a function that completes the names of a kind."""
 
     def complete(
         context: click.Context, parameter: click.Parameter, incomplete: str
@@ -129,59 +135,36 @@ def complete_settings(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete SECTION.NAME= for the parts that are chosen so far."""
-    if "=" in incomplete:
-        return []
-    registry = _registry()
+    registry = None if "=" in incomplete else _registry()
     return _items(_keys(context.params, registry), incomplete) if registry else []
 
 
 def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, str]]:
-    if "method" not in chosen:
-        # A run is evaluated as it was trained: only the evaluator can be set.
-        yield from _keys_of_parts("evaluator", _evaluators(chosen, registry))
-        return
     method = _found(registry, "method", chosen.get("method"))
-    record = method.record if method is not None else None
-    for kind in _STAGES:
-        named = chosen.get(kind) or (getattr(record, kind) if isinstance(record, Method) else None)
-        names = named if isinstance(named, tuple) else (named,)
-        yield from _keys_of_parts(kind, [_found(registry, kind, name) for name in names])
-    yield from _keys_of_parts("evaluator", _evaluators(chosen, registry))
-    yield from _keys_of_parts("data", [_data(chosen.get("data"), registry)])
-    yield from _keys_of_engine(record)
+    own = method.record if method and isinstance(method.record, Method) else None
+    if "method" in chosen:
+        for kind in STAGES:
+            named = chosen.get(kind) or getattr(own, kind, None) or ()
+            for name in (named,) if isinstance(named, str) else named:
+                yield from _keys_of(kind, _found(registry, kind, name))
+        yield from _keys_of("data", _data(chosen.get("data"), registry))
+        optimizer = own.settings.get("optimizer", {}) if own else {}
+        for name in dict.fromkeys(("name", "lr", "weight_decay", *optimizer)):
+            yield f"optimizer.{name}=", ""
+        for setting in settings_of(Training).values():
+            yield f"training.{setting.name}=", setting.type
+        for teacher in fields(Teacher):
+            yield f"teacher.{teacher.name}=", ""
+    # A run is evaluated as it was trained: there, only the evaluator can be set.
+    named = chosen.get("evaluators") or registry.names("evaluator")
+    for name in named:
+        yield from _keys_of("evaluator", _found(registry, "evaluator", name))
 
 
-def _keys_of_engine(record: Any) -> Iterator[tuple[str, str]]:
-    from sslcore.contract.settings import settings_of
-    from sslcore.recipe.recipe import Training
-
-    own = record.settings.get("optimizer", {}) if isinstance(record, Method) else {}
-    for name in dict.fromkeys(("name", "lr", "weight_decay", *own)):
-        yield f"optimizer.{name}=", ""
-    for setting in settings_of(Training).values():
-        yield f"training.{setting.name}=", setting.type
-    for name in ("momentum", "final_momentum"):
-        yield f"teacher.{name}=", ""
-
-
-def _keys_of_parts(section: str, entries: Iterable[Entry | None]) -> Iterator[tuple[str, str]]:
-    from sslcore.contract.static_interface import read_interface
-
-    keys: dict[str, str] = {}
-    for entry in entries:
-        if entry is None or not isinstance(entry.record, Component):
-            continue
-        interface = read_interface(entry.build)
-        for setting in interface.settings.values() if interface else ():
-            keys.setdefault(f"{section}.{setting.name}=", setting.type)
-    yield from keys.items()
-
-
-def _evaluators(chosen: Mapping[str, Any], registry: Registry) -> list[Entry | None]:
-    names = chosen.get("evaluators") or ()
-    if names:
-        return [_found(registry, "evaluator", name) for name in names]
-    return list(registry.entries("evaluator"))
+def _keys_of(section: str, entry: Entry | None) -> Iterator[tuple[str, str]]:
+    interface = None if entry is None else read_interface(entry.build)
+    for setting in interface.settings.values() if interface else ():
+        yield f"{section}.{setting.name}=", setting.type
 
 
 def _data(name: str | None, registry: Registry) -> Entry | None:
@@ -194,9 +177,7 @@ def _data(name: str | None, registry: Registry) -> Entry | None:
 
 
 def _found(registry: Registry, kind: str, name: str | None) -> Entry | None:
-    if not name:
-        return None
     try:
-        return registry.resolve(kind, name)
+        return registry.resolve(kind, name) if name else None
     except SslcoreError:
         return None

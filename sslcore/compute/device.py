@@ -49,16 +49,16 @@ def pick_device(name: str = "auto", *, local_rank: int | None = None) -> torch.d
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            raise UsageError(f"--device {name}: no CUDA device is available here; say --device cpu")
+            raise UsageError(f"--device {name}: no CUDA device is available here; use --device cpu")
         if (device.index or 0) >= count:
             raise UsageError(f"--device {name}: there are {count} CUDA devices, counted from 0")
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {name}: no Apple GPU is available here; say --device cpu")
+        raise UsageError(f"--device {name}: no Apple GPU is available here; use --device cpu")
     if device.type not in ("cpu", "mps"):
         raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
     if device.index:
-        raise UsageError(f"--device {name}: there is one {device.type}; say --device {device.type}")
+        raise UsageError(f"--device {name}: there is one {device.type}; use --device {device.type}")
     return device
 
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from sslcore.contract.api_version import current_signal
 from sslcore.contract.settings import Setting, settings_of
 from sslcore.errors import SslcoreError
 
@@ -79,15 +78,6 @@ class Interface:
     supplied: dict[str, bool] = field(default_factory=dict)
     needs: dict[str, bool] = field(default_factory=dict)
     provides: dict[str, bool] = field(default_factory=dict)
-
-
-def with_current_names(interface: Interface) -> Interface:
-    """Return an interface whose signals have the names that they have now."""
-    return replace(
-        interface,
-        needs={current_signal(name): needed for name, needed in interface.needs.items()},
-        provides={current_signal(name): always for name, always in interface.provides.items()},
-    )
 
 
 def load_reference(reference: str) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from sslcore.contract.stages import METHOD_DEFAULTS, RECORD_SECTIONS
 from sslcore.system.printable import is_one_printable_line
 
 #: What names look like.
@@ -141,11 +142,7 @@ class Evaluator(Component):
     default: bool = False
 
 
-#: The sections in which a method, or a data set's defaults, may set something.
-_SECTIONS = ("augmentation", "encoder", "head", "loss", "evaluator", "optimizer", "training")
-
-
-def _check_sections(whose: str, sections: Any, known: Sequence[str] = _SECTIONS) -> None:
+def _check_sections(whose: str, sections: Any, known: Sequence[str] = RECORD_SECTIONS) -> None:
     if not isinstance(sections, Mapping):
         raise ValueError(f"{whose} must be a dict of sections, got {sections!r}")
     for section, values in sections.items():
@@ -260,8 +257,7 @@ class Method(Record):
         if self.head is not None:
             _check_address(f"{whose}: head", self.head)
         _check_sections(f"{whose}: settings", self.settings)
-        of_parts = ("augmentation", "encoder", "head", "loss", "training")
-        _check_sections(f"{whose}: defaults", self.defaults, of_parts)
+        _check_sections(f"{whose}: defaults", self.defaults, METHOD_DEFAULTS)
         if self.teacher is not None and not isinstance(self.teacher, Teacher):
             raise ValueError(f"{whose}: teacher must be a sslcore.Teacher, got {self.teacher!r}")
 

@@ -22,7 +22,6 @@ from sslcore.contract.interface import (
     Interface,
     interface_of,
     load_reference,
-    with_current_names,
 )
 from sslcore.contract.settings import REQUIRED, Setting, docstring_arguments
 
@@ -54,7 +53,7 @@ def static_interface(reference: str) -> Interface:
     found = read_interface(reference)
     if found is not None:
         return found
-    return with_current_names(interface_of(load_reference(reference)))
+    return interface_of(load_reference(reference))
 
 
 @cache
@@ -62,7 +61,7 @@ def read_interface(reference: str) -> Interface | None:
     """Return the interface as far as the source says it; None where it would take an import."""
     module_name, _, attribute = reference.partition(":")
     try:
-        return with_current_names(_read(module_name, attribute))
+        return _read(module_name, attribute)
     except (_Unclear, SyntaxError, OSError, ImportError, AttributeError, ValueError):
         return None
 

@@ -78,7 +78,7 @@ class Batches:
         if batch_size > len(split):
             raise UsageError(
                 f"training.batch_size: {batch_size} is larger than the {len(split)} training "
-                f"images; say --batch-size {len(split)} or less"
+                f"images; use --batch-size {len(split)} or less"
             )
         self.split, self.batch_size, self.seed, self.device = split, batch_size, seed, device
         self.labels = split.labels if labels else None

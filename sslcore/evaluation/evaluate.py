@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.contract.api_version import current_signal
 from sslcore.data import Data, Split, as_float
 from sslcore.data.reader import Rows
 from sslcore.errors import SslcoreError, UsageError, first_line
@@ -207,11 +206,10 @@ def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
 def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
     arguments: dict[str, Any] = {}
     for name in inspect.signature(evaluator).parameters:
-        now = current_signal(name)
-        if now == "seed":
+        if name == "seed":
             arguments[name] = seed
-        elif not (now == "reconstructions" and outputs.column == PIXELS):
-            arguments[name] = outputs.get(now)
+        elif not (name == "reconstructions" and outputs.column == PIXELS):
+            arguments[name] = outputs.get(name)
     metrics = evaluator(**arguments)
     if not isinstance(metrics, Mapping):
         raise TypeError(f"it returned {type(metrics).__name__}, expected a dict of numbers")
@@ -224,5 +222,4 @@ def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
 
 def needs_labels(evaluator: Any) -> bool:
     """Whether an evaluator asks for labels."""
-    names = inspect.signature(evaluator).parameters
-    return any(current_signal(name).endswith("_labels") for name in names)
+    return any(name.endswith("_labels") for name in inspect.signature(evaluator).parameters)

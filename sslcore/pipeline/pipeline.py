@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.compute.processes import ALONE, Processes
-from sslcore.contract.api_version import current_signal, old_signals
 from sslcore.contract.interface import ENGINE_SIGNALS
 from sslcore.data import as_float
 from sslcore.random import BatchRandom
@@ -100,9 +99,12 @@ class Pipeline(nn.Module):
     def score(self, signals: Signals, processes: Processes = ALONE) -> Signals:
         """Return `loss` and the numbers that come with it, of the batch of all processes."""
         self.at = "loss"
-        wanted = [current_signal(name) for name in signal_names(self.loss)]
         # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
-        compared = {name: _full_precision(signals[name]) for name in wanted if name in signals}
+        compared = {
+            name: _full_precision(signals[name])
+            for name in signal_names(self.loss)
+            if name in signals
+        }
         if processes.several:
             compared = gathered(compared, processes, len(signals["images"]))
         compared.setdefault("rows", None)
@@ -145,15 +147,8 @@ class Pipeline(nn.Module):
 
 
 def call(stage: nn.Module, signals: Signals) -> Any:
-    """Call a stage with the signals that its `forward` names and that are there.
-
-    It may name them, and what it returns, as they were once called.
-    """
-    wanted = ((name, current_signal(name)) for name in signal_names(stage))
-    made = stage(**{name: signals[now] for name, now in wanted if now in signals})
-    if isinstance(made, Mapping) and old_signals(made):
-        return {current_signal(name): item for name, item in made.items()}
-    return made
+    """Call a stage with those of the signals that its `forward` names."""
+    return stage(**{name: signals[name] for name in signal_names(stage) if name in signals})
 
 
 @torch.no_grad()
@@ -197,7 +192,7 @@ def encode(encoder: nn.Module, signals: Signals) -> Signals:
 
 def _encode(encoder: nn.Module, signals: Signals) -> Signals:
     views, batch = signals["views"].shape[:2]
-    wanted = {current_signal(name) for name in signal_names(encoder)}
+    wanted = signal_names(encoder)
     flat = {
         name: item.flatten(0, 1) if isinstance(item, Tensor) and name != "images" else item
         for name, item in signals.items()

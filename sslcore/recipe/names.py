@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sslcore.contract.records import Dataset, Evaluator, Method
+from sslcore.contract.stages import STAGES, kind_of
 from sslcore.errors import UnknownNameError, UsageError
 from sslcore.recipe.request import Request
-from sslcore.recipe.wiring import STAGES, Stage, evaluator_problems, interface_of_entry, takes
-from sslcore.registry.registry import Entry, Registry
+from sslcore.recipe.wiring import Stage, evaluator_problems, interface_of_entry, takes
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import Registry
 from sslcore.system.files import user_path
 
 
@@ -79,8 +81,7 @@ def choose(request: Request, registry: Registry) -> Choice:
 def with_variants(request: Request, registry: Registry) -> Request:
     """Return the request with each `NAME:VALUE` split, where the part has variants."""
     for section in ("data", *STAGES):
-        kind = "dataset" if section == "data" else section
-        bare, given = registry.variant(kind, request.name_of(section) or "")
+        bare, given = registry.variant(kind_of(section), request.name_of(section) or "")
         if given:
             request = request.with_variant(section, bare, given)
     return request
@@ -181,7 +182,7 @@ def _evaluators(
 
 def _default_evaluators(registry: Registry) -> tuple[str, ...]:
     return tuple(
-        entry.name if entry.shipped else entry.qualified
+        entry.origin.address(entry.name)
         for entry in registry.entries("evaluator")
         if isinstance(entry.record, Evaluator) and entry.record.default
     )

@@ -13,8 +13,10 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.contract.records import Teacher
+from sslcore.contract.stages import section_of
 from sslcore.recipe.toml import plain, to_toml
-from sslcore.registry.registry import SHIPPED, Entry
+from sslcore.registry.loading import Entry
+from sslcore.registry.origin import Origin
 
 #: The key of the distribution and version that a part comes from.
 FROM = "from"
@@ -66,23 +68,22 @@ class Part:
 
     kind: str
     name: str
-    distribution: str
-    version: str
+    origin: Origin
     build: str
     settings: Mapping[str, object]
 
     @classmethod
     def of(cls, entry: Entry, settings: Mapping[str, object]) -> Part:
         """Return the component of an entry, with settings that have been validated."""
-        return cls(entry.kind, entry.name, entry.distribution, entry.version, entry.build, settings)
+        return cls(entry.kind, entry.name, entry.origin, entry.build, settings)
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name} (from {self.distribution} {self.version})"
+        return f"{self.kind} {self.name} (from {self.origin})"
 
     @property
     def address(self) -> str:
         """The name that finds it again whatever else is installed."""
-        return self.name if self.distribution == SHIPPED else f"{self.distribution}:{self.name}"
+        return self.origin.address(self.name)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Recipe:
             tables[FROM] = self.method_origin
         for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
             if part is not None:
-                tables["data" if part.kind == "dataset" else part.kind] = _table(part)
+                tables[section_of(part.kind)] = _table(part)
         if self.head is None:
             tables["head"] = {"name": "none"}
         tables["evaluators"] = {part.address: _table(part, named=False) for part in self.evaluators}
@@ -178,5 +179,5 @@ def _flat(tables: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def _table(part: Part, *, named: bool = True) -> dict[str, object]:
-    provenance = {FROM: f"{part.distribution} {part.version}"}
+    provenance = {FROM: str(part.origin)}
     return ({"name": part.address} if named else {}) | provenance | dict(part.settings)

@@ -7,18 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sslcore.contract.settings import settings_of
+from sslcore.contract.stages import FILE_SECTIONS, SECTIONS, STAGES
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.recipe import FROM, RUN_TABLES, Training
 from sslcore.recipe.toml import read_config
-from sslcore.recipe.wiring import STAGES
-
-#: The sections that settings are in.
-SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
 
 #: The sections whose part an option names.
 _NAMED_BY_OPTION = ("data", *STAGES)
-#: In a file, evaluators may have a table each.
-_FILE_SECTIONS = (*SECTIONS, "evaluators")
 #: Keys of a section of a file that name the part and its origin.
 _NOT_SETTINGS = ("name", FROM)
 
@@ -145,8 +140,8 @@ class Request:
         found: list[str] = []
         for key, value in self.config.items():
             if isinstance(value, Mapping):
-                if key not in _FILE_SECTIONS:
-                    found.append(f"[{key}]: {_no_section(key, _FILE_SECTIONS)}")
+                if key not in FILE_SECTIONS:
+                    found.append(f"[{key}]: {_no_section(key, FILE_SECTIONS)}")
             elif key not in ("method", FROM):
                 found.append(_at_the_top(key, value))
         for name, table in self.table("evaluators").items():
@@ -170,11 +165,11 @@ def _at_the_top(key: str, value: object) -> str:
     for section, known in (("training", settings_of(Training)), ("optimizer", ("lr",))):
         if key in known:
             return f"{key} belongs under [{section}]"
-    if key in _FILE_SECTIONS:
+    if key in FILE_SECTIONS:
         return f"{key}: expected a section [{key}], got {value!r}"
     return (
         f"{key}: only `method` stands above the sections, got {value!r}"
-        f"{nearest(key, ('method', *_FILE_SECTIONS))}"
+        f"{nearest(key, ('method', *FILE_SECTIONS))}"
     )
 
 

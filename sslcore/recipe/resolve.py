@@ -138,7 +138,7 @@ class _Layers:
         self.validation.check()
         entry = choice.method_entry
         return Recipe(
-            method=entry.name if entry.shipped else entry.qualified,
+            method=entry.origin.address(entry.name),
             data=data,
             augmentation=stages["augmentation"],
             encoder=stages["encoder"],
@@ -149,7 +149,7 @@ class _Layers:
             optimizer_settings=optimizer_settings,
             training=training or Training(),
             teacher=teacher,
-            method_origin=f"{entry.distribution} {entry.version}",
+            method_origin=str(entry.origin),
             by_data=self.by_data,
         )
 

@@ -71,4 +71,4 @@ def _missing(section: str, setting: Setting) -> str:
     # A parameter whose name is nearly that of a supplied one is a slip of the part's author.
     near = nearest(setting.name, SUPPLIED)
     slip = f"{near}, which the engine supplies to parts that name it" if near else ""
-    return f"must be given: {setting.type}; say --set {section}.{setting.name}=…{slip}"
+    return f"must be given: {setting.type}; use --set {section}.{setting.name}=…{slip}"

@@ -6,10 +6,8 @@ pipeline is built, on a dummy batch, still before the first image.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
-from sslcore.contract.api_version import old_signals, tell_of_old_name
 from sslcore.contract.interface import (
     ENGINE_SIGNALS,
     EVALUATION_SIGNALS,
@@ -17,12 +15,11 @@ from sslcore.contract.interface import (
     Interface,
     interface_of,
     load_reference,
-    with_current_names,
 )
-from sslcore.contract.records import KINDS, Loss
-from sslcore.errors import CompositionError, PluginWarning, SslcoreError, UsageError, nearest
-from sslcore.registry.discovery import is_strict
-from sslcore.registry.registry import Entry, Registry
+from sslcore.contract.records import Loss
+from sslcore.errors import CompositionError, SslcoreError, nearest
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import Registry
 
 #: A part of a recipe with what its signatures say.
 Stage = tuple[Entry, Interface]
@@ -46,23 +43,12 @@ def interface_of_entry(entry: Entry) -> Interface:
         raise CompositionError(
             f"{entry}: {entry.build} is no class or function with a signature: {error}"
         ) from error
-    old = old_signals([*interface.needs, *interface.provides])
-    for renamed in old:
-        tell_of_old_name(entry.whose, renamed, _warn)
-    if old:
-        interface = with_current_names(interface)
     if "name" in interface.settings:
         raise CompositionError(
             f"{entry} has a setting called name, which a recipe can't tell from the name of the "
             "part; its plugin must call it something else"
         )
     return interface
-
-
-def _warn(warning: PluginWarning) -> None:
-    if is_strict():
-        raise UsageError(str(warning))
-    warnings.warn(warning, stacklevel=4)
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:
@@ -104,19 +90,6 @@ def stage_problems(
                 "(sslcore.signals has the common ones)"
             )
     return problems
-
-
-def fits_together(stages: Sequence[Stage], *, clips: bool, teacher: bool) -> bool:
-    """Whether the stages (augmentation, encoder, head, loss) go together."""
-    for position, (entry, interface) in enumerate(stages):
-        made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
-        if entry.kind == "augmentation" and not takes(interface, clips=clips):
-            return False
-        if any(_unmet((entry, interface), made)):
-            return False
-        if entry.kind != "loss" and not interface.provides:
-            return False
-    return True
 
 
 def _unmet(stage: Stage, made: Iterable[str]) -> Iterator[str]:
@@ -199,7 +172,3 @@ def _importable(entries: Iterable[Entry]) -> Iterable[Stage]:
             yield entry, interface_of_entry(entry)
         except CompositionError:
             continue
-
-
-#: The training stages in order, as sections of a recipe.
-STAGES = tuple(kind for kind in KINDS if kind in ("augmentation", "encoder", "head", "loss"))

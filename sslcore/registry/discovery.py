@@ -11,25 +11,20 @@ import importlib.util
 import keyword
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from sslcore.errors import UsageError, nearest
+from sslcore.registry.origin import FILE, MODULE, Origin
 from sslcore.system.files import user_path
 from sslcore.system.printable import one_line
 
-#: The entry-point group, and the distribution that the shipped plugins come from.
+#: The entry-point group.
 GROUP = "sslcore"
-SHIPPED = "sslcore"
-
-#: What stands for a distribution where there is none; what to say after `-p` is the version.
-FILE, MODULE = "(file)", "(module)"
 
 #: Environment: which plugins besides those that ship ("a,b"; empty: none), and whether a warning
 #: about a plugin is an error.
@@ -38,35 +33,29 @@ WANTED, STRICT = "SSLCORE_PLUGINS", "SSLCORE_STRICT"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin that is there and not loaded yet.
+    """A plugin that was found and is not loaded yet.
 
     Attributes:
-        name: of the entry point, the file or the module.
-        module: what it is imported as.
-        distribution: where it comes from.
-        version: of the distribution; for a file or module, what to say after `-p`.
-        load: imports it.
-        packages: the top-level packages that its references may name; None means any.
+        origin: its name, distribution and version.
+        module: the module's name.
+        load: imports the module.
     """
 
-    name: str
+    origin: Origin
     module: str
-    distribution: str
-    version: str
-    load: Callable[[], Any]
-    packages: Callable[[], frozenset[str]] | None = None
+    load: Callable[[], object]
 
     @property
-    def shipped(self) -> bool:
-        """Whether it ships with sslcore itself."""
-        return self.distribution == SHIPPED
+    def name(self) -> str:
+        """The name of the plugin."""
+        return self.origin.plugin
 
     def __str__(self) -> str:
-        return f"plugin {self.name} (from {self.distribution} {self.version})"
+        return f"plugin {self.name} (from {self.origin})"
 
     def is_called(self, name: str) -> bool:
         """Whether a plugin's, distribution's or module's name means this one."""
-        return _folded(name) in map(_folded, (self.name, self.distribution, self.module))
+        return _folded(name) in map(_folded, (self.name, self.origin.distribution, self.module))
 
 
 def _folded(name: str) -> str:
@@ -81,36 +70,14 @@ def installed() -> list[Candidate]:
     for point in importlib.metadata.entry_points(group=GROUP):
         distribution = point.dist.name if point.dist else "(unknown)"
         points.setdefault((one_line(distribution), one_line(point.name)), point)
-    tops: dict[str, set[str]] = {}
-    for (distribution, _), point in points.items():
-        tops.setdefault(distribution, set()).add(_top(point.value))
     return [
         Candidate(
-            name=name,
+            Origin(name, distribution, one_line(point.dist.version if point.dist else "") or "0"),
             module=one_line(point.value.partition(":")[0].strip()),
-            distribution=distribution,
-            version=one_line(point.dist.version) if point.dist and point.dist.version else "0",
             load=point.load,
-            packages=None if distribution == SHIPPED else _own(point, tops[distribution]),
         )
         for (distribution, name), point in points.items()
     ]
-
-
-def _own(point: importlib.metadata.EntryPoint, tops: set[str]) -> Callable[[], frozenset[str]]:
-    """Say later, since it is rarely asked, which packages a distribution has."""
-
-    def packages() -> frozenset[str]:
-        files: Sequence[Any] = ()
-        with suppress(Exception):
-            files = (point.dist.files if point.dist else None) or ()
-        return frozenset(tops | {path.parts[0].removesuffix(".py") for path in files if path.parts})
-
-    return packages
-
-
-def _top(reference: str) -> str:
-    return reference.partition(":")[0].strip().partition(".")[0]
 
 
 def of_file(named: str) -> Candidate:
@@ -134,7 +101,7 @@ def of_file(named: str) -> Candidate:
         raise UsageError(
             f"-p {named}: a module called {name} is there already ({other}): rename the file"
         )
-    return Candidate(name, name, FILE, str(path), lambda: _import_file(name, path))
+    return Candidate(Origin(name, FILE, str(path)), name, lambda: _import_file(name, path))
 
 
 def _origin_of(name: str) -> Path | None:
@@ -181,19 +148,7 @@ def of_module(name: str, known: Iterable[Candidate]) -> Candidate:
             spec = importlib.util.find_spec(name)
     if spec is None:
         raise UsageError(f"-p {name}: no plugin, file or module is called that{_near(name, known)}")
-    return Candidate(name, name, MODULE, name, lambda: importlib.import_module(name))
-
-
-def how_to_load(distribution: str, version: str) -> str:
-    """Return what loads a plugin that no distribution installs, `-p ./my_idea.py`; else empty."""
-    if distribution == MODULE:
-        return f"-p {shlex.quote(version)}"
-    if distribution != FILE:
-        return ""
-    path = Path(version)
-    with suppress(ValueError, OSError):
-        path = path.relative_to(Path.cwd().resolve())
-    return f"-p {shlex.quote(str(path) if path.is_absolute() else f'./{path}')}"
+    return Candidate(Origin(name, MODULE, name), name, lambda: importlib.import_module(name))
 
 
 @dataclass(frozen=True)
@@ -229,7 +184,7 @@ class Selection:
         for value in asked:
             if not any(candidate.is_called(value) for candidate in found):
                 extra.append(of_file(value) if _is_path(value) else of_module(value, found))
-        everything = [*found, *{(each.module, each.version): each for each in extra}.values()]
+        everything = [*found, *{each.origin: each for each in extra}.values()]
         for name in blocked:
             if not any(candidate.is_called(name) for candidate in everything):
                 raise UsageError(f"-p no:{name}: no plugin is called that{_near(name, everything)}")
@@ -247,7 +202,7 @@ class Selection:
         for name in blocked:
             if candidate.is_called(name):
                 return f"-p no:{name}"
-        free = candidate.shipped or self.wanted is None or candidate.distribution in (FILE, MODULE)
+        free = self.wanted is None or candidate.origin.shipped or candidate.origin.given
         if free or any(candidate.is_called(name) for name in (*(self.wanted or ()), *asked)):
             return ""
         return f"{WANTED} does not name it"
@@ -265,7 +220,7 @@ def _is_path(value: str) -> bool:
 
 
 def _near(name: str, known: Iterable[Candidate]) -> str:
-    names = {each for one in known for each in (one.name, one.distribution, one.module)}
+    names = {each for one in known for each in (one.name, one.origin.distribution, one.module)}
     return f"{nearest(name, names - {FILE, MODULE})}; see: sslcore plugins"
 
 

@@ -13,26 +13,14 @@ from functools import cache
 from typing import Any
 
 from sslcore.contract.records import Component
-from sslcore.errors import PluginWarning, UnknownNameError, UsageError, nearest
+from sslcore.errors import BrokenPluginWarning, PluginWarning, UnknownNameError, UsageError, nearest
 from sslcore.registry import discovery
-from sslcore.registry.discovery import FILE, MODULE, SHIPPED, Candidate, Selection
+from sslcore.registry.discovery import Candidate, Selection
 from sslcore.registry.loading import Entry, Loader, PluginStatus
+from sslcore.registry.origin import Origin
 
-__all__ = [
-    "SHIPPED",
-    "BrokenPluginWarning",
-    "Entry",
-    "PluginStatus",
-    "Registry",
-    "default_registry",
-    "found_plugins",
-    "plugins_in_use",
-    "use_plugins",
-]
-
-
-class BrokenPluginWarning(PluginWarning):
-    """A plugin could not be loaded and was left out."""
+#: States of a plugin that could not be loaded.
+_FAILED = ("broken", "incompatible")
 
 
 def _warn(warning: PluginWarning) -> None:
@@ -61,7 +49,7 @@ class Registry:
 
         It is registered whole or not at all; a failure is recorded and warned of, not raised.
         """
-        return self.load(Candidate(name, name, distribution, version, lambda: plugin))
+        return self.load(Candidate(Origin(name, distribution, version), name, lambda: plugin))
 
     def load_entry_points(self) -> None:
         """Load every installed plugin of the entry-point group."""
@@ -75,10 +63,10 @@ class Registry:
             UsageError: a file or module that the user named fails. A failure of an installed
                 plugin is recorded and warned of, not raised.
         """
-        status = self._loader.load(candidate, self.warn)
+        status = self._loader.load(candidate)
         self.plugins.append(status)
-        if status.error and candidate.distribution in (FILE, MODULE):
-            raise UsageError(f"-p {candidate.version}: {status.error}") from status.cause
+        if status.error and candidate.origin.given:
+            raise UsageError(f"-p {candidate.origin.version}: {status.error}") from status.cause
         if status.error:
             traced = "sslcore --debug plugins" if status.cause else "sslcore plugins"
             self.warn(
@@ -92,19 +80,16 @@ class Registry:
     def block(self, candidate: Candidate, why: str) -> None:
         """Record a plugin that is not to be loaded."""
         self.plugins.append(
-            PluginStatus(
-                candidate.name,
-                candidate.distribution,
-                candidate.version,
-                error=f"blocked: {why}",
-                status="blocked",
-            )
+            PluginStatus(candidate.origin, error=f"blocked: {why}", status="blocked")
         )
 
     def entries(self, kind: str) -> list[Entry]:
         """Return every record of a kind, what ships first, then by name."""
         found = [entry for plugin in self.plugins for entry in plugin.entries if entry.kind == kind]
-        return sorted(found, key=lambda entry: (not entry.shipped, entry.name, entry.distribution))
+        return sorted(
+            found,
+            key=lambda entry: (not entry.origin.shipped, entry.name, entry.origin.distribution),
+        )
 
     def resolve(self, kind: str, name: str) -> Entry:
         """Return the record that a name stands for.
@@ -121,9 +106,9 @@ class Registry:
         found = [
             entry
             for entry in entries
-            if entry.name == bare and (not colon or entry.distribution == distribution)
+            if entry.name == bare and (not colon or entry.origin.distribution == distribution)
         ]
-        if found and (found[0].shipped or len(found) == 1):
+        if found and (found[0].origin.shipped or len(found) == 1):
             return found[0]
         if found:
             raise UsageError(
@@ -152,19 +137,20 @@ class Registry:
         return name, {}
 
     def _left_out(self) -> str:
-        failed = [plugin for plugin in self.plugins if plugin.status in ("broken", "incompatible")]
-        blocked = [plugin for plugin in self.plugins if plugin.status == "blocked"]
-        said = ", ".join(f"{plugin.name} ({plugin.error})" for plugin in failed)
-        return (f"; plugins that failed to load: {said}" if failed else "") + (
-            f"; plugins that are {', '.join(f'{one.error} ({one.name})' for one in blocked)}"
-            if blocked
-            else ""
+        left = {
+            "failed to load": [each for each in self.plugins if each.status in _FAILED],
+            "are left out": [each for each in self.plugins if each.status == "blocked"],
+        }
+        return "".join(
+            f"; plugins that {what}: " + ", ".join(f"{one.name} ({one.error})" for one in plugins)
+            for what, plugins in left.items()
+            if plugins
         )
 
     def address(self, entry: Entry) -> str:
         """Return the shortest name that finds a record."""
         same = [other for other in self.entries(entry.kind) if other.name == entry.name]
-        return entry.name if entry.shipped or len(same) == 1 else entry.qualified
+        return entry.name if entry.origin.shipped or len(same) == 1 else entry.qualified
 
     def names(self, kind: str) -> list[str]:
         """Return the names of a kind, each once."""
@@ -174,8 +160,10 @@ class Registry:
 def _either(found: list[Entry]) -> str:
     choices = list(dict.fromkeys(entry.qualified for entry in found))
     if len(choices) == len(found):
-        return "say " + " or ".join(f"{entry.qualified} ({entry.version})" for entry in found)
-    plugins = dict.fromkeys(entry.plugin for entry in found)
+        return "use " + " or ".join(
+            f"{entry.qualified} ({entry.origin.version})" for entry in found
+        )
+    plugins = dict.fromkeys(entry.origin.plugin for entry in found)
     return "leave one out: " + " or ".join(f"-p no:{plugin}" for plugin in plugins)
 
 

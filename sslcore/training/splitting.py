@@ -47,7 +47,7 @@ def check_splits(
             where = f"each of {count} processes has" if count > 1 else "a batch has"
             raise UsageError(
                 f"training.micro_batch: {where} {each} images, no multiple of {size}, so that the "
-                "last would be normalised by fewer; say --micro-batch "
+                "last would be normalised by fewer; use --micro-batch "
                 f"{_largest_divisor(each, size)}"
             )
         return

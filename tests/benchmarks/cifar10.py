@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="the run's folder, to be kept")
     options = parser.parse_args()
     if options.images and not Path(options.data).is_dir():
-        parser.error("--images takes a part of a folder; say --data FOLDER")
+        parser.error("--images takes a part of a folder; use --data FOLDER")
     with tempfile.TemporaryDirectory() as temporary:
         data = options.data
         if options.images:

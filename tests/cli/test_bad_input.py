@@ -21,7 +21,7 @@ AUTOENCODER = ["train", "--method", "autoencoder"]
 @pytest.fixture
 def sslcore_cli(capsys):
     def run(*arguments):
-        code = sslcore.cli._run([str(argument) for argument in arguments], debug=False)
+        code = sslcore.cli.run([str(argument) for argument in arguments], debug=False)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         return code, said.out, said.err
@@ -118,7 +118,7 @@ def test_cuda_without_a_device_is_refused(sslcore_cli, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     code, _, err = sslcore_cli(*AUTOENCODER, "--device", "cuda")
     assert code == 2
-    assert "no CUDA device is available here; say --device cpu" in err
+    assert "no CUDA device is available here; use --device cpu" in err
 
 
 def test_an_empty_folder_and_one_without_images_are_refused(sslcore_cli, tmp_path):
@@ -286,4 +286,4 @@ def test_what_only_the_optimizer_knows_to_be_wrong_is_a_usage_error(sslcore_cli)
 
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(sslcore.SslcoreError):
-        sslcore.cli._run(["methods", "simcrl"], debug=True)
+        sslcore.cli.run(["methods", "simcrl"], debug=True)

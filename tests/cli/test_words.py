@@ -20,7 +20,7 @@ NO_TEXT = os.fsdecode(b"photos\xff")
 @pytest.fixture
 def cli(capsys):
     def run(*arguments):
-        code = sslcore.cli._run([str(argument) for argument in arguments], debug=False)
+        code = sslcore.cli.run([str(argument) for argument in arguments], debug=False)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         assert "unexpected:" not in said.err
@@ -39,7 +39,7 @@ def cli(capsys):
         (["components", "nt-xent"], "(loss): sslcore components loss nt-xent"),
         (["components", "sslcore:knn"], "(evaluator): sslcore components evaluator sslcore:knn"),
         (["components", "autoencoder"], "sslcore methods autoencoder"),
-        ([*AUTOENCODER, "--device", "cpu:5"], "--device cpu:5: there is one cpu; say --device cpu"),
+        ([*AUTOENCODER, "--device", "cpu:5"], "--device cpu:5: there is one cpu; use --device cpu"),
         ([*AUTOENCODER, "--data", ""], "--data: expected a path, got ''"),
         ([*AUTOENCODER, "--data", LONG], "(5000 characters): File name too long"),
         ([*AUTOENCODER, "--data", "~nosuchuser/a"], "there is no user '~nosuchuser' here"),

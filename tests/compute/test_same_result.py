@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import sslcore
 from sslcore.compute.processes import Processes
-from sslcore.registry.registry import SHIPPED, default_registry
+from sslcore.registry.registry import default_registry
 
 #: The script's way to name what to train: METHOD+KIND:PART+SECTION.NAME=VALUE.
 SMALLER = {"infonce": "infonce+encoder:small-cnn"}
@@ -32,7 +32,7 @@ def _shipped():
     return [
         SMALLER.get(entry.name, entry.name)
         for entry in default_registry().entries("method")
-        if entry.distribution == SHIPPED
+        if entry.origin.shipped
     ]
 
 

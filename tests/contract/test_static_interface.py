@@ -19,7 +19,7 @@ def _shipped():
         for kind in KINDS
         if kind != "method"
         for entry in registry.entries(kind)
-        if entry.shipped
+        if entry.origin.shipped
     ]
 
 

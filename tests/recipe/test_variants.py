@@ -83,7 +83,7 @@ def test_a_value_that_is_none_of_the_settings_is_refused_as_ever(zoo):
 
 def test_a_distribution_of_that_name_comes_first(zoo, add):
     add(zoo, "encoder", Tiny, name="tiny", distribution="zoo")
-    assert encoder_of(zoo, encoder="zoo:tiny").distribution == "zoo"
+    assert encoder_of(zoo, encoder="zoo:tiny").origin.distribution == "zoo"
     assert encoder_of(zoo, encoder="zoo:large_v2").settings == {"model": "large_v2"}
 
 

@@ -1,4 +1,4 @@
-"""What goes together, and what is said where it doesn't."""
+"""Which parts fit together, and the messages where they don't."""
 
 from __future__ import annotations
 

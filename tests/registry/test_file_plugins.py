@@ -63,7 +63,6 @@ def test_a_file_is_a_plugin_and_its_references_name_the_file(site, idea):
     shown = json.loads(done.stdout)
     assert (shown["distribution"], shown["version"]) == ("(file)", str(idea))
     assert [row["name"] for row in shown["settings"]] == ["scale"]
-    assert shown["try"].endswith("--loss idea -p ./my_idea.py")
 
 
 def test_a_run_made_with_a_file_says_so_and_asks_for_it(site, idea, tmp_path):
@@ -77,17 +76,17 @@ def test_a_run_made_with_a_file_says_so_and_asks_for_it(site, idea, tmp_path):
     for again in (["train", "--resume", "run"], ["evaluate", "run"]):
         without = site.run(*again)
         assert without.returncode == 2
-        assert f"method (file):idea comes from the file {idea}; say -p ./my_idea.py" in (
+        assert f"method (file):idea comes from the file {idea}; use -p ./my_idea.py" in (
             without.stderr
         )
-        assert f"loss (file):idea comes from the file {idea}; say -p ./my_idea.py" in without.stderr
+        assert f"loss (file):idea comes from the file {idea}; use -p ./my_idea.py" in without.stderr
     elsewhere = site.run("evaluate", idea.parent / "run", cwd=tmp_path)
-    assert "say -p ./work/my_idea.py" in elsewhere.stderr
+    assert "use -p ./work/my_idea.py" in elsewhere.stderr
     with_it = site.run("train", "--resume", "run", "--no-evaluate", "-p", "./my_idea.py")
     assert with_it.returncode == 0, with_it.stderr
     idea.unlink()
     gone = site.run("evaluate", "run")
-    assert "which is not there any more: put it back; say -p ./my_idea.py" in gone.stderr
+    assert "which is not there any more: put it back; use -p ./my_idea.py" in gone.stderr
 
 
 def test_a_module_is_a_plugin_too(site, idea, tmp_path):
@@ -102,7 +101,7 @@ def test_a_module_is_a_plugin_too(site, idea, tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert 'from = "(module) of_mine.idea"' in (idea.parent / "run/recipe.toml").read_text()
     without = site.run("evaluate", "run")
-    assert "comes from the module of_mine.idea; say -p of_mine.idea" in without.stderr
+    assert "comes from the module of_mine.idea; use -p of_mine.idea" in without.stderr
 
 
 def test_an_installed_plugin_that_is_asked_for_stays_what_it_is(site, loss_plugin):

@@ -141,32 +141,6 @@ def test_the_help_and_default_of_a_setting_are_shown_without_escapes(site):
     assert "\x1b" not in site.run("components", "loss", "agree", "--json").stdout
 
 
-@pytest.mark.parametrize("build", ["os:system", "sslcore.api:train", "sslcore_simclr.heads:X"])
-def test_an_installed_plugin_names_code_of_its_own_only(site, loss_plugin, build):
-    source = loss_plugin("good_plugin", "agree").replace("good_plugin:Agreement", build)
-    site.add("good-plugin", source)
-    done = site.run("plugins")
-    assert f"{build!r} is not in a package of good-plugin; a plugin names code of its own" in (
-        done.stdout
-    )
-    assert site.run("components", "loss", "agree").returncode == 2
-
-
-def test_a_family_is_code_too(site, loss_plugin):
-    source = loss_plugin("good_plugin", "agree").replace('build="', 'family="os:environ", build="')
-    site.add("good-plugin", source)
-    assert "'os:environ' is not in a package of good-plugin" in site.run("plugins").stdout
-
-
-def test_a_second_package_of_the_same_distribution_is_its_own(site, loss_plugin):
-    source = loss_plugin("good_plugin", "agree").replace('"good_plugin:', '"good_networks.x:')
-    site.add("good-plugin", source)
-    (site.path / "good_plugin-1.0.dist-info" / "RECORD").write_text(
-        "good_plugin.py,,\ngood_networks/__init__.py,,\ngood_networks/x.py,,\n"
-    )
-    assert site.run("plugins", SSLCORE_STRICT="1").returncode == 0
-
-
 def test_json_has_no_control_characters_and_reads_back_as_it_was(capsys):
     value = {"name": "a\x9b31m\x7f\x1b[0m ü\u202e"}
     print_json(value)

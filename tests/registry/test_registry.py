@@ -7,8 +7,8 @@ import types
 import pytest
 
 import sslcore
-from sslcore.errors import UnknownNameError, UsageError
-from sslcore.registry.registry import BrokenPluginWarning, Registry
+from sslcore.errors import BrokenPluginWarning, UnknownNameError, UsageError
+from sslcore.registry.registry import Registry
 
 
 def _plugin(**hooks):
@@ -37,8 +37,8 @@ def _loss(name="made-up", **more):
 def test_a_record_is_found_by_name_and_by_distribution_and_name():
     registry = Registry()
     registry.register(_plugin(sslcore_losses=[_loss()]), name="p", distribution="d", version="2")
-    assert registry.resolve("loss", "made-up").version == "2"
-    assert registry.resolve("loss", "d:made-up").plugin == "p"
+    assert registry.resolve("loss", "made-up").origin.version == "2"
+    assert registry.resolve("loss", "d:made-up").origin.plugin == "p"
 
 
 def test_a_bare_name_of_two_plugins_is_an_error_that_names_both_with_versions():
@@ -52,15 +52,15 @@ def test_a_bare_name_of_two_plugins_is_an_error_that_names_both_with_versions():
         )
     with pytest.raises(UsageError, match=r"one:made-up \(1.0\) or two:made-up \(2.0\)"):
         registry.resolve("loss", "made-up")
-    assert registry.resolve("loss", "two:made-up").version == "2.0"
+    assert registry.resolve("loss", "two:made-up").origin.version == "2.0"
 
 
 def test_what_ships_cannot_be_shadowed():
     registry = Registry()
     registry.register(_plugin(sslcore_losses=[_loss()]), name="theirs", distribution="theirs")
     registry.register(_plugin(sslcore_losses=[_loss()]), name="ours", distribution="sslcore")
-    assert registry.resolve("loss", "made-up").plugin == "ours"
-    assert registry.resolve("loss", "theirs:made-up").plugin == "theirs"
+    assert registry.resolve("loss", "made-up").origin.plugin == "ours"
+    assert registry.resolve("loss", "theirs:made-up").origin.plugin == "theirs"
 
 
 def test_an_unknown_name_comes_with_the_nearest_names_and_how_to_list(registry):
@@ -182,7 +182,7 @@ def test_a_teachers_momentum_may_be_either_end():
 
 
 def test_every_shipped_plugin_is_active(registry):
-    shipped = [plugin for plugin in registry.plugins if plugin.distribution == "sslcore"]
+    shipped = [plugin for plugin in registry.plugins if plugin.origin.shipped]
     assert {plugin.name for plugin in shipped} == {
         "sslcore_autoencoder",
         "sslcore_byol",

@@ -116,7 +116,7 @@ def _without(registry, *plugins, distribution="third-party"):
     kept.plugins = [
         plugin
         for plugin in registry.plugins
-        if plugin.distribution != distribution or (plugins and plugin.name not in plugins)
+        if plugin.origin.distribution != distribution or (plugins and plugin.origin.plugin not in plugins)
     ]
     return kept
 
@@ -175,7 +175,7 @@ def test_loading_an_encoder_needs_no_other_part_than_augmentation_and_encoder(
 
 def test_showing_what_would_be_resumed_names_the_distribution_to_install(run, capsys):
     # The command line knows what is installed, and the plugins of the tests are not.
-    code = sslcore.cli._run(["train", "--resume", "run", "--dry-run"], debug=False)
+    code = sslcore.cli.run(["train", "--resume", "run", "--dry-run"], debug=False)
     assert code == 2
     assert "pip install third-party" in capsys.readouterr().err
 
@@ -187,11 +187,11 @@ def test_a_dry_run_of_a_resumed_run_refuses_what_the_run_itself_refuses(capsys):
     for options in (["--lr", "3"], ["--output", "elsewhere"], ["--set", "loss.temperature=0.2"]):
         refusals = []
         for dry in ([], ["--dry-run"]):
-            assert sslcore.cli._run(["train", "--resume", "run", *options, *dry], debug=False) == 2
+            assert sslcore.cli.run(["train", "--resume", "run", *options, *dry], debug=False) == 2
             refusals.append(capsys.readouterr().err)
         assert refusals[0] == refusals[1]
         assert "run" in refusals[0]
-    assert sslcore.cli._run(["train", "--resume", "run", "--dry-run"], debug=False) == 0
+    assert sslcore.cli.run(["train", "--resume", "run", "--dry-run"], debug=False) == 0
     assert tomllib.loads(capsys.readouterr().out)["training"]["epochs"] == 1
 
 

@@ -25,7 +25,7 @@ def test_a_run_that_trains_is_not_resumed_and_a_killed_one_is(capsys):
     try:
         while process.poll() is None and not has_checkpoint(Run("run").checkpoints):
             time.sleep(0.05)
-        code = sslcore.cli._run(["train", "--resume", "run", "--no-evaluate"], debug=False)
+        code = sslcore.cli.run(["train", "--resume", "run", "--no-evaluate"], debug=False)
         assert process.poll() is None
     finally:
         process.kill()

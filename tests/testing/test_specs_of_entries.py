@@ -91,7 +91,7 @@ def test_a_loss_of_unknown_signals_and_no_family_has_nothing_to_be_checked_for(r
 
 def test_a_method_whose_parts_are_missing_fails_and_does_not_raise(registry):
     entry = registry.resolve("method", "tiny-mae")
-    (plugin,) = (each for each in registry.plugins if each.name == entry.plugin)
+    (plugin,) = (each for each in registry.plugins if each.origin == entry.origin)
     alone = Registry([plugin])
     assert "its-names-resolve" in _failures(alone, "method", "tiny-mae")
 

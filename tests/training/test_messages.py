@@ -117,7 +117,7 @@ class TestDevicesOfSeveralProcesses:
             pick_device("auto", local_rank=2)
 
     def test_a_device_for_all_of_them_is_refused(self):
-        with pytest.raises(UsageError, match="say --device cuda"):
+        with pytest.raises(UsageError, match="use --device cuda"):
             pick_device("cuda:1", local_rank=0)
 
     def test_the_processor_is_for_all_of_them(self):

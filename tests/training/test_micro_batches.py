@@ -146,7 +146,7 @@ def _random():
         (4, {}, {"encoder": "small-cnn"}, "batch norm in the encoder"),
         (4, {"head": {"batch_norm": True}}, {"encoder": "vit"}, "batch norm in the head"),
         (4, {}, {"encoder": "made-up"}, "depends on the other images"),
-        (5, {"training": {"batch_statistics": "micro-batch"}}, {}, "say --micro-batch 4"),
+        (5, {"training": {"batch_statistics": "micro-batch"}}, {}, "use --micro-batch 4"),
     ],
 )
 def test_what_would_give_another_result_is_refused_with_what_to_do(

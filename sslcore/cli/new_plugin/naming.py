@@ -101,8 +101,9 @@ def check_name(name: str, registry: Registry) -> None:
         raise UsageError(f"{name!r} can't be a plugin: {package} is no name for a Python package")
     check_part(name, registry)
     for plugin in registry.plugins:
-        if package == plugin.name or name == plugin.distribution:
-            raise UsageError(f"{name!r} is taken: plugin {plugin.name} of {plugin.distribution}")
+        origin = plugin.origin
+        if package == origin.plugin or name == origin.distribution:
+            raise UsageError(f"{name!r} is taken: plugin {origin.plugin} of {origin.distribution}")
     with suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version(name)
         raise UsageError(f"{name!r} is taken: {name} {version} is installed")

@@ -21,7 +21,8 @@ from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
 from sslcore.random import BatchRandom
 from sslcore.recipe.resolve import make_recipe
 from sslcore.recipe.wiring import interface_of_entry, takes
-from sslcore.registry.registry import Entry, Registry, default_registry
+from sslcore.registry.loading import Entry
+from sslcore.registry.registry import Registry, default_registry
 from sslcore.testing.losses.family import families
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.parts.pictures import example_images

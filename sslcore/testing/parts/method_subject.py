@@ -21,7 +21,9 @@ from sslcore.errors import CompositionError, SslcoreError
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.resolve import make_recipe
-from sslcore.registry.registry import Entry, PluginStatus, Registry, default_registry
+from sslcore.registry.loading import Entry, PluginStatus
+from sslcore.registry.origin import Origin
+from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.testing.parts.spec import MethodSpec
@@ -92,8 +94,9 @@ class MethodSubject(PartSubject):
             return registry, made
         if not isinstance(made, Method):
             raise Violation(f"make returned {type(made).__name__}, expected sslcore.Method")
-        entry = Entry(made, "conformance", "sslcore-checked", "0")
-        status = PluginStatus("checked", entry.distribution, "0", (entry,))
+        origin = Origin("conformance", "sslcore-checked", "0")
+        entry = Entry(made, origin)
+        status = PluginStatus(origin, (entry,))
         return Registry([*registry.plugins, status]), entry.qualified
 
     def recipe(self, seed: int = 0) -> tuple[Recipe, Registry]:

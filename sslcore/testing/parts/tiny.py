@@ -7,7 +7,9 @@ from torch import Tensor
 
 from sslcore.contract.records import Dataset, Sections
 from sslcore.data import Data, Split
-from sslcore.registry.registry import Entry, PluginStatus, Registry
+from sslcore.registry.loading import Entry, PluginStatus
+from sslcore.registry.origin import Origin
+from sslcore.registry.registry import Registry
 from sslcore.testing.parts.pictures import example_images
 
 #: Under which no plugin's distribution is installed.
@@ -77,5 +79,6 @@ def with_tiny_data(registry: Registry) -> Registry:
             defaults=_NARROW,
         ),
     )
-    entries = tuple(Entry(record, "conformance", _DISTRIBUTION, "0") for record in records)
-    return Registry([*registry.plugins, PluginStatus("conformance", _DISTRIBUTION, "0", entries)])
+    origin = Origin("conformance", _DISTRIBUTION, "0")
+    entries = tuple(Entry(record, origin) for record in records)
+    return Registry([*registry.plugins, PluginStatus(origin, entries)])

@@ -1,0 +1,28 @@
+"""The stages of training, and the sections in which settings stand: one table for all rooms."""
+
+from __future__ import annotations
+
+#: The kinds of the training stages, in the order in which a tensor passes them.
+STAGES = ("augmentation", "encoder", "head", "loss")
+
+#: The sections of a request.
+SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
+
+#: The sections of a configuration file, in which each evaluator may have a table of its own.
+FILE_SECTIONS = (*SECTIONS, "evaluators")
+
+#: The sections that a method, or the defaults of a data set, may set.
+RECORD_SECTIONS = (*STAGES, "evaluator", "optimizer", "training")
+
+#: The sections of a method's defaults.
+METHOD_DEFAULTS = (*STAGES, "training")
+
+
+def section_of(kind: str) -> str:
+    """Return the section with the settings of a kind of component."""
+    return "data" if kind == "dataset" else kind
+
+
+def kind_of(section: str) -> str:
+    """Return the kind of component whose settings stand in a section."""
+    return "dataset" if section == "data" else section

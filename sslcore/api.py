@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from sslcore.compute.device import pick_device
-from sslcore.compute.processes import joined
+from sslcore.compute.processes import process_group
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.compute.torchrun import local_rank, process_count, rank
 from sslcore.contract.records import KINDS, Component
@@ -31,6 +31,7 @@ from sslcore.system.terminal import stderr_console
 from sslcore.training.resume import unfinished
 from sslcore.training.session import Session
 from sslcore.training.start import carry_out
+from sslcore.training.state import restore_weights
 
 __all__ = ["Run", "build", "evaluate", "load_encoder", "make_recipe", "train"]
 
@@ -134,7 +135,7 @@ def train(
     where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
     console = Console(quiet=True) if rank() > 0 else console or stderr_console()
     with preserved_generators(where), ExitStack() as held:
-        with joined(where) as processes:
+        with process_group(where) as processes:
             session, run = carry_out(
                 request,
                 output=output,
@@ -147,7 +148,7 @@ def train(
                 processes=processes,
                 held=held,
             )
-        if evaluate and processes.leads:
+        if evaluate and processes.is_main:
             _keep(session.evaluate(), run, console)
     return run
 
@@ -206,7 +207,7 @@ def evaluate(
         console.print(f"note: {skipped}; evaluating step {checkpoint.step}")
     if note := unfinished(opened, recipe, checkpoint.step):
         console.print(f"note: {note}")
-    checkpoint.restore(session.pipeline)
+    restore_weights(session.pipeline, checkpoint)
     table = session.evaluate()
     if not table:
         names = ", ".join(part.name for part in recipe.evaluators)

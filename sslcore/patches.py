@@ -51,7 +51,8 @@ def joined(patches: Tensor, channels: int, side: int) -> Tensor:
     grid = math.isqrt(patches.shape[-2])
     cells = patches.unflatten(-1, (channels, side, side)).unflatten(-4, (grid, grid))
     # From (row, column, channel, y, x) to (channel, row, y, column, x).
-    return cells.movedim(-3, -5).movedim(-2, -3).flatten(-4, -3).flatten(-2)
+    result: Tensor = cells.movedim(-3, -5).movedim(-2, -3).flatten(-4, -3).flatten(-2)
+    return result
 
 
 def sines_and_cosines(

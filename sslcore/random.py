@@ -65,8 +65,8 @@ class BatchRandom:
             path=(*self._path, name),
         )
 
-    def part(self, rows: slice) -> BatchRandom:
-        """Return the same source for a part of these images, a slice with start and stop."""
+    def select(self, rows: slice) -> BatchRandom:
+        """Return the same source for some of these images: `rows` has a start and a stop."""
         start = self.rows.start
         return BatchRandom(
             self.seed,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +32,9 @@ from sslcore.testing.losses.invariances import (
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
 Inputs = dict[str, Tensor]
 Hyper = Mapping[str, float]
 
@@ -52,7 +55,8 @@ def _renamed(example: Example) -> Example:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
@@ -186,7 +190,8 @@ def _from_cosines(score: Callable[[Tensor], Tensor]) -> Callable[[Inputs, Hyper]
 
 def _norm_detached(p: Tensor, z: Tensor) -> Tensor:
     lengths = p.norm(dim=-1, keepdim=True).detach().clamp_min(1e-30)
-    return -(p / lengths * unit_rows(z)).sum(-1).mean()
+    result: Tensor = -(p / lengths * unit_rows(z)).sum(-1).mean()
+    return result
 
 
 _CONTROL = Mutant("no-fault", _of(_correct))

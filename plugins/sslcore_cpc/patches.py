@@ -92,7 +92,8 @@ class Patches(nn.Module):
         factors = random.uniform(2, len(patches), low=low, high=high)
         brightness, contrast = factors.permute(1, 2, 0).flatten(1)
         relit = transforms.color_jitter(patches.flatten(0, 1), brightness, contrast)
-        return relit.unflatten(0, patches.shape[:2])
+        result: Tensor = relit.unflatten(0, patches.shape[:2])
+        return result
 
     def _views(self, patches: Tensor) -> Views:
         flat = transforms.normalize(patches.flatten(0, 1), self.mean, self.std)

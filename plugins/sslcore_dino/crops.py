@@ -83,7 +83,13 @@ class MultiCrop(nn.Module):
         side = size or image_size
         local_side = local_size or _local_size(side)
 
-        def crops(size: int, views: int, scale: tuple[float, float], blurred, solarized):
+        def crops(
+            size: int,
+            views: int,
+            scale: tuple[float, float],
+            blurred: float | tuple[float, ...],
+            solarized: float | tuple[float, ...],
+        ) -> transforms.RandomViews:
             if size < transforms.BLURRED_FROM:
                 blurred = 0.0
             return transforms.RandomViews(

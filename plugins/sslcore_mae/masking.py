@@ -15,8 +15,10 @@ Positive = Annotated[float, Gt(0)]
 
 
 class MaskedViews(TypedDict):
-    """`views` (V, B, C, h, w); `mask` (V, B, L), bool, True where a patch is hidden; `visible`
-    (V, B, K), int64, the positions of the other K, ascending.
+    """Views with a mask over their patches.
+
+    `views` is (V, B, C, h, w); `mask` (V, B, L), bool, True where a patch is hidden; `visible`
+    (V, B, K), int64, the positions of the other K patches, ascending.
     """
 
     views: Tensor

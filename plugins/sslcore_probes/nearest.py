@@ -123,11 +123,11 @@ class Retrieval:
             labels = test_labels[start : start + len(similarities)]
             same = labels[:, None] == test_labels
             for k in found:
-                found[k] += float(_chance_of_hit(similarities, same, k).sum())
+                found[k] += float(chance_of_hit(similarities, same, k).sum())
         return {f"retrieval_top{k}": found[k] / len(test_labels) for k in found}
 
 
-def _chance_of_hit(similarities: Tensor, same: Tensor, k: int) -> Tensor:
+def chance_of_hit(similarities: Tensor, same: Tensor, k: int) -> Tensor:
     """Return the chance (rows,) that one of the k nearest is of the same class, over ties.
 
     Args:

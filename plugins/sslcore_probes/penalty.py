@@ -35,7 +35,7 @@ def choose_penalty(
         targets: class indices, (N,) int64.
         num_classes: K.
     """
-    fitted, held_out = _split(features, targets, num_classes)
+    fitted, held_out = split(features, targets, num_classes)
     if len(held_out) == 0:
         return 1.0, None
     best: tuple[float, float, Tensor] | None = None
@@ -57,7 +57,7 @@ def choose_penalty(
     return best[1], best[2]
 
 
-def _split(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def split(features: Tensor, targets: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Return the rows to fit on and the rows held out, every fifth of each class.
 
     Within a class, images are in the order of one random projection of their features, so that

@@ -51,7 +51,8 @@ def principal_components(samples: Tensor, components: int) -> tuple[Tensor, Tens
 
 def _leading(matrix: Tensor, components: int) -> Tensor:
     """Return the eigenvectors (n, k) of the largest eigenvalues of a symmetric matrix (n, n)."""
-    return torch.linalg.eigh(matrix).eigenvectors.flip(1)[:, :components]
+    result: Tensor = torch.linalg.eigh(matrix).eigenvectors.flip(1)[:, :components]
+    return result
 
 
 def _by_iteration(samples: Tensor, mean: Tensor, components: int) -> Tensor:
@@ -61,7 +62,8 @@ def _by_iteration(samples: Tensor, mean: Tensor, components: int) -> Tensor:
     for _ in range(_ROUNDS):
         basis = torch.linalg.qr(_moments_times(samples, mean, basis)).Q
     inside = basis.T @ _moments_times(samples, mean, basis)
-    return basis @ _leading((inside + inside.T) / 2, components)
+    result: Tensor = basis @ _leading((inside + inside.T) / 2, components)
+    return result
 
 
 def _moments_times(samples: Tensor, mean: Tensor, basis: Tensor) -> Tensor:

@@ -79,16 +79,16 @@ def _solve(
     scores = logits(features, weights)
     probabilities = scores.softmax(1)
     gradient = _gradient(features, probabilities - wanted, penalty * weights)
-    history: deque[_Curvature] = deque(maxlen=_MEMORY)
+    history: deque[Curvature] = deque(maxlen=_MEMORY)
     unsolved = features.new_ones(len(features), 1, 1, dtype=torch.bool)
     for _ in range(max_iterations):
-        step = -_inverse_hessian_times(gradient, history, samples)
+        step = -inverse_hessian_times(gradient, history, samples)
         unsolved = unsolved & (-_dot(gradient, step) > tolerance * samples)
         if not bool(unsolved.any()):
             break
         step = torch.where(unsolved, step, 0)
         change = logits(features, step)
-        line = _Line(
+        line = Line(
             scores,
             change,
             wanted,
@@ -100,7 +100,7 @@ def _solve(
         weights, scores = weights + step, scores + length * change
         previous = gradient
         gradient = _gradient(features, probabilities - wanted, penalty * weights)
-        history.append(_Curvature(step, gradient - previous))
+        history.append(Curvature(step, gradient - previous))
     return weights
 
 
@@ -114,7 +114,7 @@ def _dot(first: Tensor, second: Tensor) -> Tensor:
     return (first * second).sum((1, 2), keepdim=True)
 
 
-class _Curvature:
+class Curvature:
     """What L-BFGS learns from a step and the change of the gradient over it, (P, K, F + 1) each.
 
     A problem in which the two don't have an angle below 90 degrees, as when it is solved already,
@@ -129,7 +129,7 @@ class _Curvature:
         self.scale = torch.where(known, along / _dot(difference, difference), 1)
 
 
-def _inverse_hessian_times(gradient: Tensor, history: deque[_Curvature], samples: int) -> Tensor:
+def inverse_hessian_times(gradient: Tensor, history: deque[Curvature], samples: int) -> Tensor:
     """Return the L-BFGS estimate of the inverse Hessian times the gradient, (P, K, F + 1)."""
     parts: list[Tensor] = []
     for pair in reversed(history):
@@ -142,7 +142,7 @@ def _inverse_hessian_times(gradient: Tensor, history: deque[_Curvature], samples
     return gradient
 
 
-class _Line:
+class Line:
     """The objective along a step of each problem, as a function of the length (P, 1, 1) gone.
 
     Args:

@@ -79,12 +79,14 @@ def _check_name(model: str, timm: Any, *, pretrained: bool) -> None:
 
 def _made(timm: Any, model: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
     try:
-        return timm.create_model(model, img_size=image_size, **arguments)
+        sized: nn.Module = timm.create_model(model, img_size=image_size, **arguments)
+        return sized
     except TypeError as error:
         # A backbone for any size knows no such argument.
         if "img_size" not in str(error):
             raise
-    return timm.create_model(model, **arguments)
+    unsized: nn.Module = timm.create_model(model, **arguments)
+    return unsized
 
 
 @contextmanager

@@ -95,7 +95,8 @@ def _as_maps(last: Any, backbone: nn.Module) -> Tensor | None:
     # One more class token than the backbone knows of is never again a square.
     if not count or side * side != count:
         return None
-    return patches.transpose(1, 2).unflatten(2, (side, side))
+    result: Tensor | None = patches.transpose(1, 2).unflatten(2, (side, side))
+    return result
 
 
 def _channels_come_last(last: Tensor, backbone: nn.Module) -> bool:

@@ -19,7 +19,7 @@ def cache_directory() -> Path:
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
     # The XDG specification says that a relative path is to be ignored.
-    if base and os.path.isabs(base):
+    if base and Path(base).is_absolute():
         return Path(base) / "sslcore"
     try:
         return Path.home() / ".cache" / "sslcore"

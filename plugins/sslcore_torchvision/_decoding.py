@@ -105,7 +105,7 @@ def _in_threads(
 def _attempt(function: Callable[[Path], _Result | None], path: Path) -> _Result | None:
     try:
         return function(path)
-    except Exception:
+    except Exception:  # noqa: BLE001
         # Broken files make decoders raise nearly anything, and every one of them means the same.
         return None
 
@@ -132,7 +132,7 @@ def _decoded(path: Path, form: Format) -> np.ndarray:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
+    except Exception:  # noqa: BLE001
         # Damaged EXIF data say nothing about the pixels, which have been read.
         return image
     return image if turn is None else image.transpose(turn)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import socket
 import tarfile
 import tempfile
@@ -124,7 +123,7 @@ def archive(url: str, md5: str) -> Callable[[Path, Path], None]:
     """Return a `fetch` for one archive, which is used as it is if the root already holds it."""
 
     def fetch(base: Path, scratch: Path) -> None:
-        here = base / os.path.basename(url)
+        here = base / Path(url).name
         download_and_extract_archive(
             url, str(base if here.is_file() else scratch), extract_root=str(scratch), md5=md5
         )

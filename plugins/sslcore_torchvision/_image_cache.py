@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from torch import Tensor
 
-from sslcore_torchvision._listing import ImageFile
+from sslcore.data import MappedFile
 from sslcore_torchvision._mapped import mapped
+
+if TYPE_CHECKING:
+    from sslcore_torchvision._listing import ImageFile
 
 _ARRAY = "images.npy"
 _INDEX = "unreadable.json"
@@ -60,16 +63,20 @@ class Entry:
         """The directory that holds it once it is complete."""
         return self.cache / f"{self.folder}-{self.content}-{self.settings}"
 
-    def load(self) -> tuple[Tensor, list[int]] | None:
-        """Return the images (N, C, S, S) and the rows of unreadable files; None if it is absent."""
+    def load(self) -> tuple[Tensor, MappedFile, list[int]] | None:
+        """Return the images (N, C, S, S), their file and the rows of unreadable files.
+
+        None if the entry is absent.
+        """
         if not self.path.is_dir():
             return None
         try:
             unreadable = json.loads((self.path / _INDEX).read_text(encoding="utf-8"))
             file = self.path / _ARRAY
-            return mapped(
+            images, mapped_file = mapped(
                 lambda mode: np.load(file, mmap_mode=mode, allow_pickle=False)
-            ), unreadable
+            )
+            return images, mapped_file, unreadable
         except (OSError, ValueError, EOFError):
             # Damaged, or being removed by another process: as good as absent.
             shutil.rmtree(self.path, ignore_errors=True)
@@ -85,7 +92,7 @@ class Entry:
         partial = Path(tempfile.mkdtemp(prefix=f"partial-{self.folder}-", dir=self.cache))
         try:
             unreadable = _write_array(partial / _ARRAY, images, shape)
-            with open(partial / _INDEX, "w", encoding="utf-8") as file:
+            with (partial / _INDEX).open("w", encoding="utf-8") as file:
                 json.dump(unreadable, file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -118,7 +125,7 @@ def _write_array(
     """Write a .npy file of the readable images; return the rows of the others."""
     count, unreadable = 0, []
     # Not through a memory map, where a full disk ends the process instead of raising an error.
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         _write_header(file, (count, *shape))
         for row, image in enumerate(images):
             if image is None:

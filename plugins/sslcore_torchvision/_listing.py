@@ -73,7 +73,7 @@ def _collect(
     folder: Path, parts: tuple[str, ...], above: frozenset[tuple[int, int]], found: list[ImageFile]
 ) -> None:
     try:
-        here = os.stat(folder)
+        here = folder.stat()
         identity = (here.st_dev, here.st_ino)
         if identity in above:  # a symbolic link to a folder that this one is in
             return

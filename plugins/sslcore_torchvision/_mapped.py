@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import warnings
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from sslcore.data.reader import remember_file
+from sslcore.data import MappedFile
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
-def mapped(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> Tensor:
-    """Return a memory-mapped array as a tensor, which training reads from the file.
+def mapped(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> tuple[Tensor, MappedFile]:
+    """Return a memory-mapped array as a tensor, and its file for the splits made of it.
 
     Args:
         open_in: opens a whole array in one of numpy's modes: "c", copy on write, or "r".
@@ -27,8 +29,7 @@ def mapped(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         images = torch.from_numpy(array)
-    remember_file(images, str(array.filename), array.offset)
-    return images
+    return images, MappedFile(str(array.filename), array.offset, images)
 
 
 def _opened(open_in: Callable[[Literal["c", "r"]], np.memmap]) -> np.memmap:

@@ -11,7 +11,7 @@ import torch
 from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
-from sslcore.data import Data, Split
+from sslcore.data import Data, MappedFile, Split
 from sslcore.errors import DataError
 from sslcore_torchvision._cache import cache_directory
 from sslcore_torchvision._decoding import VERSION, Format, common_format, decode, survey
@@ -60,8 +60,8 @@ def folder(
     if len(files) == 1:
         raise DataError(f"{root} holds 1 image; at least 2 are needed, one of them to test on")
     listing = arrange(files, test_fraction)
-    images, unreadable, remark = _images(root, listing, image_size, channels)
-    return _data(root, listing, images, frozenset(unreadable), remark)
+    images, file, unreadable, remark = _images(root, listing, image_size, channels)
+    return _data(root, listing, images, file, frozenset(unreadable), remark)
 
 
 def _existing(path: str) -> Path:
@@ -79,8 +79,8 @@ def _existing(path: str) -> Path:
 
 def _images(
     root: Path, listing: Listing, image_size: int | None, channels: Literal["auto", 1, 3]
-) -> tuple[Tensor, list[int], tuple[str, ...]]:
-    """Return the readable images, the rows of the other files, and what to tell the user."""
+) -> tuple[Tensor, MappedFile | None, list[int], tuple[str, ...]]:
+    """Return the readable images, their file, the rows of unreadable files, and notes."""
     paths = [root.joinpath(*file.parts) for file in listing.files]
     try:
         cache = cache_directory() / "folders"
@@ -105,7 +105,7 @@ def _images(
         f"Decoded images are kept in memory because they can't be cached ({problem}); "
         "set SSLCORE_CACHE to a folder with room."
     )
-    return torch.from_numpy(readable), unreadable, (remark,)
+    return torch.from_numpy(readable), None, unreadable, (remark,)
 
 
 def _format(
@@ -141,6 +141,7 @@ def _data(
     root: Path,
     listing: Listing,
     images: Tensor,
+    file: MappedFile | None,
     unreadable: frozenset[int],
     remark: tuple[str, ...],
 ) -> Data:
@@ -167,8 +168,8 @@ def _data(
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in names])
     return Data(
-        train=Split(images[:num_train], None if labels is None else labels[:num_train]),
-        test=Split(images[num_train:], None if labels is None else labels[num_train:]),
+        train=Split(images[:num_train], None if labels is None else labels[:num_train], file),
+        test=Split(images[num_train:], None if labels is None else labels[num_train:], file),
         classes=tuple(printable(name) for name in classes),
         notes=tuple(notes),
     )

@@ -73,15 +73,15 @@ class ResNet(nn.Module):
 
 
 # The settings of the three are the same, and so is their docstring, which is inherited.
-class ResNet18(ResNet):
+class ResNet18(ResNet):  # noqa: D101 - the docstring is inherited
     architecture = "resnet18"
 
 
-class ResNet34(ResNet):
+class ResNet34(ResNet):  # noqa: D101 - the docstring is inherited
     architecture = "resnet34"
 
 
-class ResNet50(ResNet):
+class ResNet50(ResNet):  # noqa: D101 - the docstring is inherited
     architecture = "resnet50"
 
 
@@ -127,7 +127,10 @@ def _pretrained(architecture: str, name: str) -> dict[str, Tensor]:
         with impatient(), contextlib.redirect_stdout(sys.stderr):
             # The files are in torch's pickle format, of which torch.hub would by default execute
             # whatever it says; weights_only=True restricts it to tensors.
-            return chosen.get_state_dict(map_location="cpu", check_hash=True, weights_only=True)
+            result: dict[str, Tensor] = chosen.get_state_dict(
+                map_location="cpu", check_hash=True, weights_only=True
+            )
+            return result
     except (
         OSError,
         RuntimeError,

@@ -47,21 +47,22 @@ def stl10(*, root: str | None = None, download: bool = True) -> Data:
     """
     folder = STL10.locate(root, download=download)
     return Data(
-        train=Split(_images(folder / "unlabeled_X.bin")),
-        probe=Split(_images(folder / "train_X.bin"), _labels(folder / "train_y.bin")),
-        test=Split(_images(folder / "test_X.bin"), _labels(folder / "test_y.bin")),
+        train=_split(folder / "unlabeled_X.bin"),
+        probe=_split(folder / "train_X.bin", _labels(folder / "train_y.bin")),
+        test=_split(folder / "test_X.bin", _labels(folder / "test_y.bin")),
         classes=tuple((folder / "class_names.txt").read_text(encoding="utf-8").split()),
     )
 
 
-def _images(file: Path) -> Tensor:
+def _split(file: Path, labels: Tensor | None = None) -> Split:
     try:
         require_rows(file, file.stat().st_size, 3 * _SIDE * _SIDE)
-        rows = mapped(lambda mode: np.memmap(file, dtype=np.uint8, mode=mode))
+        rows, mapped_file = mapped(lambda mode: np.memmap(file, dtype=np.uint8, mode=mode))
     except OSError as error:
         raise DataError(f"{file} can't be read ({error})") from error
     # The planes are stored column by column.
-    return rows.view(-1, 3, _SIDE, _SIDE).transpose(-1, -2)
+    images = rows.view(-1, 3, _SIDE, _SIDE).transpose(-1, -2)
+    return Split(images, labels, mapped_file)
 
 
 def _labels(file: Path) -> Tensor:

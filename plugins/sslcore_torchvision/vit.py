@@ -13,8 +13,10 @@ from sslcore.patches import cut, patch_side, sines_and_cosines
 
 
 class FeaturesAndTokens(TypedDict):
-    """`features` (N, F); `tokens` (N, 1 + K, F), that of the class first, then those of the K
-    visible patches by position; `feature_maps` (N, F, h', w') of views that are whole.
+    """The outputs of a transformer.
+
+    `features` is (N, F); `tokens` (N, 1 + K, F), the class token first, then those of the K visible
+    patches by position; `feature_maps` (N, F, h', w') of views without a mask.
     """
 
     features: Tensor

@@ -6,14 +6,17 @@ import json
 import re
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import RenderableType
 from rich.table import Table
 
 from sslcore.registry.loading import Entry
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 #: Characters that JSON may contain as they are, and that a terminal would obey.
 _ESCAPED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")

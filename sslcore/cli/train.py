@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -144,7 +144,7 @@ def _stray(word: str) -> str:
     for kind, option in (("method", "--method"), ("dataset", "--data")):
         if word in registry.names(kind):
             return f"unexpected {word!r}: did you mean {option} {word}?"
-    if os.path.isdir(word):
+    if Path(word).is_dir():
         return f"unexpected {word!r}: did you mean --data {word}?"
     near = nearest(word, registry.names("method"))
     return f"unexpected {word!r}{near}; a method is named by --method NAME, data by --data"

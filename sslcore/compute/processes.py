@@ -1,7 +1,7 @@
-"""The processes that train one model together: which one this is, and what they tell each other.
+"""The processes that train one model together: their ranks, and how they communicate.
 
-torchrun starts them, several on each machine. Each takes its part of every batch; the author of a
-loss notices nothing of it, since what the loss compares is gathered before.
+torchrun starts them, several on each machine. Each takes its share of every batch. The author of a
+loss writes nothing for that, since the engine gathers the inputs of the loss.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from sslcore import errors
-from sslcore.compute.rendezvous import meet
+from sslcore.compute.rendezvous import rendezvous
 from sslcore.compute.torchrun import local_rank, process_count
 from sslcore.errors import LostProcessError, SslcoreError, UsageError, first_line
 
@@ -36,20 +36,20 @@ class Processes:
     local_rank: int = 0
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and speaks to the user."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which writes files and prints."""
         return self.rank == 0
 
     @property
     def several(self) -> bool:
-        """Whether there are others."""
+        """Whether there are other processes."""
         return self.count > 1
 
-    def part(self, size: int) -> slice:
-        """Return this process's part of `size` images that all processes share.
+    def share(self, size: int) -> slice:
+        """Return the rows of this process in a batch of `size` images.
 
         Raises:
-            UsageError: they can't share them evenly.
+            UsageError: the number of processes does not divide the batch.
         """
         if size % self.count:
             fewer, more = size // self.count * self.count, -(-size // self.count) * self.count
@@ -62,14 +62,16 @@ class Processes:
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def gather(self, tensor: Tensor, axis: int) -> Tensor:
-        """Return the tensors of all processes, joined along an axis, in the order of ranks.
+        """Gather the tensors of all processes along an axis, in the order of ranks.
 
-        The gradient of each process's part is the sum of what all processes have for it.
+        The gradient of a process's rows is the sum of the gradients that all processes have for
+        them.
         """
         if not self.several:
             return tensor
         if tensor.requires_grad and torch.is_grad_enabled():
-            return _Gather.apply(tensor, axis, self.rank, self.count)
+            joined: Tensor = _Gather.apply(tensor, axis, self.rank, self.count)
+            return joined
         return _gathered(tensor, axis, self.count)
 
     def mean(self, tensor: Tensor) -> Tensor:
@@ -87,73 +89,73 @@ class Processes:
         gradients = [each.grad for each in parameters if each.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        parts = (flat / self.count).split([gradient.numel() for gradient in gradients])
+        parts = torch.split(flat / self.count, [gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process; waits for all, and not for the device."""
+        """Whether a flag is set in any process; it waits for all processes, not for the device."""
         if not self.several:
             return here
-        said = torch.tensor([int(here)])
-        dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_words())
-        return bool(said)
+        flag = torch.tensor([int(here)])
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=_control)
+        return bool(flag)
 
-    def first(self, make: Callable[[], str]) -> str:
-        """Return the text that `make` gives the process that leads; it is called there alone.
+    def from_main(self, make: Callable[[], str]) -> str:
+        """Call `make` in the main process alone, and broadcast the text that it returns.
 
         Raises:
-            SslcoreError: `make` raised one; it is then raised in every process.
+            SslcoreError: `make` raised one; every process then raises it.
         """
         if not self.several:
             return make()
         failure: SslcoreError | None = None
         kind, text = "", ""
-        if self.leads:
+        if self.is_main:
             try:
                 text = make()
             except SslcoreError as error:
                 failure, kind, text = error, type(error).__name__, str(error)
-        kind, text = _told(f"{kind}\n{text}").split("\n", 1)
+        kind, text = _broadcast(f"{kind}\n{text}").split("\n", 1)
         if failure is not None:
             raise failure
         if kind:
-            # All that is raised there is made of its text alone, or says it as its base does.
+            # Every error but SettingsError is made from its text alone.
             known = getattr(errors, kind, SslcoreError)
             raise (SslcoreError if known is errors.SettingsError else known)(text)
         return text
 
     @contextmanager
-    def one_before_others(self) -> Iterator[None]:
-        """Let the first process of each machine through before the others of it.
+    def local_main_first(self) -> Iterator[None]:
+        """Run the body in the first process of each machine before the others of that machine.
 
-        What it prepares (a download, a cache) is then there for them.
+        The others find the download or the cache that it has prepared.
         """
         first = self.local_rank == 0
         if self.several and not first:
-            dist.barrier(group=_words())
+            dist.barrier(group=_control)
         try:
             yield
         finally:
-            # Also where it failed: the others will find the same, and say so.
+            # After a failure too: the others will meet the same problem and report it.
             if self.several and first:
-                dist.barrier(group=_words())
+                dist.barrier(group=_control)
 
-    def same(self, number: int) -> bool:
+    def all_equal(self, number: int) -> bool:
         """Whether all processes have the same number."""
         if not self.several:
             return True
         here = torch.tensor([number, -number])
-        dist.all_reduce(here, op=dist.ReduceOp.MAX, group=_words())
+        dist.all_reduce(here, op=dist.ReduceOp.MAX, group=_control)
         return int(here[0]) == number and int(here[1]) == -number
 
 
-#: One process, which shares with nobody.
+#: A single process.
 ALONE = Processes()
 
 
 class _Gather(torch.autograd.Function):
-    """Joins tensors of all processes; their gradients come back summed."""
+    """Gathers tensors of all processes; backward sums their gradients."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, axis: int, rank: int, count: int) -> Tensor:
@@ -161,21 +163,21 @@ class _Gather(torch.autograd.Function):
         return _gathered(tensor, axis, count)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient)
         own = gradient.narrow(ctx.axis, ctx.rank * ctx.size, ctx.size)
         return own.contiguous(), None, None, None
 
 
-def _told(text: str) -> str:
-    """Return the text that the process that leads has; what the others have is not looked at."""
+def _broadcast(text: str) -> str:
+    """Return the text of the main process; the texts of the others are ignored."""
     said = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
     length = torch.tensor([len(said)])
-    dist.broadcast(length, 0, group=_words())
+    dist.broadcast(length, 0, group=_control)
     if dist.get_rank():
         said = torch.empty(int(length), dtype=torch.uint8)
-    dist.broadcast(said, 0, group=_words())
+    dist.broadcast(said, 0, group=_control)
     return bytes(said.tolist()).decode()
 
 
@@ -188,25 +190,21 @@ def _gathered(tensor: Tensor, axis: int, count: int) -> Tensor:
     return torch.cat(parts, axis).view(own.dtype)
 
 
-_group_of_words: Any = None
-
-
-def _words() -> Any:
-    """Return the group in which processes tell each other words: never through an accelerator."""
-    return _group_of_words
+#: The group for flags and texts, which never go through an accelerator.
+_control: dist.ProcessGroup | None = None
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Processes]:
-    """Join the processes that torchrun has started; without torchrun, be alone.
+def process_group(device: torch.device) -> Iterator[Processes]:
+    """Join the process group of the processes that torchrun started; without torchrun, be alone.
 
     Args:
         device: where this process computes.
 
     Raises:
-        UsageError: the processes can't find each other, or such a device can't be shared.
+        UsageError: the processes can't find each other, or can't train on such a device.
     """
-    global _group_of_words
+    global _control
     count = process_count()
     if count == 1:
         yield ALONE
@@ -214,41 +212,44 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"several processes can't train on {device}; start one, without torchrun")
     if device.type == "cuda":
-        # What is sent without a word about where goes over the current device.
+        # Collectives without an explicit device use the current one.
         torch.cuda.set_device(device)
     own = not dist.is_initialized()
     if own:
         try:
-            _find_each_other("nccl" if device.type == "cuda" else "gloo")
+            _initialise("nccl" if device.type == "cuda" else "gloo")
         except (ValueError, RuntimeError) as error:
             raise UsageError(
                 f"started as {count} processes, which can't find each other: {first_line(error)}; "
                 "start them with torchrun, on machines that reach each other"
             ) from error
-    _group_of_words = dist.new_group(backend="gloo")
+    _control = cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), local_rank())
     except RuntimeError as error:
         if is_of_a_lost_process(error):
             raise LostProcessError(
-                "another process of this run has gone before a step was made; it says why"
+                "another process of this run exited before the first step; see its output for the "
+                "cause"
             ) from error
         raise
     finally:
-        _group_of_words = None
+        _control = None
         if own:
             dist.destroy_process_group()
 
 
-def _find_each_other(backend: str) -> None:
-    store, rank, count = next(iter(dist.rendezvous("env://")))
-    # What earlier processes have left in the store is not to be read.
-    store = dist.PrefixStore(meet(store, rank, count), store)
+def _initialise(backend: str) -> None:
+    store, rank, count = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
+    # Keys that earlier processes left in the store must not be read.
+    store = dist.PrefixStore(  # type: ignore[attr-defined]
+        rendezvous(store, rank, count), store
+    )
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 
 
 def is_of_a_lost_process(error: BaseException) -> bool:
-    """Whether an error means that another process has gone."""
+    """Whether an error means that another process exited."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError)
         and any(word in str(error) for word in ("closed by peer", "gloo", "Gloo", "NCCL"))

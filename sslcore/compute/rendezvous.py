@@ -1,8 +1,8 @@
-"""How processes that are started again find those started with them, and no others.
+"""The rendezvous of processes that were restarted together.
 
-torchrun's store outlives a process. What one that has died wrote there, its address say, must not
-be taken for that of the one started in its place, and which start this is can't be told from a
-count: machines may have started theirs a different number of times.
+The store of torchrun outlives a process. Keys of a process that died, such as its address, must not
+be mistaken for those of its replacement. A count of restarts does not identify a launch, because
+machines may have restarted their processes a different number of times.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from typing import Any
 
 from sslcore.errors import UsageError
 
-#: Seconds between two looks, and before it is given up.
+#: Seconds between two attempts, and before it gives up.
 _PAUSE, _PATIENCE = 0.05, 600.0
 
 
-def meet(store: Any, rank: int, count: int, *, patience: float = _PATIENCE) -> str:
-    """Return a word that these processes share, and that no earlier ones have shared.
+def rendezvous(store: Any, rank: int, count: int, *, patience: float = _PATIENCE) -> str:
+    """Return a key that these processes share, and that no earlier processes have shared.
 
-    Each leaves a token of its own. The first puts the tokens together to a word, and takes it back
-    when a token changes; the others answer to a word that has their token in it.
+    Each process writes a token of its own. The main process joins the tokens to a key, and replaces
+    the key when a token changes; the others confirm a key that contains their token.
 
     Args:
         store: a `torch.distributed.Store`.
         rank: of this process.
         count: of all processes.
-        patience: seconds before it is given up.
+        patience: seconds before it gives up.
 
     Raises:
-        UsageError: the others did not come.
+        UsageError: not all processes arrived in time.
     """
     own = uuid.uuid4().hex
     store.set(f"token/{rank}", own)
     until = time.monotonic() + patience
     while time.monotonic() < until:
         if rank == 0:
-            # Each is waited for until it is there.
-            tokens = [store.get(f"token/{each}").decode() for each in range(count)]
-            word = "-".join(tokens)
-            store.set("word", word)
-            if store.check([f"answer/{word}/{each}" for each in range(1, count)]):
-                store.set(f"settled/{word}", "yes")
-                return word
+            # `get` waits until the key exists.
+            tokens: list[str] = [store.get(f"token/{each}").decode() for each in range(count)]
+            key = "-".join(tokens)
+            store.set("key", key)
+            if store.check([f"answer/{key}/{each}" for each in range(1, count)]):
+                store.set(f"settled/{key}", "yes")
+                return key
         else:
-            word = store.get("word").decode()
-            if own in word.split("-"):
-                store.set(f"answer/{word}/{rank}", "yes")
-                if store.check([f"settled/{word}"]):
-                    return word
+            key = str(store.get("key").decode())
+            if own in key.split("-"):
+                store.set(f"answer/{key}/{rank}", "yes")
+                if store.check([f"settled/{key}"]):
+                    return key
         time.sleep(_PAUSE)
     raise UsageError(f"waited {patience:.0f} s for {count} processes, and not all of them came")

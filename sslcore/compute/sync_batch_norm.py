@@ -1,8 +1,8 @@
-"""Batch normalisation by the statistics of a batch that several processes share.
+"""Batch norm with the statistics of a batch that several processes share.
 
-torch's own (`torch.nn.SyncBatchNorm`) replaces modules and runs on accelerators alone. This one
-takes the place of the function that every such module calls, so it serves any class of module on
-any device, and no name in a checkpoint changes.
+`torch.nn.SyncBatchNorm` replaces modules and runs on accelerators only. This version replaces the
+function that every batch norm calls, so it serves any class of module on any device, and the names
+in a checkpoint stay the same.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def shared_batch_norm(
         axes = [axis for axis in range(input.dim()) if axis != 1]
         wide = input.to(torch.promote_types(input.dtype, torch.float32))
         var, mean = torch.var_mean(wide, axes, correction=0)
-        told = torch.stack((mean, var))
-        every = [torch.empty_like(told) for _ in range(processes)]
-        dist.all_gather(every, told)
+        own = torch.stack((mean, var))
+        every = [torch.empty_like(own) for _ in range(processes)]
+        dist.all_gather(every, own)
         means, variances = torch.stack(every).unbind(1)
         mean = means.mean(0)
         # Of equal parts, the variance is the mean of theirs and the variance of their means.
@@ -80,7 +80,8 @@ def shared_batch_norm(
             running_mean.lerp_(mean.to(running_mean.dtype), momentum)
             unbiased = var * (count / max(1, count - 1))
             running_var.lerp_(unbiased.to(running_var.dtype), momentum)
-    return _Normalised.apply(input, weight, bias, mean, var, eps, count)
+    normalised: Tensor = _Normalised.apply(input, weight, bias, mean, var, eps, count)
+    return normalised
 
 
 class _Normalised(torch.autograd.Function):
@@ -103,7 +104,7 @@ class _Normalised(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         input, weight, mean, var = ctx.saved_tensors
         shape = (1, -1) + (1,) * (input.dim() - 2)
         axes = [axis for axis in range(input.dim()) if axis != 1]
@@ -122,10 +123,8 @@ class _Normalised(torch.autograd.Function):
         return to_input.to(input.dtype), to_weight, to_bias, None, None, None, None
 
 
-def takes_batch_statistics(module: nn.Module) -> list[str]:
-    """Return the names of the parts of a module that normalise over the batch in training."""
-    return [
-        name
-        for name, part in module.named_modules()
-        if isinstance(part, nn.modules.batchnorm._BatchNorm)
-    ]
+def batch_norm_layers(module: nn.Module) -> int:
+    """Return the number of layers that normalise over the batch in training."""
+    # torch has no public base class of its batch norms.
+    base = nn.modules.batchnorm._BatchNorm
+    return sum(isinstance(layer, base) for layer in module.modules())

@@ -23,7 +23,7 @@ from sslcore.functional import without_autocast
 #: The sides of a block of similarities: the shortest that is worth its calls, and the longest. On
 #: the CPU a block and its weights fit in a cache; the sides for an accelerator are a guess that was
 #: not measured.
-_SIDES = {"cpu": (256, 1024), "cuda": (4096, 8192)}
+SIDES = {"cpu": (256, 1024), "cuda": (4096, 8192)}
 #: Of rows that are compared among themselves, a block on the diagonal holds each pair twice. So
 #: there are at least so many blocks along it, unless they would be too short.
 _ALONG_DIAGONAL = 8
@@ -111,7 +111,7 @@ def _wants_blocks(
 
 
 def _sides(queries: Tensor) -> tuple[int, int]:
-    return _SIDES.get(queries.device.type, _SIDES["cuda"])
+    return SIDES.get(queries.device.type, SIDES["cuda"])
 
 
 def _apply(
@@ -126,7 +126,8 @@ def _apply(
         tall = longest
     wide = max(tall, longest**2 // tall)
     with without_autocast(queries.device):
-        return _BothWays.apply(queries, others, 1 / temperature, tall, wide)
+        result: Tensor = BothWays.apply(queries, others, 1 / temperature, tall, wide)
+        return result
 
 
 class _Blocks:
@@ -170,13 +171,14 @@ class _Blocks:
         return torch.mm(scaled, keys.mT, out=block).exp2_()
 
 
-class _BothWays(torch.autograd.Function):
+class BothWays(torch.autograd.Function):
     """The mean over rows and columns of the log of their sum, less the pairs' similarity."""
 
     @staticmethod
     def forward(
         ctx: Any, queries: Tensor, others: Tensor | None, scale: float, tall: int, wide: int
     ) -> Tensor:
+        """Return the mean, a scalar, in blocks of `tall` rows and `wide` columns."""
         keys = queries if others is None else others
         sums = queries.new_zeros(len(queries))
         across = sums if others is None else sums.new_zeros(len(keys))
@@ -192,7 +194,8 @@ class _BothWays(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of queries and keys, from the similarities made once more."""
         queries, others, sums, across = ctx.saved_tensors
         keys = queries if others is None else others
         to_queries, to_keys = _own_parts(queries, others, ctx.needs_input_grad)

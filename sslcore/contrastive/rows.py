@@ -53,7 +53,8 @@ def contrast(
             return _dense(queries, keys, own, temperature, left_out)
         # Rows that are queries and keys at once have one gradient, and are kept once.
         others = None if keys is queries else keys
-        return _Chunked.apply(queries, others, own, left_out, 1 / temperature, chunk_size)
+        result: Tensor = _Chunked.apply(queries, others, own, left_out, 1 / temperature, chunk_size)
+        return result
 
 
 def _dense(
@@ -116,6 +117,6 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         found = (None if item is None else gradient * item for item in ctx.saved_tensors)
         return *found, None, None, None, None

@@ -1,4 +1,4 @@
-"""What a data set gives: images in splits, as arrays that can be indexed by a batch of rows."""
+"""Data sets: images in splits, as arrays that a batch of rows indexes; and how they are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sslcore.data.reader import MappedFile
 from sslcore.errors import DataError
+
+__all__ = ["Data", "MappedFile", "Split", "as_float"]
 
 
 @dataclass(frozen=True)
@@ -15,16 +18,19 @@ class Split:
     """Images with or without their classes.
 
     Attributes:
-        images: uint8, (N, C, H, W), or (N, T, C, H, W) for clips; H = W. It may be a view of a
-            memory-mapped file: nothing reads more of it than the rows asked for.
+        images: uint8, (N, C, H, W), or (N, T, C, H, W) for clips; H = W. It may be memory-mapped:
+            the engine touches only the rows of each batch.
         labels: int64, (N,), or None where there are none.
+        file: the file that `images` is mapped from, where there is one. Batches are then read
+            from the file, so that a cut-off file raises an error.
 
     Raises:
-        DataError: a shape or type is another one.
+        DataError: a shape or type is wrong.
     """
 
     images: Tensor
     labels: Tensor | None = None
+    file: MappedFile | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() not in (4, 5):

@@ -86,9 +86,9 @@ class Batches:
         self.steps_per_epoch = len(split) // batch_size
         self.workers = workers or 0
         self._ahead = _AHEAD if workers is None else 0
-        self._reader = Rows(split.images)
+        self.reader = Rows(split.images, split.file)
         # In main memory, the system keeps what was read of a file: a copy would be a second one.
-        in_place = device.type == "cpu" and self._reader.file is not None
+        in_place = device.type == "cpu" and self.reader.file is not None
         fits = split.images.nbytes <= _SHARE * free_memory(device)
         self.resident = fits and not in_place and self.workers == 0
         self._images: Tensor | None = None
@@ -124,11 +124,11 @@ class Batches:
     def _brought(self) -> Tensor:
         """Return all images on the device."""
         images = self.split.images
-        if self._reader.file is None:
+        if self.reader.file is None:
             return images.to(self.device)
         brought = torch.empty(images.shape, dtype=images.dtype, device=self.device)
-        for rows in torch.arange(len(images)).split(max(1, _BLOCK // images[0].nbytes)):
-            brought[rows[0] : rows[-1] + 1] = self._reader.read(rows)
+        for rows in torch.split(torch.arange(len(images)), max(1, _BLOCK // images[0].nbytes)):
+            brought[rows[0] : rows[-1] + 1] = self.reader.read(rows)
         return brought
 
     def _by_threads(self, start: int, stop: int) -> Iterator[Batch]:
@@ -138,9 +138,9 @@ class Batches:
             for step in range(start, stop):
                 rows = self.rows(step)[self.part]
                 if not self._ahead:
-                    yield self._batch(step, self._reader.read(rows, self.device), rows)
+                    yield self._batch(step, self.reader.read(rows, self.device), rows)
                     continue
-                coming.append((step, rows, pool.submit(self._reader.read, rows, self.device)))
+                coming.append((step, rows, pool.submit(self.reader.read, rows, self.device)))
                 if len(coming) > self._ahead:
                     yield self._next(coming)
             while coming:
@@ -162,7 +162,7 @@ class Batches:
                 yield under_way[-1]
 
         loader = DataLoader(
-            _Batched(self._reader, len(self.split)),
+            _Batched(self.reader, len(self.split)),
             batch_sampler=rows_of_steps(),  # type: ignore[arg-type]
             num_workers=self.workers,
             collate_fn=_as_is,  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ class Batches:
             return small.pin_memory().to(self.device, non_blocking=True)
 
 
-class _Batched(torch.utils.data.Dataset):
+class _Batched(torch.utils.data.Dataset[Tensor]):
     """Gives a reading process a whole batch at once."""
 
     def __init__(self, reader: Rows, size: int) -> None:

@@ -1,7 +1,7 @@
 """Rows of images: copied from memory, or read from the file that they are mapped from.
 
-A mapped file that becomes shorter, or a disk that fails, ends the process that touches its pages
-with a signal. Reading the file instead makes an error of it.
+When a mapped file becomes shorter, or a disk fails, touching its pages ends the process with a
+signal. Reading the file raises an error instead.
 """
 
 from __future__ import annotations
@@ -10,75 +10,74 @@ import os
 import weakref
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 
 class MappedFile:
-    """A file that stays open, so that it can be read even when its name is gone.
+    """The file from which the images of a split are memory-mapped.
+
+    A data set that maps a file gives it with its splits, `Split(images, labels, file=file)`, where
+    `images` may be any view of the mapped tensor. Training then reads the rows from the file. The
+    file stays open, so it can be read even after its name is gone.
 
     Args:
         path: the file.
-        offset: the byte of it where the mapped array begins.
+        offset: the byte of the file where the mapped tensor begins.
+        images: the mapped tensor, uint8, or a view of it.
 
     Raises:
         OSError: it can't be opened.
     """
 
-    def __init__(self, path: str | Path, offset: int) -> None:
+    def __init__(self, path: str | Path, offset: int, images: Tensor | None = None) -> None:
         self.path, self.offset = path, offset
+        self._address = None if images is None else images.untyped_storage().data_ptr()
         self._descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[MappedFile], tuple[str | Path, int]]:
         return MappedFile, (self.path, self.offset)
 
-    def read_into(self, buffer: Any, position: int) -> None:
-        """Fill a writable buffer with what begins at byte `position` of the array.
+    def backs(self, images: Tensor) -> bool:
+        """Whether a tensor is the mapped one or a view of it, and was not written to."""
+        # What is written to a mapping that is copied on write stands in memory alone.
+        return images.untyped_storage().data_ptr() == self._address and images._version == 0
+
+    def read_into(self, buffer: memoryview, position: int) -> None:
+        """Fill a writable buffer with the bytes from `position` of the mapped tensor on.
 
         Raises:
             OSError: the file can't be read, or ends before.
         """
-        view = memoryview(buffer)
         position += self.offset
-        while view:
-            count = os.preadv(self._descriptor, [view], position)
+        while buffer:
+            count = os.preadv(self._descriptor, [buffer], position)
             if count == 0:
                 raise OSError(f"{self.path} ends before byte {position}: it was changed or cut off")
-            view, position = view[count:], position + count
-
-
-def remember_file(images: Tensor, path: str | Path, offset: int) -> None:
-    """Note that the storage of `images` is a file's, mapped from byte `offset` on.
-
-    Every view of `images` then knows it, and is read from there while training.
-
-    Raises:
-        OSError: the file can't be opened.
-    """
-    # The object that stands for a storage in Python lives as long as the storage does.
-    images.untyped_storage().mapped_file = MappedFile(path, offset)  # type: ignore[attr-defined]
+            buffer, position = buffer[count:], position + count
 
 
 class Rows:
-    """Reads some rows of images (N, …), uint8, at a time.
+    """Reads rows of images (N, …), uint8, from memory or from the file that they are mapped from.
 
-    It uses one thread, lets others work meanwhile, and may be called by several at once.
+    Reading uses one thread, releases the interpreter's lock, and may be done by several at once.
+
+    Args:
+        images: the images.
+        file: the file that they are mapped from, where there is one.
     """
 
-    def __init__(self, images: Tensor) -> None:
+    def __init__(self, images: Tensor, file: MappedFile | None = None) -> None:
         self.shape = images.shape[1:]
         self._strides, self._size = images.stride()[1:], self.shape.numel()
         self._begin, self._step = images.storage_offset(), images.stride(0)
         extent = 1 + sum((n - 1) * s for n, s in zip(self.shape, self._strides, strict=True))
-        found = getattr(images.untyped_storage(), "mapped_file", None)
-        # What a row spans can be read at once if the row fills it. What was written to a mapping
-        # that is copied on write is in memory alone.
-        usable = extent == self._size and images._version == 0 and hasattr(os, "preadv")
-        self.file: MappedFile | None = found if usable else None
-        # Another process is given the file alone, not what is mapped from it.
+        # A row can be read at once if it fills the bytes that it spans.
+        usable = extent == self._size and hasattr(os, "preadv")
+        self.file = file if usable and file is not None and file.backs(images) else None
+        # A process that reads ahead receives the file alone, without the mapped images.
         self._images = images if self.file is None else None
 
     def read(self, rows: Tensor, device: torch.device | None = None) -> Tensor:
@@ -91,9 +90,9 @@ class Rows:
         with current_device(device):
             read = torch.empty(len(rows), self._size, dtype=torch.uint8, pin_memory=pinned)
         if self.file is not None:
-            # Planes and lines stay in the order in which the file has them.
+            # Planes and lines keep the order that they have in the file.
             for buffer, row in zip(read.numpy(), rows.tolist(), strict=True):
-                self.file.read_into(buffer, self._begin + row * self._step)
+                self.file.read_into(memoryview(buffer), self._begin + row * self._step)
             return read.as_strided((len(rows), *self.shape), (self._size, *self._strides))
         assert self._images is not None
         read = read.view(len(rows), *self.shape)
@@ -103,7 +102,7 @@ class Rows:
         return read
 
 
-def current_device(device: torch.device | None) -> AbstractContextManager[Any]:
+def current_device(device: torch.device | None) -> AbstractContextManager[object]:
     """Return a context in which a CUDA device is the current one; for others it does nothing.
 
     A thread begins with the first one, and pinning memory there would begin to use that too.

@@ -37,7 +37,8 @@ class Reading:
     @property
     def spread(self) -> float:
         """`std` in units of 1/√D: 1 is even, 0 is collapsed."""
-        return self.std * self.dim**0.5
+        result: float = self.std * self.dim**0.5
+        return result
 
     @property
     def collapsed(self) -> bool:

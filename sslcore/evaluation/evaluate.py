@@ -53,7 +53,8 @@ class FeatureExtractor(nn.Module):
         """
         images = self._checked(images)
         signals = augment(self.augmentation, images)
-        return encode(self.encoder, signals)["features"].mean(0)
+        result: Tensor = encode(self.encoder, signals)["features"].mean(0)
+        return result
 
     def _checked(self, images: Any) -> Tensor:
         if not isinstance(images, Tensor):
@@ -107,7 +108,8 @@ class _Outputs:
 def _reconstruct(pipeline: Pipeline, images: Tensor) -> Tensor:
     signals = augment(pipeline.augmentation, images)
     signals |= encode(pipeline.encoder, signals)
-    return project(pipeline.head, signals)["reconstructions"].transpose(0, 1)
+    result: Tensor = project(pipeline.head, signals)["reconstructions"].transpose(0, 1)
+    return result
 
 
 def _pixels(images: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ def _pixels(images: Tensor) -> Tensor:
 def _batched(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
     size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
     # A file that was cut off since is then an error, and does not end the process.
-    reader = Rows(split.images)
+    reader = Rows(split.images, split.file)
     parts = [
         make(reader.read(rows, device).to(device)).float()
         for rows in torch.arange(len(split)).split(size)
@@ -178,7 +180,7 @@ def evaluate(
                 continue
             try:
                 figures[name][column] = _score(evaluator, outputs, seed)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
                 # Figures without their baselines would mean nothing: none of its are shown.
                 del figures[name]
                 failures.append(f"{part} failed on {column}: {first_line(error)}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from typing import TYPE_CHECKING
+
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT, Table
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
 

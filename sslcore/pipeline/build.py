@@ -6,6 +6,7 @@ the parts before it, so a shape that does not fit is an error before the first i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class ImageShape:
         return f"{kind} of {self.image_size} px with {channels}"
 
 
-def build_part(part: Part, supplied: dict[str, Any]) -> Any:
+def build_part(part: Part, supplied: Mapping[str, object]) -> Any:
     """Build a component from its settings and those of `supplied` that it asks for.
 
     Raises:
@@ -152,7 +153,7 @@ class _Probe:
         }
 
     def augmentation(self, part: Part) -> nn.Module:
-        module = build_part(part, self.supplied)
+        module: nn.Module = build_part(part, self.supplied)
         made = probed(part, call, module, self.signals, self.shape)
         views = self._views(part, made)
         self._in_eval_mode(part, module)
@@ -203,10 +204,10 @@ class _Probe:
                 f"{part}: local_views must be (V', B, C, h', w') with B and C as in views "
                 f"{tuple(views.shape)}, got {tuple(local.shape)}"
             )
-        return local.shape[0]
+        return int(local.shape[0])
 
     def encoder(self, part: Part) -> nn.Module:
-        module = build_part(part, self.supplied)
+        module: nn.Module = build_part(part, self.supplied)
         self.signals |= probed(part, encode, module, self.signals, self.shape)
         if "features" not in self.signals:
             raise CompositionError(f"{part} gives no features, and evaluators need them")
@@ -220,7 +221,7 @@ class _Probe:
         return module
 
     def head(self, part: Part) -> nn.Module:
-        module = build_part(part, self.supplied)
+        module: nn.Module = build_part(part, self.supplied)
         self.signals |= probed(part, project, module, self.signals, self.shape)
         projections = self.signals.get("projections")
         self.supplied["projection_dim"] = None if projections is None else projections.shape[-1]

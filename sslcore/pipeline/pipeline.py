@@ -162,7 +162,8 @@ def augment(
     """Return `images` as floats and what the augmentation makes of them, without graph."""
     images = as_float(images) if images.dtype == torch.uint8 else images
     signals: Signals = {"images": images, "random": random, "progress": progress}
-    return signals | call(augmentation, signals)
+    made: Signals = call(augmentation, signals)
+    return signals | made
 
 
 def encode(encoder: nn.Module, signals: Signals) -> Signals:
@@ -210,7 +211,7 @@ def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
     Raises:
         ValueError: a signal does not have the images of the batch where signals have them.
     """
-    joined: Signals = {"rows": processes.part(batch * processes.count)}
+    joined: Signals = {"rows": processes.share(batch * processes.count)}
     for name, item in signals.items():
         if isinstance(item, BatchRandom):
             joined[name] = item.whole()

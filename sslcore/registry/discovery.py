@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from sslcore.errors import UsageError, nearest
 from sslcore.registry.origin import FILE, MODULE, Origin
 from sslcore.system.files import user_path
 from sslcore.system.printable import one_line
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 #: The entry-point group.
 GROUP = "sslcore"
@@ -89,7 +92,7 @@ def of_file(named: str) -> Candidate:
     path = user_path(named, "-p")
     if not path.is_file():
         raise UsageError(f"-p {named}: there is no such file")
-    path = Path(os.path.abspath(path))
+    path = path.absolute()
     name = path.stem
     if path.suffix != ".py" or not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(

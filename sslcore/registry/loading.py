@@ -121,7 +121,7 @@ class Loader:
             return PluginStatus(origin, error=str(error), status="incompatible")
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
             return PluginStatus(origin, error=_in_one_line(error), status="broken", cause=error)
 
     def _entries(self, candidate: Candidate) -> list[Entry]:
@@ -175,8 +175,8 @@ def _check_hooks(plugin: Any) -> None:
             )
 
 
-def _records(yielded: Any, hook: str) -> Iterable[Record]:
-    if yielded is None or not hasattr(yielded, "__iter__"):
+def _records(yielded: object, hook: str) -> Iterable[object]:
+    if not isinstance(yielded, Iterable):
         raise TypeError(f"{hook} returned {yielded!r}, expected it to yield records")
     return yielded
 
@@ -184,7 +184,7 @@ def _records(yielded: Any, hook: str) -> Iterable[Record]:
 def _in_one_line(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a plugin may raise anything
         text = "(its message can't be read)"
     text = one_line(f"{type(error).__name__}: {text}")
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

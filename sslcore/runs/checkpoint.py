@@ -1,14 +1,14 @@
-"""Checkpoints: everything that a run needs to go on, in one file that is always complete.
+"""The file of a checkpoint: named tensors and scalars, complete at every moment.
 
-A checkpoint is a safetensors file, written beside, synced and renamed. Two are kept, so that a
-damaged one costs the steps since the one before it and no more.
+A checkpoint is a safetensors file with a checksum, written beside, synced and renamed. The newest
+two are kept, so a damaged one costs no more than the steps since the one before it.
 """
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,23 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
-from sslcore.errors import RunFolderError
+from sslcore.errors import RunFolderError, first_line
 from sslcore.system.files import write_safely
-from sslcore.compute.rng_state import generator_states, restore_generators
 
 _KEPT = 2
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read from a checkpoint.
+    """The content of a checkpoint.
 
     Attributes:
         step: steps done.
-        tensors: every tensor, by `part/name`.
-        scalars: the optimizer's groups and numbers, and the scaler's.
-        skipped: newer checkpoints that were damaged, with the reason.
+        tensors: by `part/name`.
+        scalars: groups and numbers of the optimizer, and numbers of the gradient scaler.
+        skipped: damaged checkpoints that are newer, with the reason.
     """
 
     step: int
@@ -41,41 +40,8 @@ class Checkpoint:
     scalars: dict[str, Any]
     skipped: tuple[str, ...] = ()
 
-    def restore(self, pipeline: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-        """Put weights, buffers and, with an optimizer, its state and torch's random state back.
-
-        Raises:
-            RunFolderError: the tensors are those of other modules.
-        """
-        try:
-            pipeline.load_state_dict(self._part("model"))
-        except RuntimeError as error:
-            raise RunFolderError(
-                f"the checkpoint does not fit the recipe: {str(error).splitlines()[-1].strip()}"
-            ) from error
-        if optimizer is None:
-            return
-        state: dict[int, dict[str, Any]] = {}
-        for name, tensor in self._part("optimizer").items():
-            index, _, key = name.partition("/")
-            state.setdefault(int(index), {})[key] = tensor
-        for index, numbers in self.scalars["optimizer"].items():
-            state.setdefault(int(index), {}).update(numbers)
-        # Which form of the optimizer computes is a matter of the device, not of the run.
-        groups = [
-            {**saved, "fused": group.get("fused")} if "fused" in saved else saved
-            for saved, group in zip(self.scalars["groups"], optimizer.param_groups, strict=True)
-        ]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-        _lay_out_as_weights(optimizer)
-        restore_generators(self._part("random"), _device_of(pipeline))
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """The losses since the last line of metrics.jsonl, scalars."""
-        return list(self.tensors["training/losses"])
-
-    def _part(self, part: str) -> dict[str, Tensor]:
+    def part(self, part: str) -> dict[str, Tensor]:
+        """Return the tensors of one part by their names within it."""
         start = f"{part}/"
         return {
             name.removeprefix(start): tensor
@@ -84,60 +50,24 @@ class Checkpoint:
         }
 
 
-def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Lay out what an optimizer keeps of each weight as the weight itself.
-
-    A file has no layout, and a fused optimizer goes through weight and state as they lie in memory.
-    """
-    for weight, kept in optimizer.state.items():
-        for name, item in kept.items():
-            if isinstance(item, Tensor) and item.shape == weight.shape:
-                laid_out = torch.empty_like(weight, dtype=item.dtype)
-                kept[name] = laid_out.copy_(item)
-
-
 def save_checkpoint(
-    folder: Path,
-    step: int,
-    pipeline: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: Mapping[str, Any] | None = None,
-    losses: Sequence[Tensor] = (),
+    folder: Path, step: int, tensors: Mapping[str, Tensor], scalars: Mapping[str, object]
 ) -> Path:
-    """Write a checkpoint into `folder` and delete the ones older than the one before it.
+    """Write a checkpoint into `folder` and delete all but the one before it.
 
     Args:
         folder: where to.
         step: steps done.
-        pipeline: the stages.
-        optimizer: of their weights.
-        scaler: the numbers of the gradient scaler, where there is one.
-        losses: scalars that no line of metrics.jsonl has told of yet.
+        tensors: by `part/name`.
+        scalars: values that JSON can hold.
 
     Raises:
-        RunFolderError: it can't be written; the checkpoints before it are untouched.
+        RunFolderError: it can't be written; earlier checkpoints are untouched.
     """
-    state = optimizer.state_dict()
-    tensors = {f"model/{name}": tensor for name, tensor in pipeline.state_dict().items()}
-    numbers: dict[str, dict[str, Any]] = {}
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"optimizer/{index}/{key}"] = value
-            else:
-                numbers.setdefault(str(index), {})[key] = value
-    for kind, generator in generator_states(_device_of(pipeline)).items():
-        tensors[f"random/{kind}"] = generator
-    tensors["training/losses"] = torch.stack(list(losses)) if losses else torch.zeros(0)
     # safetensors refuses tensors that share memory or are not contiguous.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    scalars = {
-        "optimizer": numbers,
-        "groups": state["param_groups"],
-        "scaler": dict(scaler or {}),
-    }
     metadata = {"step": str(step), "scalars": json.dumps(scalars)}
-    metadata["checksum"] = str(_checksum(plain, metadata))
+    metadata["checksum"] = str(checksum(plain, metadata))
     path = folder / f"{_stem(step)}.safetensors"
     write_safely(path, save(plain, metadata))
     for old in _files(folder)[:-_KEPT]:
@@ -156,27 +86,26 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         try:
             return _read(path, tuple(skipped))
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            skipped.append(f"{path.name} is damaged ({reason})")
+            skipped.append(f"{path.name} is damaged ({first_line(error)})")
     if skipped:
         raise RunFolderError(f"{folder}: no checkpoint is whole: {'; '.join(skipped)}")
     raise RunFolderError(f"{folder}: there is no checkpoint; was the run stopped before its first?")
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether a run has come to its first checkpoint."""
+    """Whether there is a checkpoint."""
     return bool(_files(folder))
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    # One opening: what is read belongs together, even if the file is replaced meanwhile.
+    # Opened once, so that its content belongs together even if the file is replaced meanwhile.
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name in ("step", "scalars", "checksum"):
         if name not in metadata:
             raise ValueError(f"it does not say its {name}")
-    if metadata["checksum"] != str(_checksum(tensors, metadata)):
+    if metadata["checksum"] != str(checksum(tensors, metadata)):
         raise ValueError("its checksum differs")
     if path.stem != _stem(int(metadata["step"])):
         raise ValueError(f"it is of step {metadata['step']}")
@@ -189,7 +118,7 @@ def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
 
 
 def _check_scalars(scalars: Any) -> None:
-    """Raise ValueError unless these are the scalars that `save_checkpoint` writes."""
+    """Raise ValueError unless these are the scalars of a training state."""
     if not (
         isinstance(scalars, dict)
         and scalars.keys() == {"optimizer", "groups", "scaler"}
@@ -212,11 +141,7 @@ def _stem(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def _device_of(pipeline: nn.Module) -> torch.device:
-    return next((item.device for item in pipeline.parameters()), torch.device("cpu"))
-
-
-def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
+def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
     """Return a number for everything in a checkpoint: tensors, step and scalars."""
     total = zlib.crc32(f"{metadata['step']} {metadata['scalars']}".encode())
     for name in sorted(tensors):

@@ -64,7 +64,7 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
                 found = smaller
     except (Hung, Violation) as violation:
         found = violation
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - what is checked may raise anything
         # Whatever a stranger's code comes up with must end as a line of the report.
         found = Violation(f"the check could not be carried out: {said(error)}")
     if found is None and meter.examples == 0:
@@ -136,6 +136,6 @@ def _searched(
 def _told(ask: Callable[[], str]) -> str:
     try:
         return ask()
-    except (Exception, Hung):
+    except (Exception, Hung):  # noqa: BLE001 - what is checked may raise anything
         # What can't even be made is not exempt: the check itself will say what is wrong.
         return ""

@@ -72,7 +72,7 @@ class Gradients:
             self.seed,
             batch.step,
             batch.size,
-            rows=self.processes.part(batch.size),
+            rows=self.processes.share(batch.size),
             device=self.device,
         )
         with self._shared_statistics():
@@ -89,7 +89,7 @@ class Gradients:
                 precision=lambda: autocast(self.precision, self.device),
                 scale=self.scaler.scale,
             )
-        signals = self._score(
+        signals: Signals = self._score(
             batch.images,
             labels=batch.labels,
             random=random,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslcore.errors import LostProcessError, TrainingError
+from sslcore.errors import LostProcessError, TrainingError, last_line
 from sslcore.recipe.recipe import Recipe
 
 
@@ -83,10 +83,10 @@ def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> Trainin
 
 
 def lost_process(saved: str) -> LostProcessError:
-    """Say that one of several processes has gone."""
+    """Return the error of a process after another one exited."""
     return LostProcessError(
-        f"another process of this run has gone; {saved}. Where torchrun was given --max-restarts, "
-        "it starts all of them again, and the run goes on by itself; if it had an error, it says so"
+        f"another process of this run exited; see its output for the cause; {saved}. With "
+        "--max-restarts, torchrun restarts all processes and the run goes on"
     )
 
 
@@ -104,9 +104,3 @@ def how_to_go_on(saved: int | None, command: str) -> str:
 def is_of_a_reader(error: BaseException) -> bool:
     """Whether a process that reads images has died: torch has no exception of its own for that."""
     return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)
-
-
-def last_line(error: BaseException) -> str:
-    """Return what an error says; one that came from another process brings its traceback along."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__

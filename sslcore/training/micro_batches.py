@@ -73,7 +73,9 @@ class MicroBatches:
         ]
 
         def views_of(part: slice) -> Signals:
-            made = self.pipeline.augment(images[part], random=random.part(part), progress=progress)
+            made = self.pipeline.augment(
+                images[part], random=random.select(part), progress=progress
+            )
             return made if labels is None else made | {"labels": labels[part]}
 
         kept, trained, states = self._first_pass(parts, views_of, precision)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -15,6 +14,11 @@ from rich.progress import (
 )
 
 from sslcore.runs.metrics import LogLine, Metrics
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import Console
 
 #: Seconds between two lines where there is no terminal to draw a bar in.
 _QUIET_SECONDS = 10.0

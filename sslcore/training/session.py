@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 
 from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
@@ -23,6 +23,9 @@ from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Session:
         Raises:
             UsageError: the data can't be read, or the parts don't fit together.
         """
-        with processes.one_before_others():
+        with processes.local_main_first():
             data = build_data(recipe.data)
         for note in data.notes:
             console.print(f"note: {note}")
@@ -94,7 +97,7 @@ class Session:
             self.device,
             labels=self.pipeline.supervised,
             workers=workers,
-            part=self.processes.part(training.batch_size),
+            part=self.processes.share(training.batch_size),
         )
         if compile:
             self.pipeline.encoder.compile()
@@ -131,7 +134,7 @@ class Session:
             f"{trainer.precision} → {run.path}"
         )
         go_on = f"sslcore train --resume {run.path}"
-        if not self.processes.leads:
+        if not self.processes.is_main:
             trainer.train(Silence(), go_on=go_on)
             return
         display = ProgressDisplay(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
-from sslcore.compute.sync_batch_norm import takes_batch_statistics
+from sslcore.compute.sync_batch_norm import batch_norm_layers
 from sslcore.errors import UsageError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
 from sslcore.random import BatchRandom
@@ -57,11 +57,7 @@ def check_splits(
             f"--micro-batch {max(1, size // count) * count}"
         )
     stages = {"encoder": pipeline.encoder, "head": pipeline.head}
-    layers = {
-        kind: len(takes_batch_statistics(stage))
-        for kind, stage in stages.items()
-        if stage is not None
-    }
+    layers = {kind: batch_norm_layers(stage) for kind, stage in stages.items() if stage is not None}
     normalised = [kind for kind, count in layers.items() if count]
     if normalised:
         where = " and ".join(f"the {kind} ({layers[kind]} layers)" for kind in normalised)
@@ -89,7 +85,7 @@ def _try(pipeline: Pipeline, sample: Tensor) -> None:
     random = BatchRandom(0, 0, len(sample), device=sample.device)
 
     def made_of(part: slice) -> tuple[Signals, Signals]:
-        views = augment(pipeline.augmentation, sample[part], random=random.part(part))
+        views = augment(pipeline.augmentation, sample[part], random=random.select(part))
         features = encode(encoder, views)
         return features, project(head, views | features)
 

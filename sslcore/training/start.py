@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.torchrun import attempt, launch_id
@@ -21,6 +20,11 @@ from sslcore.system.files import user_path
 from sslcore.system.locks import locked
 from sslcore.training.resume import last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from rich.console import Console
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def carry_out(
     if resume is None and processes.any(attempt() > 0):
         # A process died and torchrun restarted all of them with the same command. Machines may
         # count restarts differently.
-        resume = processes.first(lambda: _begun(output)) or None
+        resume = processes.from_main(lambda: _begun(output)) or None
     planned = plan(request, registry, output=output, resume=resume)
     for note in planned.notes:
         console.print(f"note: {note}")
@@ -109,16 +113,16 @@ def carry_out(
     checkpoint = None
     if run is None:
         # The folder is made last, so that a refused request leaves nothing behind.
-        path = processes.first(
+        path = processes.from_main(
             lambda: str(output if output is not None else Run.default_path(recipe))
         )
         run = Run(path)
         trainer = session.trainer(run, compile=compile, workers=workers)
-        processes.first(lambda: _create(run, session, held))
+        processes.from_main(lambda: _create(run, session, held))
     else:
-        processes.first(lambda: _lock(run, held))
+        processes.from_main(lambda: _lock(run, held))
         checkpoint = last_checkpoint(run, session)
-        if not processes.same(-1 if checkpoint is None else checkpoint.step):
+        if not processes.all_equal(-1 if checkpoint is None else checkpoint.step):
             raise RunFolderError(
                 f"{run.path} does not have the same checkpoints for all processes: it must be on "
                 "a file system that all machines share"
@@ -126,7 +130,7 @@ def carry_out(
         trainer = session.trainer(run, compile=compile, workers=workers)
         if checkpoint is not None and checkpoint.step == trainer.total_steps:
             console.print(f"note: {run.path} has finished: no step is left to train")
-        elif processes.leads:
+        elif processes.is_main:
             # Figures of an earlier step must not pass for those of the finished run.
             run.discard_evaluation()
     session.train(trainer, run, checkpoint)

@@ -7,9 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import TYPE_CHECKING
 
 from sslcore.compute.torchrun import process_count
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 #: Seconds within which two signals under torchrun are one.
 _SAME = 2.0

@@ -15,21 +15,20 @@ from torch import Tensor
 from sslcore.compute.device import is_out_of_memory
 from sslcore.compute.processes import ALONE, Processes, is_of_a_lost_process
 from sslcore.compute.rng_state import seed_generators
-from sslcore.contract.interface import ENGINE_SIGNALS
 from sslcore.data.batches import Batch, Batches
 from sslcore.errors import InterruptedRun, TrainingError, UsageError
-from sslcore.evaluation.collapse import READ, read_signals
 from sslcore.pipeline.pipeline import Pipeline, Signals
 from sslcore.random import generator_for
 from sslcore.recipe.optimizers import build_optimizer
 from sslcore.recipe.recipe import Recipe
-from sslcore.runs.checkpoint import Checkpoint, save_checkpoint
+from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.metrics import LogLine
-from sslcore.signals import batch_axis
 from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
+from sslcore.training.log_line import log_line
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
+from sslcore.training.state import TrainingState
 from sslcore.training.stop_requests import stop_requests
 
 #: Images that are tried before training, where something has to be tried.
@@ -84,6 +83,7 @@ class Trainer:
         )
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.state = TrainingState(pipeline, self.optimizer, self.scaler, device)
         sample = batches.split.images[: min(_SAMPLE, self.training.batch_size)].to(device)
         self.gradients = Gradients(
             pipeline, self.training, device, precision, self.scaler, sample, processes
@@ -95,21 +95,25 @@ class Trainer:
         self.steps_per_epoch = batches.steps_per_epoch
         self.total_steps = self.training.epochs * self.steps_per_epoch
         self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
-        self.step = 0
         self._go_on = ""
         self._saved: int | None = None
         self._between_steps = True
-        self._losses: list[Tensor] = []
         self._recent: deque[Tensor] = deque(maxlen=5)
         seed_generators(self.training.seed, device)
 
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
+
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint."""
-        checkpoint.restore(self.pipeline, self.optimizer)
-        if self.scaler.is_enabled() and checkpoint.scalars.get("scaler"):
-            self.scaler.load_state_dict(checkpoint.scalars["scaler"])
-        self.step = self._saved = checkpoint.step
-        self._losses = [loss.to(self.device) for loss in checkpoint.losses]
+        """Go on from a checkpoint.
+
+        Raises:
+            RunFolderError: the checkpoint belongs to other modules.
+        """
+        self.state.restore(checkpoint)
+        self._saved = checkpoint.step
 
     def train(self, observer: Observer, *, go_on: str = "") -> None:
         """Train up to the last step and save.
@@ -148,14 +152,14 @@ class Trainer:
         while (batch := self._next(batches)) is not None:
             self._between_steps = False
             signals = self._guarded(self.train_step, batch)
-            self.step = batch.step + 1
+            self.state.step = batch.step + 1
             self._between_steps = True
             observer.advanced(self.step)
             if self.step % self.training.log_every == 0 or self.step == self.total_steps:
                 elapsed = time.perf_counter() - started
                 observer.logged(self._log_line(signals, (self.step - since) / elapsed))
                 # Only now: a line that could not be written must not take its losses along.
-                self._losses.clear()
+                self.state.losses.clear()
                 since, started = self.step, time.perf_counter()
             if self.step % self.training.checkpoint_every == 0:
                 self.save()
@@ -181,15 +185,8 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint, in the process that leads; nothing is saved that is not finite."""
         self.finite.settle()
-        if self.processes.leads:
-            save_checkpoint(
-                self.checkpoints,
-                self.step,
-                self.pipeline,
-                self.optimizer,
-                self.scaler.state_dict(),
-                self._losses,
-            )
+        if self.processes.is_main:
+            self.state.save(self.checkpoints)
         self._saved = self.step
 
     def _save_once(self) -> None:
@@ -230,7 +227,7 @@ class Trainer:
         teacher = self.recipe.teacher
         if teacher is not None:
             self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))
-        self._losses.append(loss)
+        self.state.losses.append(loss)
         self._recent.append(loss)
         return signals
 
@@ -294,35 +291,12 @@ class Trainer:
 
     def _log_line(self, signals: Signals, steps_per_second: float) -> LogLine:
         self.finite.settle()
-        shown = self._of_all(signals)
-        return LogLine(
+        return log_line(
+            signals,
+            self.processes,
             step=self.step,
             epoch=self.step / self.steps_per_epoch,
-            loss=float(torch.stack(self._losses).mean()),
+            loss=float(torch.stack(self.state.losses).mean()),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             images_per_second=steps_per_second * self.training.batch_size,
-            reading=read_signals(shown),
-            numbers={
-                name: float(item)
-                for name, item in shown.items()
-                if name != "loss" and name not in ENGINE_SIGNALS and _is_number(item)
-            },
         )
-
-    def _of_all(self, signals: Signals) -> Signals:
-        """Return what a log line tells of, of all processes: representations and numbers."""
-        if not self.processes.several:
-            return signals
-        shown: Signals = {}
-        for name, item in signals.items():
-            if name in READ and isinstance(item, Tensor):
-                shown[name] = self.processes.gather(item, batch_axis(name))
-            elif isinstance(item, Tensor) and item.dim() == 0:
-                shown[name] = self.processes.mean(item)
-            elif _is_number(item):
-                shown[name] = item
-        return shown
-
-
-def _is_number(item: object) -> bool:
-    return isinstance(item, (int, float)) or (isinstance(item, Tensor) and item.dim() == 0)

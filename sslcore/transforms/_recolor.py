@@ -137,7 +137,8 @@ def _make_grey(views: Tensor) -> None:
 def _grey(views: Tensor) -> Tensor:
     red, green, blue = views
     grey = red * GREY_WEIGHTS[0]
-    return grey.add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
+    result: Tensor = grey.add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
+    return result
 
 
 _ADJUST: dict[int, Callable[[Tensor, Tensor], None]] = {

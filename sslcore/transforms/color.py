@@ -231,4 +231,5 @@ def _grey_level(images: Tensor) -> Tensor:
         return images.mean(1, keepdim=True)
     red, green, blue = images.split(1, dim=1)
     grey = red * GREY_WEIGHTS[0]
-    return grey.add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
+    result: Tensor = grey.add_(green, alpha=GREY_WEIGHTS[1]).add_(blue, alpha=GREY_WEIGHTS[2])
+    return result

@@ -112,7 +112,8 @@ def _crops_by_sums(
         resize_taps(top.flatten(), height.flatten(), size, rows, interpolation, None, dtype),
         resize_taps(left.flatten(), width.flatten(), size, columns, interpolation, mirrored, dtype),
     )
-    return crops.permute(1, 0, 3, 2).contiguous().unflatten(0, shape)
+    result: Tensor = crops.permute(1, 0, 3, 2).contiguous().unflatten(0, shape)
+    return result
 
 
 def _crops_by_products(

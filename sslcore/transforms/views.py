@@ -140,14 +140,15 @@ class RandomViews:
     def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
         if _fit_for_blocks(images):
-            batch = self._in_blocks(images, self._draw(images, random))
+            batch = self.in_blocks(images, self.draw(images, random))
         else:
-            batch = self._at_once(images, self._draw(images, random))
+            batch = self.at_once(images, self.draw(images, random))
         if self.cutout_holes:
             batch = self._cutout(batch, random.fork("holes"))
-        return batch.unflatten(0, (self.views, len(images)))
+        result: Tensor = batch.unflatten(0, (self.views, len(images)))
+        return result
 
-    def _draw(self, images: Tensor, random: BatchRandom) -> ViewDraws:
+    def draw(self, images: Tensor, random: BatchRandom) -> ViewDraws:
         """Draw what happens to each view, in the order of a batch (V·B,)."""
         drawn: dict[str, Any] = {}
         crop = random.fork("crop")
@@ -206,7 +207,8 @@ class RandomViews:
         each = [column < one for column, one in zip(drawn.unbind(1), probability, strict=True)]
         return _by_view(torch.stack(each, 1))
 
-    def _in_blocks(self, images: Tensor, draws: ViewDraws) -> Tensor:
+    def in_blocks(self, images: Tensor, draws: ViewDraws) -> Tensor:
+        """Make all views of images in main memory, block by block: (V·B, C, size, size)."""
         return views_in_blocks(
             images,
             draws,
@@ -217,7 +219,7 @@ class RandomViews:
             std=self.std,
         )
 
-    def _at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:
+    def at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:
         """Make all views in one pass for each operation, without waiting for the device."""
         boxes = (value.unflatten(0, (self.views, -1)) for value in (*draws.boxes, draws.flip))
         top, left, height, width, flip = boxes

@@ -86,7 +86,7 @@ def test_a_mistake_is_named_with_what_to_do(arguments, said, sslcore_cli):
     assert code == 2, err
     assert said in err
     assert out == ""
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_all_bad_settings_are_reported_at_once(sslcore_cli):
@@ -281,7 +281,7 @@ def test_what_only_the_optimizer_knows_to_be_wrong_is_a_usage_error(sslcore_cli)
     code, _, err = sslcore_cli(*AUTOENCODER, *QUICK, "--set", "optimizer.betas=2,3")
     assert code == 2
     assert "optimizer Adam: Invalid beta parameter" in err
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_debug_shows_the_traceback(capsys):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,12 +89,12 @@ def test_what_can_stand_there_is_offered(complete, words, offered):
 
 def test_the_folders_of_runs_are_offered_the_newest_first_and_no_others(complete):
     for position, name in enumerate(("old-run", "new-run", "$(reboot)", "a b")):
-        os.makedirs(f"runs/{name}")
+        Path("runs", name).mkdir(parents=True)
         recipe = f"runs/{name}/recipe.toml"
-        with open(recipe, "w"):
+        with Path(recipe).open("w"):
             pass
         os.utime(recipe, (position, position))
-    os.makedirs("runs/no-run")
+    Path("runs/no-run").mkdir(parents=True)
     assert complete("train", "--resume", "runs/") == ["runs/new-run", "runs/old-run"]
     assert complete("evaluate", "runs/o") == ["runs/old-run"]
 

@@ -67,7 +67,7 @@ def test_a_slip_is_answered_in_one_clear_line(arguments, said, cli):
     assert len(err.splitlines()) == 1 or said.startswith("unexpected")
     assert len(err) < 2000
     assert out == ""
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_the_one_cpu_may_be_numbered():
@@ -131,7 +131,7 @@ def test_whatever_strikes_while_writing_leaves_no_half_file_behind(error, monkey
     monkeypatch.setattr("os.fsync", strike)
     with pytest.raises(error):
         write_safely(path, "after")
-    assert os.listdir() == ["file"]
+    assert [path.name for path in Path().iterdir()] == ["file"]
     assert path.read_text() == "before"
 
 

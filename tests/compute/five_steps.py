@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from sslcore.api import make_recipe
-from sslcore.compute.processes import joined
+from sslcore.compute.processes import process_group
 from sslcore.data.batches import Batches
 from sslcore.pipeline import pipeline as pipeline_module
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
@@ -41,7 +41,7 @@ def trainer_of(words, processes, folder):
     pipeline = build_pipeline(recipe, ImageShape.of(data.train, len(data.classes)))
     pipeline = pipeline.double().to(memory_format=torch.channels_last)
     size = recipe.training.batch_size
-    batches = Batches(data.train, size, 0, DEVICE, workers=0, part=processes.part(size))
+    batches = Batches(data.train, size, 0, DEVICE, workers=0, part=processes.share(size))
     pipeline.train()
     return Trainer(recipe, pipeline, batches, DEVICE, "fp32", folder, processes)
 
@@ -51,7 +51,7 @@ def main():
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     pipeline_module.as_float = lambda images: images.double() / 255
-    with joined(DEVICE) as processes:
+    with process_group(DEVICE) as processes:
         for words in sys.argv[2:]:
             trainer = trainer_of(words, processes, folder)
             made = {}
@@ -62,7 +62,7 @@ def main():
                     if batch.step == 0 and item.grad is not None:
                         made[f"gradient/{name}"] = item.grad
             made |= {f"model/{name}": item for name, item in trainer.pipeline.state_dict().items()}
-            if processes.leads:
+            if processes.is_main:
                 plain = {name: item.detach().contiguous().clone() for name, item in made.items()}
                 save_file(plain, folder / f"{words}.safetensors")
 

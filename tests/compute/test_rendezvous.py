@@ -8,7 +8,7 @@ import time
 import pytest
 import torch.distributed as dist
 
-from sslcore.compute.rendezvous import meet
+from sslcore.compute.rendezvous import rendezvous
 from sslcore.errors import UsageError
 
 
@@ -17,7 +17,7 @@ def _meet(store, ranks, count, delays=None, patience=20.0):
 
     def one(rank):
         time.sleep((delays or {}).get(rank, 0.0))
-        words[rank] = meet(store, rank, count, patience=patience)
+        words[rank] = rendezvous(store, rank, count, patience=patience)
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in ranks]
     for thread in threads:
@@ -51,4 +51,4 @@ def test_waiting_has_an_end():
     store = dist.HashStore()
     store.set("word", "of-others")
     with pytest.raises(UsageError, match="not all of them came"):
-        meet(store, 1, 2, patience=0.3)
+        rendezvous(store, 1, 2, patience=0.3)

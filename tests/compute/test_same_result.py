@@ -87,7 +87,7 @@ def test_all_ranks_together_see_the_views_of_one_process(count):
     augmentation = sslcore.build("augmentation", "two-views", image_size=16, channels=1)
     images = torch.rand(8, 1, 16, 16)
     whole = augmentation(images, sslcore.BatchRandom(0, 3, 8))["views"]
-    parts = [Processes(rank, count).part(8) for rank in range(count)]
+    parts = [Processes(rank, count).share(8) for rank in range(count)]
     seen = [
         augmentation(images[part], sslcore.BatchRandom(0, 3, 8, rows=part))["views"]
         for part in parts

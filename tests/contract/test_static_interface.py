@@ -7,7 +7,7 @@ import pytest
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import KINDS
 from sslcore.contract.settings import describe
-from sslcore.contract.static_interface import _read, static_interface
+from sslcore.contract.static_interface import read_interface, static_interface
 from sslcore.registry.registry import Registry
 
 
@@ -25,8 +25,8 @@ def _shipped():
 
 @pytest.mark.parametrize("entry", _shipped(), ids=lambda entry: f"{entry.kind}-{entry.name}")
 def test_the_source_says_what_the_import_says(entry):
-    module, _, attribute = entry.build.partition(":")
-    read = _read(module, attribute)
+    read = read_interface(entry.build)
+    assert read is not None
     imported = interface_of(load_reference(entry.build))
     assert list(read.settings) == list(imported.settings)
     for name, setting in read.settings.items():

@@ -78,7 +78,7 @@ def test_in_blocks_of_any_height_it_is_the_general_form(
 @FORMS
 @pytest.mark.parametrize("sides", [(1, 2), (2, 5), (3, 3), (4, 64)])
 def test_blocks_of_any_sides_agree(form, general, sides, monkeypatch):
-    monkeypatch.setitem(blocks._SIDES, "cpu", sides)
+    monkeypatch.setitem(blocks.SIDES, "cpu", sides)
     drawn = views_of(23, 4)
     found = with_gradient(partial(form, temperature=0.2), drawn)
     expected = with_gradient(partial(general, temperature=0.2), drawn)
@@ -114,10 +114,10 @@ def test_too_low_a_temperature_for_powers_takes_the_general_form(form, general):
     drawn = unit_rows(views_of(20, 4, dtype=torch.float32))
     lowest = 1 / (-math.log(torch.finfo(torch.float32).tiny) - 2 - math.log(40))
     used = []
-    original = blocks._BothWays.apply
+    original = blocks.BothWays.apply
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            blocks._BothWays, "apply", lambda *given: (used.append(given), original(*given))[1]
+            blocks.BothWays, "apply", lambda *given: (used.append(given), original(*given))[1]
         )
         form(drawn, 0.99 * lowest, chunk_size=3)
         assert not used

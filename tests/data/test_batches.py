@@ -13,7 +13,7 @@ import torch
 
 from sslcore.data import Data, Split
 from sslcore.data.batches import Batches
-from sslcore.data.reader import Rows, remember_file
+from sslcore.data.reader import MappedFile, Rows
 from sslcore.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
@@ -32,8 +32,7 @@ def _in_file(path, size=23):
     path.write_bytes(b"header!" + images.numpy().tobytes())
     shape = tuple(images.shape)
     mapped = torch.from_numpy(np.memmap(path, np.uint8, mode="c", offset=7, shape=shape))
-    remember_file(mapped, path, 7)
-    return Split(mapped, torch.arange(size))
+    return Split(mapped, torch.arange(size), MappedFile(path, 7, mapped))
 
 
 def _readers():
@@ -201,17 +200,17 @@ def test_any_view_of_a_file_is_read_as_it_is(view, tmp_path):
     (tmp_path / "images").write_bytes(np.random.default_rng(0).bytes(7 + 12 * 3 * 4 * 4))
     array = np.memmap(tmp_path / "images", np.uint8, mode="c", offset=7, shape=(12, 3, 4, 4))
     images = torch.from_numpy(array)
-    remember_file(images, tmp_path / "images", 7)
+    file = MappedFile(tmp_path / "images", 7, images)
     seen = view(images)
     rows = torch.tensor([4, 0, 5, 4])
-    assert torch.equal(Rows(seen).read(rows), seen[rows])
+    assert torch.equal(Rows(seen, file).read(rows), seen[rows])
     # So a process that starts anew reads it as well.
-    assert torch.equal(pickle.loads(pickle.dumps(Rows(seen))).read(rows), seen[rows])
+    assert torch.equal(pickle.loads(pickle.dumps(Rows(seen, file))).read(rows), seen[rows])
 
 
 def test_a_process_is_given_the_name_of_a_file_and_not_its_images(tmp_path):
     split = _in_file(tmp_path / "images", size=200)
-    assert len(pickle.dumps(Rows(split.images))) < 1000 < split.images.nbytes
+    assert len(pickle.dumps(Rows(split.images, split.file))) < 1000 < split.images.nbytes
 
 
 def test_what_is_written_to_a_mapping_is_what_is_trained_on(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_a_batch_too_small_for_the_loss_is_refused_before_a_folder_is_made(
     tiny["training"]["batch_size"] = 1
     with pytest.raises(CompositionError, match=r"loss made-up .*two images are needed"):
         sslcore.train("agreement", data="noise", loss="made-up", settings=tiny, **options)
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
     tiny["training"]["batch_size"] = 2
     sslcore.train("agreement", data="noise", loss="made-up", settings=tiny, **options)
 

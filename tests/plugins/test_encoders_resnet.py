@@ -81,7 +81,7 @@ def test_a_weights_file_that_would_run_code_is_refused(checkpoints, tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
 
-    with open(checkpoints / RESNET18_FILE, "wb") as file:
+    with (checkpoints / RESNET18_FILE).open("wb") as file:
         pickle.dump(Payload(), file, protocol=2)
     with pytest.raises(ValueError, match="can't be fetched"):
         ResNet18(224, 3, weights="DEFAULT")

@@ -290,4 +290,4 @@ def test_images_removed_from_the_cache_are_trained_on_to_the_end(images, cache):
     shutil.rmtree(cache)
     batch = next(batches.between(0, 1))
     assert sorted(batch.images[:, 0, 0, 0].tolist()) == sorted(expected[: len(data.train)])
-    assert batches._reader.file is not None
+    assert batches.reader.file is not None

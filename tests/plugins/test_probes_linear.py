@@ -107,9 +107,9 @@ def test_asking_for_more_than_float32_can_tell_stays_at_the_solution():
 
 def test_a_step_of_no_length_teaches_nothing():
     nothing = torch.zeros(1, 2, 3)
-    pair = softmax_regression._Curvature(nothing, nothing)
+    pair = softmax_regression.Curvature(nothing, nothing)
     gradient = torch.ones(1, 2, 3)
-    estimate = softmax_regression._inverse_hessian_times(gradient, deque([pair]), 10)
+    estimate = softmax_regression.inverse_hessian_times(gradient, deque([pair]), 10)
     assert torch.equal(estimate, gradient)
 
 
@@ -123,11 +123,11 @@ def test_a_line_search_gets_near_the_lowest_point(seed, exponent, confidence):
     change = 10**exponent * torch.randn(2, 3, 20, generator=generator, dtype=torch.float64)
     wanted = torch.eye(3, dtype=torch.float64)[torch.arange(20) % 3].T.expand(2, 3, 20)
     zero = torch.zeros(2, 1, 1, dtype=torch.float64)
-    flat = softmax_regression._Line(scores, change, wanted, zero, zero)
+    flat = softmax_regression.Line(scores, change, wanted, zero, zero)
     slope, _ = flat.derivatives(zero, scores.softmax(1))
     # Downhill, and with a penalty that ends the descent somewhere.
     change = -slope.sign() * change
-    line = softmax_regression._Line(scores, change, wanted, zero, zero + 1e-3 * 100**exponent)
+    line = softmax_regression.Line(scores, change, wanted, zero, zero + 1e-3 * 100**exponent)
     length, probabilities = line.search(scores.softmax(1))
     assert torch.allclose(probabilities, (scores + length * change).softmax(1))
     left, _ = line.derivatives(length, probabilities)
@@ -180,7 +180,7 @@ def test_every_class_stays_in_the_part_that_is_fitted(sizes, seed):
     targets = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(len(targets), 3, generator=generator)
-    fitted, held_out = penalty._split(features, targets, len(sizes))
+    fitted, held_out = penalty.split(features, targets, len(sizes))
     assert sorted([*fitted.tolist(), *held_out.tolist()]) == list(range(len(targets)))
     for index, size in enumerate(sizes):
         assert (targets[fitted] == index).any()
@@ -190,7 +190,7 @@ def test_every_class_stays_in_the_part_that_is_fitted(sizes, seed):
 def test_a_large_training_set_is_thinned_before_the_penalty_is_chosen(monkeypatch):
     monkeypatch.setattr(penalty, "_SAMPLES", 50)
     features, targets = _problem(0, count=203)
-    fitted, held_out = penalty._split(features, targets, 4)
+    fitted, held_out = penalty.split(features, targets, 4)
     assert not set(fitted.tolist()) & set(held_out.tolist())
     assert 40 <= len(fitted) + len(held_out) <= 50 + 4
     assert len(held_out) == pytest.approx(len(fitted) / 4, abs=2)
@@ -199,8 +199,8 @@ def test_a_large_training_set_is_thinned_before_the_penalty_is_chosen(monkeypatc
 def test_the_split_is_of_images_and_not_of_positions():
     features, targets = _problem(0)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
-    _, before = penalty._split(features, targets, 4)
-    _, after = penalty._split(features[order], targets[order], 4)
+    _, before = penalty.split(features, targets, 4)
+    _, after = penalty.split(features[order], targets[order], 4)
     assert set(order[after].tolist()) == set(before.tolist())
 
 

@@ -138,7 +138,7 @@ def test_a_tie_for_the_last_place_counts_in_part():
     # For the query at 0, one is nearer than three that tie for the four places after it.
     features = torch.eye(8)[[0, 0, 1, 2, 3, 4, 5, 6]]
     labels = torch.tensor([0, 1, 0, 2, 2, 2, 2, 2])
-    chance = sslcore_probes.nearest._chance_of_hit
+    chance = sslcore_probes.nearest.chance_of_hit
     similarities = features[:1] @ features.T
     similarities[0, 0] = -torch.inf
     same = labels[:1, None] == labels

@@ -13,7 +13,8 @@ from torch import nn
 import sslcore
 from sslcore.compute.rng_state import generator_states, preserved_generators, seed_generators
 from sslcore.errors import RunFolderError
-from sslcore.runs.checkpoint import load_checkpoint, save_checkpoint
+from sslcore.runs.checkpoint import checksum, load_checkpoint
+from sslcore.training.state import TrainingState
 
 CPU = torch.device("cpu")
 
@@ -25,15 +26,20 @@ def folder(tmp_path):
     optimizer = torch.optim.AdamW(layer.parameters())
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()
-    for step in (7, 8):
-        save_checkpoint(tmp_path, step, layer, optimizer, losses=[torch.tensor(0.5)])
+    state = _state(layer, optimizer)
+    state.losses = [torch.tensor(0.5)]
+    for state.step in (7, 8):
+        state.save(tmp_path)
     return tmp_path
+
+
+def _state(layer, optimizer, device=CPU):
+    scaler = torch.amp.GradScaler(device.type, enabled=False)
+    return TrainingState(layer, optimizer, scaler, device)
 
 
 def _rewrite(path, *, metadata=(), tensors=(), drop=(), checked=False):
     """Change what a checkpoint says; with `checked`, its checksum is that of the change."""
-    from sslcore.runs.checkpoint import _checksum
-
     with safe_open(path, "pt") as file:
         said = file.metadata() | dict(metadata)
         held = {name: file.get_tensor(name).clone() for name in file.keys()} | dict(tensors)  # noqa: SIM118
@@ -41,14 +47,14 @@ def _rewrite(path, *, metadata=(), tensors=(), drop=(), checked=False):
         held.pop(name, None)
         said.pop(name, None)
     if checked:
-        said["checksum"] = str(_checksum(held, said))
+        said["checksum"] = str(checksum(held, said))
     save_file(held, path, said)
 
 
 def test_a_checkpoint_holds_what_was_saved(folder):
     checkpoint = load_checkpoint(folder)
     assert checkpoint.step == 8
-    assert checkpoint.losses == [torch.tensor(0.5)]
+    assert checkpoint.tensors["training/losses"].tolist() == [0.5]
     assert checkpoint.skipped == ()
 
 
@@ -102,8 +108,9 @@ def test_a_file_that_only_looks_like_a_checkpoint_is_not_used(folder):
 
 def test_a_step_of_ten_digits_comes_after_those_of_nine(folder):
     layer = nn.Linear(3, 2)
-    for step in (999_999_999, 1_000_000_000):
-        save_checkpoint(folder, step, layer, torch.optim.SGD(layer.parameters()))
+    state = _state(layer, torch.optim.SGD(layer.parameters()))
+    for state.step in (999_999_999, 1_000_000_000):
+        state.save(folder)
     assert load_checkpoint(folder).step == 1_000_000_000
 
 
@@ -144,9 +151,10 @@ def test_the_random_state_in_a_checkpoint_is_that_of_the_pipelines_device(tmp_pa
     layer = nn.Linear(3, 2).to(device)
     optimizer = torch.optim.SGD(layer.parameters())
     seed_generators(3, device)
-    save_checkpoint(tmp_path, 1, layer, optimizer)
+    state = _state(layer, optimizer, device)
+    state.save(tmp_path)
     expected = torch.rand(3, device=device)
-    load_checkpoint(tmp_path).restore(layer, optimizer)
+    state.restore(load_checkpoint(tmp_path))
     assert torch.equal(torch.rand(3, device=device), expected)
 
 

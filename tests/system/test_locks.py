@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -47,28 +46,30 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
         pass
 
 
-def test_a_child_process_does_not_hold_the_lock_of_its_parent(tmp_path):
-    reading, writing = os.pipe()
-    started, starting = os.pipe()
-    lock = locked(tmp_path)
-    lock.__enter__()
-    child = os.fork()
-    if child == 0:
-        os.close(writing)
-        os.close(starting)
-        # Lives on until the parent lets it go.
-        os.read(reading, 1)
-        os._exit(0)
-    os.close(starting)
-    os.read(started, 1)
-    try:
-        lock.__exit__(None, None, None)
+def test_a_child_that_outlives_its_killed_parent_does_not_hold_the_lock(tmp_path):
+    program = (
+        "import os, pathlib, signal, sys\n"
+        "from sslcore.system.locks import locked\n"
+        f"with locked(pathlib.Path({str(tmp_path)!r})):\n"
+        "    if os.fork() == 0:\n"
+        "        print('child', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "        os._exit(0)\n"
+        "    sys.stdin.close()\n"
+        "    signal.pause()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "child\n"
+        with pytest.raises(RunFolderError, match="is in use"), locked(tmp_path):
+            pytest.fail("locked twice")
+        process.kill()
+        process.wait()
         with locked(tmp_path):
             pass
-    finally:
-        for descriptor in (writing, reading, started):
-            os.close(descriptor)
-        os.waitpid(child, 0)
+        # The child ends with its input.
+        process.stdin.close()
 
 
 def test_a_folder_with_nothing_but_a_lock_is_free_for_a_new_run(tiny, registry, console, tmp_path):

@@ -95,7 +95,7 @@ def test_what_is_dropped_is_the_same_in_both_passes(registry, add):
     parts = [slice(0, 4), slice(4, 8), slice(8, 12)]
     random = _random()
     made = [
-        pipeline.represent(pipeline.augment(batch.images[p], random=random.part(p), progress=0.0))
+        pipeline.represent(pipeline.augment(batch.images[p], random=random.select(p), progress=0.0))
         for p in parts
     ]
     joined = {"projections": torch.cat([item["projections"] for item in made], 1)}
@@ -119,7 +119,7 @@ def test_statistics_of_micro_batches_are_each_its_own_and_move_the_running_ones_
     random = _random()
     made, buffers = [], []
     for part in (slice(0, 4), slice(4, 8), slice(8, 12)):
-        views = by_hand.augment(batch.images[part], random=random.part(part), progress=0.25)
+        views = by_hand.augment(batch.images[part], random=random.select(part), progress=0.25)
         alone = copy.deepcopy(untouched)
         alone.represent(views)
         buffers.append(dict(alone.named_buffers()))

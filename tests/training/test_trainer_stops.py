@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -203,7 +204,7 @@ def test_a_setting_out_of_range_is_refused_before_a_folder_is_made(setting, opti
     options["settings"].setdefault(section, {})[name] = value
     with pytest.raises(UsageError, match=name.removesuffix("s")):
         _train("run", options)
-    assert os.listdir() == []
+    assert list(Path().iterdir()) == []
 
 
 def test_an_optimizer_whose_eps_is_a_pair_takes_a_pair():

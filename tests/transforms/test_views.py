@@ -43,7 +43,7 @@ def images_of(count: int, channels: int = 3, height: int = 16, width: int = 16) 
 
 def torchvisions(module: RandomViews, images: Tensor, seed: int, step: int) -> Tensor:
     """Make the views one by one, with torchvision, from what the module draws."""
-    draws = module._draw(images, BatchRandom(seed, step, len(images)))
+    draws = module.draw(images, BatchRandom(seed, step, len(images)))
     made = []
     for row in range(len(draws.owner)):
         box = [int(value[row]) for value in draws.boxes]
@@ -119,7 +119,7 @@ def test_channels_that_are_no_colours_are_jittered_in_brightness_and_contrast(ch
     if channels == 1:
         coloured = torchvisions(module, images, 0, 0)
         torch.testing.assert_close(made, coloured, atol=5e-5, rtol=0)
-    at_once = module._at_once(images, module._draw(images, BatchRandom(0, 0, 24)))
+    at_once = module.at_once(images, module.draw(images, BatchRandom(0, 0, 24)))
     torch.testing.assert_close(made.flatten(0, 1), at_once, atol=1e-5, rtol=0)
 
 
@@ -148,8 +148,8 @@ def test_in_blocks_and_all_at_once_views_are_the_same(
         interpolation=interpolation,
     )
     images = images_of(count)
-    draws = module._draw(images, BatchRandom(seed, 0, count))
-    blocks, at_once = module._in_blocks(images, draws), module._at_once(images, draws)
+    draws = module.draw(images, BatchRandom(seed, 0, count))
+    blocks, at_once = module.in_blocks(images, draws), module.at_once(images, draws)
     torch.testing.assert_close(blocks, at_once, atol=1e-4, rtol=0)
 
 
@@ -240,7 +240,7 @@ def test_away_from_the_cpu_views_need_no_values_on_the_host(monkeypatch):
         monkeypatch.setattr(f"sslcore.transforms.{name}.sums_rows", lambda images: False)
     with FakeTensorMode():
         images = torch.empty(6, 3, 16, 16)
-        made = module._at_once(images, module._draw(images, BatchRandom(0, 0, 6)))
+        made = module.at_once(images, module.draw(images, BatchRandom(0, 0, 6)))
     assert made.shape == (12, 3, 12, 12)
 
 

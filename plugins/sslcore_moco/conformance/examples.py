@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.draws import fixed, hypers, irregular, shaped, tensors
@@ -17,6 +16,9 @@ from sslcore.testing.losses.extremes import HUGE, TINY
 from sslcore.testing.losses.family import HyperRange
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 KEYS = "teacher_projections"
 
@@ -53,12 +55,14 @@ _SIZES = (
 
 def unit(rows: Tensor) -> Tensor:
     """Return rows (..., D) at unit length; a zero row stays zero."""
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def norm_detached(rows: Tensor) -> Tensor:
     """Return rows at unit length whose gradient does not know of the length: a fault."""
-    return rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
+    return result
 
 
 def log1p_exp(value: float) -> float:
@@ -73,7 +77,8 @@ def small_anchors(subject: LossSubject) -> Sequence[Example]:
 
 def lengths(rows: Tensor) -> Tensor:
     """Return the lengths of rows (..., D), (..., 1), none of them 0."""
-    return rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 class Signals:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.example import Inputs
@@ -16,6 +16,9 @@ from sslcore_moco.conformance.examples import KEYS, MODERATE, TEMPERATURE, Signa
 from sslcore_moco.conformance.queue_mutants import queue_control, queue_mutants
 from sslcore_moco.conformance.queue_properties import queue_properties
 from sslcore_moco.queue import first_queue
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 QUERIES = "projections"
 

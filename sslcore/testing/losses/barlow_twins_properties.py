@@ -42,7 +42,8 @@ def _gain(subject: LossSubject, example: Example) -> float:
     """
     column = columns(_pair(example).shape[1], 1)
     alike = _moved(example, column.expand(2, -1, -1))
-    return 1 - subject.reference(alike) ** 0.5
+    result: float = 1 - subject.reference(alike) ** 0.5
+    return result
 
 
 def _affine(subject: LossSubject, example: Example) -> Iterable[tuple[str, Example]]:

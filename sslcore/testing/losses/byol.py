@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.byol_mutants import CONTROL, MUTANTS, SIGNALS
@@ -15,6 +15,9 @@ from sslcore.testing.losses.draws import fixed, irregular, shaped, tensors
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.extremes import HUGE, TINY
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:

@@ -51,7 +51,8 @@ def _from_cosines(function: Callable[[Tensor], Tensor]) -> Loss:
 
 def _norm_detached(p: Tensor, t: Tensor) -> Tensor:
     unit = p / p.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
-    return 2 - 2 * (unit * unit_rows(t)).sum(-1).mean()
+    result: Tensor = 2 - 2 * (unit * unit_rows(t)).sum(-1).mean()
+    return result
 
 
 def _every_pair(p: Tensor, t: Tensor) -> Tensor:

@@ -25,7 +25,8 @@ from sslcore.testing.property import Property, declare
 
 def unit_rows(rows: Tensor) -> Tensor:
     """Return rows (..., D) at unit length; zero rows stay zero."""
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:

@@ -120,7 +120,7 @@ def common_mutants(loss: Loss, signals: Sequence[str], changed: str) -> tuple[Mu
 
     current: dict[str, float] = {}
     keeper = torch.nn.Module()
-    keeper.forward = taking(signals, lambda inputs: loss(inputs, current))  # type: ignore[assignment]
+    keeper.forward = taking(signals, lambda inputs: loss(inputs, current))
 
     return (
         Mutant("sign", result(lambda score, x: -score)),

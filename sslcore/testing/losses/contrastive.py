@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,6 +23,9 @@ from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors as all_anchors
 from sslcore.testing.losses.tried import examples, first_anchors
 from sslcore.testing.property import Property, declare
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 _TEMPERATURES = (0.5, 0.1, 1.0, 5.0)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.draws import fixed, hypers, irregular, tensors
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.family import HyperRange
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 _GEOMETRIES = (
     "plain",
@@ -97,7 +100,8 @@ def columns(count: int, number: int) -> Tensor:
     start = torch.cat(
         [torch.ones(count, 1, dtype=torch.float64), fixed("columns", count, number)], 1
     )
-    return torch.linalg.qr(start)[0][:, 1:] * count**0.5
+    result: Tensor = torch.linalg.qr(start)[0][:, 1:] * count**0.5
+    return result
 
 
 def malformed_views(inputs: Inputs) -> Mapping[str, Inputs]:

@@ -7,9 +7,9 @@ other images at the predicted view, or all views of all images (Han et al. 2019)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.cpc_mutants import cpc_mutants
@@ -28,12 +28,16 @@ from sslcore.testing.losses.prediction_examples import (
     sequences,
 )
 
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
 #: What is drawn for τ: the paper's 1 first, then what is in use with cosines.
 TEMPERATURE = HyperRange(1.0, (1.0, 0.5, 0.1, 2.0, 0.07, 10.0), 0.05, 5.0)
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def _found(predictions: Tensor, candidates: Tensor, right: int, temperature: float) -> Tensor:

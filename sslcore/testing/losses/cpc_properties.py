@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +26,9 @@ from sslcore.testing.losses.prediction_properties import PREDICTION, moved, same
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import APPLIES, Property, declare
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def _everywhere(subject: LossSubject) -> bool:

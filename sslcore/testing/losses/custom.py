@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from sslcore.contract.interface import SUPPLIED
 from sslcore.contract.settings import Setting, settings_of
@@ -26,6 +26,9 @@ from sslcore.testing.losses.pair_examples import (
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.property import declare
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def _points(subject: LossSubject) -> Sequence[Example]:

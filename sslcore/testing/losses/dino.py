@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.dino_mutants import CONTROL, MUTANTS, SIGNALS
@@ -14,6 +14,9 @@ from sslcore.testing.losses.dino_properties import DINO_PROPERTIES
 from sslcore.testing.losses.draws import fixed, hypers, irregular, tensors
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def _pairs(inputs: Inputs) -> Iterator[tuple[Tensor, Tensor]]:

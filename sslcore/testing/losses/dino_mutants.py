@@ -103,7 +103,8 @@ def _naive_exponentials(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _divergence(p: Tensor, logq: Tensor) -> Tensor:
-    return (torch.special.xlogy(p, p) - p * logq).sum(-1)
+    result: Tensor = (torch.special.xlogy(p, p) - p * logq).sum(-1)
+    return result
 
 
 def _backwards(p: Tensor, logq: Tensor) -> Tensor:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.random import generator_for
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.family import HyperRange
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 #: Entries are whole multiples of this, and exact in every floating-point type.
 _GRID = 0.25

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.errors import UnknownNameError, nearest
@@ -15,6 +14,8 @@ from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.property import Property
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
     from sslcore.testing.losses.spec import LossSpec
 
 Hyper = Mapping[str, float]

@@ -6,9 +6,9 @@ One-directional (the first view queries the second) or symmetric, of cosines or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses import contrastive
@@ -30,6 +30,9 @@ from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import APPLIES, Property, declare
 
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
 #: What is drawn for τ: plain values first, then the extremes in use.
 TEMPERATURE = HyperRange(0.5, (0.5, 1.0, 0.1, 0.2, 0.07, 2.0, 10.0), 0.05, 5.0, required=True)
 
@@ -50,7 +53,8 @@ def one_direction(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def _reference(symmetric: bool, cosine: bool) -> Callable[[Inputs, Hyper], Tensor]:

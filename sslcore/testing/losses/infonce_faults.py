@@ -42,7 +42,8 @@ class Kind:
     def logits(self, pair: Tensor, temperature: float) -> Tensor:
         """Return the logits (N, N) from the first view to the second."""
         first, second = self.rows(pair)
-        return first @ second.T / temperature
+        result: Tensor = first @ second.T / temperature
+        return result
 
     def directions(self, logits: Tensor) -> tuple[Tensor, ...]:
         """Return the logits of each direction."""

@@ -6,10 +6,9 @@ Inputs are stacked as (views, samples, …); the last dimension is that of vecto
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +17,9 @@ from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import Property
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 #: What an example is turned into, each with what was done to it.
 Moves = Callable[[LossSubject, Example], Iterable[tuple[str, Example]]]

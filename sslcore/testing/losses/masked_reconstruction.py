@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.draws import fixed, irregular, tensors
@@ -21,6 +21,9 @@ from sslcore.testing.losses.masked_reconstruction_mutants import (
 )
 from sslcore.testing.losses.masked_reconstruction_properties import MASKED
 from sslcore.testing.losses.reconstruction import given, images_of, near, off_by
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:

@@ -21,7 +21,8 @@ def hidden_pixels(mask: Tensor, images: Tensor) -> Tensor:
     side = images.shape[-1] // grid
     pixels = mask.unflatten(-1, (grid, grid))
     pixels = pixels.repeat_interleave(side, -2).repeat_interleave(side, -1)
-    return pixels[:, :, None].expand(images.shape)
+    result: Tensor = pixels[:, :, None].expand(images.shape)
+    return result
 
 
 def _refuse(inputs: Inputs) -> None:
@@ -63,7 +64,8 @@ def _mean(x: Tensor, y: Tensor, m: Tensor) -> Tensor:
 
 def _grid_transposed(mask: Tensor) -> Tensor:
     grid = round(mask.shape[-1] ** 0.5)
-    return mask.unflatten(-1, (grid, grid)).transpose(-1, -2).flatten(-2)
+    result: Tensor = mask.unflatten(-1, (grid, grid)).transpose(-1, -2).flatten(-2)
+    return result
 
 
 def _last_patch_never(mask: Tensor) -> Tensor:

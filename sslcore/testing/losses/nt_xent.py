@@ -52,7 +52,8 @@ def _by_matrix(rows: Tensor, temperature: float) -> Tensor:
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    result: Tensor = rows / rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
+    return result
 
 
 def candidates(unit: Tensor) -> Tensor:

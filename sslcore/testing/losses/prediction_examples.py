@@ -7,15 +7,18 @@ view t + k, and means nothing where there is no such view.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.draws import fixed, hypers, irregular, tensors, without_zero_rows
 from sslcore.testing.losses.example import Example, Inputs
 from sslcore.testing.losses.family import HyperRange
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 SIGNALS = ("step_predictions", "features")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.draws import fixed, irregular, tensors
@@ -15,6 +15,9 @@ from sslcore.testing.losses.extremes import LARGE, TINY
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
 from sslcore.testing.losses.reconstruction_mutants import CONTROL, MUTANTS, SIGNALS
 from sslcore.testing.losses.reconstruction_properties import RECONSTRUCTION_PROPERTIES
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:

@@ -333,7 +333,7 @@ class LossSubject:
             loss = self.spec.make(**arguments)
             plain = self.is_plain(loss)
             shown = shown if plain else self.given(loss, shown)
-        except Exception:
+        except Exception:  # noqa: BLE001 - what is checked may raise anything
             plain = False
         if plain and self.family.plain is not None:
             names = self.family.plain_names

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from hypothesis.strategies import SearchStrategy
+from typing import TYPE_CHECKING
 
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.subject import LossSubject
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def anchors(subject: LossSubject) -> Sequence[Example]:

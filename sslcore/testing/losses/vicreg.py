@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.testing.losses.correlated_views import drawn_views, fixed_views, malformed_views
@@ -15,6 +15,9 @@ from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_fa
 from sslcore.testing.losses.pair_examples import pair_plain, pair_plain_malformed
 from sslcore.testing.losses.vicreg_mutants import CONTROL, MUTANTS, SIGNALS
 from sslcore.testing.losses.vicreg_properties import EPSILON, VICREG_PROPERTIES
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 _DEFAULTS = {"similarity": 25.0, "variance": 25.0, "covariance": 1.0}
 #: As far as this from 1 a deviation is where the hinge has no kink for a rounding to cross.
@@ -50,9 +53,10 @@ def _loss(inputs: Inputs, hyper: Hyper, *, per_dimension: bool) -> Tensor:
     overlap = torch.stack(overlaps).sum() if overlaps else torch.zeros_like(hinge)
     if per_dimension:
         distance, hinge = distance / dim, hinge / 2
-    return (
+    result: Tensor = (
         hyper["similarity"] * distance + hyper["variance"] * hinge + hyper["covariance"] * overlap
     )
+    return result
 
 
 # Examples

@@ -36,7 +36,8 @@ def _of_code(subject: LossSubject) -> bool:
     pair = torch.zeros(2, 2, 2, dtype=torch.float64)
     collapsed = subject.adapt(Example({"projections": pair}, {}))
     one = collapsed.hyper["variance"] * (1 - EPSILON**0.5)
-    return subject.reference(collapsed) < 1.5 * one
+    result: bool = subject.reference(collapsed) < 1.5 * one
+    return result
 
 
 joint_translation = unchanged(

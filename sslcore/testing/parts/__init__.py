@@ -1,4 +1,4 @@
-"""The conformance of parts that are no losses: augmentations, encoders, heads, evaluators, …
+"""The conformance of parts that are no losses: augmentations, encoders, heads, evaluators and the rest.
 
 from sslcore.testing import EncoderSpec, conformance
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from sslcore.random import BatchRandom
@@ -17,6 +17,9 @@ from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
 from sslcore.testing.parts.subject import PartExample, Refused
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 
 def anchors(subject: AugmentationSubject) -> Sequence[PartExample]:

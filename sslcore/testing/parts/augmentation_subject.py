@@ -85,12 +85,14 @@ class AugmentationSubject(PartSubject):
         given = images if rows is None else images[rows]
         made = self.run(module, given, example, random)
         # Settings may leave it without local views.
-        return made.get(self.spec.signal, made["views"])
+        result: Tensor = made.get(self.spec.signal, made["views"])
+        return result
 
     def eval_views(self, example: PartExample, images: Tensor | None = None) -> Tensor:
         """Return the views that evaluators see."""
         images = self.images(example) if images is None else images
-        return self.run(self.module(example, train=False), images, example, None)["views"]
+        result: Tensor = self.run(self.module(example, train=False), images, example, None)["views"]
+        return result
 
     def declared(self, module: nn.Module) -> dict[str, bool]:
         """Return what its `forward` says that it provides."""

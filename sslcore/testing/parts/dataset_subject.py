@@ -41,6 +41,7 @@ class DatasetSubject(PartSubject):
         return found
 
     def build(self, supplied: Any, example: PartExample) -> Any:
+        """Call the function of the data set with the settings of an example."""
         arguments = self.arguments({}, example)
         code = self.made(arguments)
         refused: list[str] = []

@@ -149,7 +149,7 @@ def any_memory_layout(subject: EncoderSubject, example: PartExample) -> None:
             got = subject.run(module, {**inputs, "views": laid}, example)
             subject.same(got, whole, what, example)
         # As the engine runs it on every device.
-        module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = module.to(memory_format=torch.channels_last)
         got = subject.run(module, {**inputs, "views": laid}, example)
         subject.same(got, whole, "weights and views channels-last", example)
 

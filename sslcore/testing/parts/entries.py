@@ -139,7 +139,7 @@ def _made(spec: AugmentationSpec | EncoderSpec, channels: int) -> Any:
             return spec.make(**taken, **spec.settings)
     except ValueError:
         return None
-    except Exception:
+    except Exception:  # noqa: BLE001 - what is checked may raise anything
         # Any other error is no refusal, and for the checks to show.
         return ()
 

@@ -7,11 +7,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from sslcore.testing.parts.evaluator_subject import EvaluatorSubject
 from sslcore.testing.parts.scenes import Scene
@@ -19,6 +18,9 @@ from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
 from sslcore.testing.parts.subject import PartExample, Refused, Untouched, with_global_seed
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 #: Seeds over which what draws is averaged.

@@ -141,7 +141,10 @@ class MethodSubject(PartSubject):
     def session(self, seed: int = 0) -> Session:
         """Return the method ready to train, on the CPU."""
         recipe, _ = self.recipe(seed)
-        return self.guarded_of_errors(lambda: Session.prepare(recipe, device=_CPU, console=quiet()))
+        prepared: Session = self.guarded_of_errors(
+            lambda: Session.prepare(recipe, device=_CPU, console=quiet())
+        )
+        return prepared
 
     @cached_property
     def trained(self) -> Trained:

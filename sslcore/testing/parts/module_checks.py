@@ -86,7 +86,7 @@ def leaves_state(subject: ModuleSubject, example: PartExample) -> None:
         code = subject.code(example, inputs, train=train)
         mode = "training" if train else "eval"
         for name, item in held.tensors.items():
-            if not same_bits(item.detach(), held._copies[name]):
+            if not same_bits(item.detach(), held.copies[name]):
                 raise Violation(f"a call in {mode} mode changed {name}", code)
         given.check(code)
 

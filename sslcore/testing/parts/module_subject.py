@@ -28,10 +28,12 @@ class ModuleSubject(PartSubject):
     spec: EncoderSpec | HeadSpec
 
     def supplied(self, example: PartExample) -> dict[str, Any]:
+        """Return the parameters that the engine would supply for an example."""
         """Return what the engine supplies to its constructor."""
         raise NotImplementedError
 
     def inputs(self, example: PartExample) -> Signals:
+        """Return the signals of an example."""
         """Return every signal that it may ask for."""
         raise NotImplementedError
 
@@ -128,6 +130,7 @@ class ModuleSubject(PartSubject):
         return "\n".join(lines)
 
     def drawn(self, name: str, item: Tensor, example: PartExample) -> str:
+        """Return code that makes a signal again."""
         """Return Python for a signal that is like the one of an example."""
         shape = tuple(item.shape)
         if item.is_floating_point():
@@ -142,6 +145,7 @@ class EncoderSubject(ModuleSubject):
     batch_dim = 0
 
     def supplied(self, example: PartExample) -> dict[str, Any]:
+        """Return the parameters that the engine would supply for an example."""
         return {
             "image_size": self.spec.image_size,
             "channels": example.channels,
@@ -149,6 +153,7 @@ class EncoderSubject(ModuleSubject):
         }
 
     def inputs(self, example: PartExample) -> Signals:
+        """Return the signals of an example."""
         size = self.spec.image_size
         images = example_images(example.batch, example.channels, size, example.pictures)
         views = (images - 0.5) / 0.25
@@ -156,6 +161,7 @@ class EncoderSubject(ModuleSubject):
         return {"views": views, "progress": _MIDWAY, **further}
 
     def drawn(self, name: str, item: Tensor, example: PartExample) -> str:
+        """Return code that makes a signal again."""
         if name != "views":
             return super().drawn(name, item, example)
         given = (example.batch, example.channels, self.spec.image_size, example.pictures)
@@ -170,6 +176,7 @@ class HeadSubject(ModuleSubject):
     without_gradient = ModuleSubject.without_gradient | {"views"}
 
     def supplied(self, example: PartExample) -> dict[str, Any]:
+        """Return the parameters that the engine would supply for an example."""
         return {
             "image_size": self.spec.image_size,
             "channels": self.spec.channels,
@@ -179,6 +186,7 @@ class HeadSubject(ModuleSubject):
         }
 
     def inputs(self, example: PartExample) -> Signals:
+        """Return the signals of an example."""
         spec, lead = self.spec, (self.spec.num_views, example.batch)
         if spec.signals is not None:
             return {"progress": _MIDWAY, **spec.signals(example.batch)}

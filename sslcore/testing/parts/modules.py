@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from sslcore.testing.parts import module_checks
 from sslcore.testing.parts.module_subject import ModuleSubject
 from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
 from sslcore.testing.parts.subject import PartExample, Refused
 from sslcore.testing.property import Property
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 Follows = Callable[[ModuleSubject, PartExample], None]
 

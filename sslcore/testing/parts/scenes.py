@@ -62,7 +62,8 @@ def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene
             centre of their class; "random" ones have nothing to do with it; of "tied" ones many
             are equal, across classes too; "collapsed" ones are all the same.
         classes: K.
-        train, test: images of each class.
+        train: training images of each class.
+        test: test images of each class.
     """
     generator = generator_for("scene", kind, classes, train, test)
     labels = []

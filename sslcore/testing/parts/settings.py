@@ -11,10 +11,12 @@ from typing import Any
 
 import annotated_types as at
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from sslcore.contract.interface import Interface
 from sslcore.contract.settings import REQUIRED, Setting
+
+if typing.TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 #: How near an open bound is gone, and how far beyond a bound where the other side has none.
 _NEAR = 1e-3

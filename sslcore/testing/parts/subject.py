@@ -202,13 +202,13 @@ class Untouched:
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         self.tensors = {name: item for name, item in tensors.items() if isinstance(item, Tensor)}
-        self._copies = {name: item.detach().clone() for name, item in self.tensors.items()}
+        self.copies = {name: item.detach().clone() for name, item in self.tensors.items()}
         self._versions = {name: item._version for name, item in self.tensors.items()}
 
     def check(self, code: str) -> None:
         """Raise a violation where one is no longer what it was."""
         for name, item in self.tensors.items():
-            if not same_bits(item.detach(), self._copies[name]):
+            if not same_bits(item.detach(), self.copies[name]):
                 raise Violation(f"it changed its input {name}", code)
             if item._version != self._versions[name]:
                 raise Violation(f"it wrote into its input {name} and put it back", code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +22,7 @@ def unit_rows(rows: Tensor) -> Tensor:
     return scaled / scaled.square().sum(-1, keepdim=True).clamp_min(0.5).sqrt()
 
 
-def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which products keep their precision, whatever the caller set.
 
     A similarity is divided by the temperature, and so is its rounding error.

@@ -162,7 +162,7 @@ def _show_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: Any = None,
+    file: object = None,
     line: str | None = None,
 ) -> None:
     where = "" if category.__module__.startswith("sslcore") else f" ({filename}:{lineno})"

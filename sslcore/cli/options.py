@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from sslcore.cli.words import complete_evaluators, complete_plugins, complete_settings
 from sslcore.errors import SettingsError
+from sslcore.recipe.request import Assignment
 from sslcore.recipe.toml import parse_assignment
 from sslcore.registry.registry import plugins_in_use, use_plugins
 
@@ -53,9 +52,9 @@ device_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def assignments(texts: tuple[str, ...]) -> list[tuple[str, str, Any]]:
+def assignments(texts: tuple[str, ...]) -> list[Assignment]:
     """Return what the `--set` options say, or report all that are malformed at once."""
-    parsed: list[tuple[str, str, Any]] = []
+    parsed: list[Assignment] = []
     problems: list[str] = []
     for text in texts:
         try:

@@ -13,6 +13,7 @@ from sslcore.cli.options import assignments, device_option, evaluator_option, se
 from sslcore.cli.words import complete_data, complete_runs, names_of
 from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
+from sslcore.recipe.request import Assignment
 from sslcore.registry.registry import default_registry
 
 #: Options that say what to train; the others say where and how.
@@ -125,7 +126,7 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     click.echo(f"{run.path}", err=False)
 
 
-def _print_plan(settings: list[tuple[str, str, Any]], options: dict[str, Any]) -> None:
+def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:
     """Print the recipe that the same command would train, and refuse the same requests."""
     from sslcore.recipe.request import Request
     from sslcore.training.start import plan

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 
@@ -79,7 +78,7 @@ def _cpu_says(question: str) -> bool:
     return bool(getattr(torch.cpu, question, bool)())
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Return the context under which encoder and head run."""
     if precision == "fp32":
         return nullcontext()

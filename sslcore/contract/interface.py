@@ -125,7 +125,7 @@ def _call_of(target: type) -> Any:
     return getattr(target, "forward", None) or getattr(target, "__call__", None)  # noqa: B004
 
 
-def provided_by(function: Any) -> dict[str, bool]:
+def provided_by(function: object) -> dict[str, bool]:
     """Return the keys of the TypedDict that a function returns; True where a key is required."""
     try:
         hints = typing.get_type_hints(function)

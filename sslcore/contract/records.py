@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sslcore.contract.stages import METHOD_DEFAULTS, RECORD_SECTIONS
 from sslcore.system.printable import is_one_printable_line
@@ -20,7 +20,7 @@ _ADDRESS = re.compile(rf"([^\s:]+:)?{KEBAB_CASE.pattern}")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 #: Settings by section: `{"loss": {"temperature": 0.5}, "training": {"epochs": 20}}`.
-Sections = Mapping[str, Mapping[str, Any]]
+Sections = Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ class Evaluator(Component):
     default: bool = False
 
 
-def _check_sections(whose: str, sections: Any, known: Sequence[str] = RECORD_SECTIONS) -> None:
+def _check_sections(whose: str, sections: object, known: Sequence[str] = RECORD_SECTIONS) -> None:
     if not isinstance(sections, Mapping):
         raise ValueError(f"{whose} must be a dict of sections, got {sections!r}")
     for section, values in sections.items():
@@ -154,7 +154,7 @@ def _check_sections(whose: str, sections: Any, known: Sequence[str] = RECORD_SEC
             )
 
 
-def _check_address(whose: str, name: Any) -> None:
+def _check_address(whose: str, name: object) -> None:
     if not isinstance(name, str) or not _ADDRESS.fullmatch(name):
         raise ValueError(
             f"{whose}: {name!r} is no name of a part: expected kebab-case, or distribution:name"

@@ -51,7 +51,7 @@ class Setting:
         """What is expected, in words: `"a number > 0"`."""
         return describe(self.annotation)
 
-    def validate(self, value: Any) -> Any:
+    def validate(self, value: object) -> Any:
         """Return `value` as the annotated type.
 
         Raises:
@@ -68,14 +68,16 @@ class Setting:
             raise ValueError(f"expected {self.type}, got {value!r}")
         if not _is_finite(value):
             raise ValueError(f"expected {self.type}, finite, got {value!r}")
-        adapter = TypeAdapter(self.annotation, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            self.annotation, config=ConfigDict(arbitrary_types_allowed=True)
+        )
         try:
             return adapter.validate_python(value)
         except ValidationError:
             raise ValueError(f"expected {self.type}, got {_shortened(value)}") from None
 
 
-def _admits_none(annotation: Any) -> bool:
+def _admits_none(annotation: object) -> bool:
     if annotation in (None, type(None), Any, object, inspect.Parameter.empty):
         return True
     if typing.get_origin(annotation) is typing.Literal:
@@ -83,7 +85,7 @@ def _admits_none(annotation: Any) -> bool:
     return any(_admits_none(part) for part in _parts(annotation))
 
 
-def _shortened(value: Any) -> str:
+def _shortened(value: object) -> str:
     try:
         said = repr(value)
     except ValueError:
@@ -92,7 +94,7 @@ def _shortened(value: Any) -> str:
     return said if len(said) <= 200 else f"{said[:100]}…"
 
 
-def _admits_bool(annotation: Any) -> bool:
+def _admits_bool(annotation: object) -> bool:
     """Whether True is a proper value: pydantic would otherwise read it as the number 1."""
     if annotation is bool or annotation is Any or annotation is object:
         return True
@@ -101,13 +103,13 @@ def _admits_bool(annotation: Any) -> bool:
     return any(_admits_bool(part) for part in _parts(annotation))
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_is_finite(item) for item in value)
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _parts(annotation: Any) -> tuple[Any, ...]:
+def _parts(annotation: object) -> tuple[object, ...]:
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return typing.get_args(annotation)[:1]
@@ -149,7 +151,7 @@ def _in_words(bounds: list[str]) -> list[str]:
     return [f"from {low[0][2:]} to {high[0][2:]}", *others]
 
 
-def _bounds(metadata: tuple[Any, ...]) -> list[str]:
+def _bounds(metadata: tuple[object, ...]) -> list[str]:
     words: list[str] = []
     for item in metadata:
         if isinstance(item, at.Interval):

@@ -25,7 +25,7 @@ from sslcore.contract.interface import (
 )
 from sslcore.contract.settings import REQUIRED, Setting, docstring_arguments
 
-_NAMES: dict[str, Any] = {
+_NAMES: dict[str, object] = {
     **vars(builtins),
     **{name: getattr(typing, name) for name in typing.__all__},
     **{name: getattr(annotated_types, name) for name in annotated_types.__all__},
@@ -147,9 +147,9 @@ def _method(lineage: list[ast.ClassDef], name: str) -> ast.FunctionDef | None:
     return None
 
 
-def _constants(tree: ast.Module) -> dict[str, Any]:
+def _constants(tree: ast.Module) -> dict[str, object]:
     """Return module-level names whose values are plain, or types built of known names."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             try:
@@ -168,7 +168,11 @@ def _arguments(function: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None
 
 
 def _settings(
-    function: ast.FunctionDef, names: dict[str, Any], docstring: str, *, is_function: bool = False
+    function: ast.FunctionDef,
+    names: dict[str, object],
+    docstring: str,
+    *,
+    is_function: bool = False,
 ) -> dict[str, Setting]:
     helps = docstring_arguments(docstring)
     found: dict[str, Setting] = {}
@@ -188,7 +192,7 @@ def _settings(
     return found
 
 
-def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
+def _evaluate(node: ast.expr, names: dict[str, object]) -> Any:
     """Evaluate an annotation or default made of known names, numbers and text."""
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and part.id not in names:
@@ -203,7 +207,7 @@ def _evaluate(node: ast.expr, names: dict[str, Any]) -> Any:
         raise _Unclear from error
 
 
-def _is_bound(call: ast.Call, names: dict[str, Any]) -> bool:
+def _is_bound(call: ast.Call, names: dict[str, object]) -> bool:
     """Whether a call makes a bound, such as Gt(0): nothing else is run."""
     function = call.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")

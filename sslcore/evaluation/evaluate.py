@@ -56,7 +56,7 @@ class FeatureExtractor(nn.Module):
         result: Tensor = encode(self.encoder, signals)["features"].mean(0)
         return result
 
-    def _checked(self, images: Any) -> Tensor:
+    def _checked(self, images: object) -> Tensor:
         if not isinstance(images, Tensor):
             raise ValueError(
                 f"expected a tensor of images, got {type(images).__name__}; torch.from_numpy makes "
@@ -206,7 +206,7 @@ def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
 
 
 def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, object] = {}
     for name in inspect.signature(evaluator).parameters:
         if name == "seed":
             arguments[name] = seed

@@ -145,7 +145,7 @@ class _Probe:
 
     def __init__(self, shape: ImageShape, batch: int) -> None:
         self.shape, self.batch = shape, batch
-        self.supplied: dict[str, Any] = asdict(shape)
+        self.supplied: dict[str, object] = asdict(shape)
         self.signals: Signals = {
             "images": shape.dummy(batch),
             "random": BatchRandom(0, 0, batch),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from sslcore.recipe.recipe import Part
 _WITHOUT_GRADIENT = ("images", "views", "local_views", "targets", "mask")
 
 
-def probed(part: Part, run: Any, module: nn.Module, signals: Signals, shape: object) -> Signals:
+def probed(
+    part: Part, run: Callable[..., object], module: nn.Module, signals: Signals, shape: object
+) -> Signals:
     """Run a stage once on dummies, leaving its buffers (batch-norm statistics) as they were.
 
     Args:
@@ -100,7 +102,7 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
         )
 
 
-def _as_in_training(name: str, item: Any) -> Any:
+def _as_in_training(name: str, item: object) -> object:
     if not isinstance(item, Tensor) or not item.is_floating_point():
         return item
     if name in _WITHOUT_GRADIENT or name.startswith("teacher_"):

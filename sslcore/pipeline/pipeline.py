@@ -62,7 +62,7 @@ class Pipeline(nn.Module):
         random: BatchRandom | None = None,
         progress: float = 0.0,
         labels: Tensor | None = None,
-        precision: AbstractContextManager[Any] | None = None,
+        precision: AbstractContextManager[object] | None = None,
         processes: Processes = ALONE,
     ) -> Signals:
         """Return all signals of a batch, `loss` (a scalar with graph) among them.
@@ -259,7 +259,7 @@ def _wants_channels_last(encoder: nn.Module) -> bool:
     )
 
 
-def _full_precision(item: Any) -> Any:
+def _full_precision(item: object) -> object:
     if isinstance(item, Tensor) and item.dtype in (torch.bfloat16, torch.float16):
         return item.float()
     return item

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pluggy
 
@@ -141,7 +141,7 @@ class Loader:
             self._manager.unregister(plugin)
             raise
 
-    def _collect(self, plugin: Any, candidate: Candidate) -> Iterator[Entry]:
+    def _collect(self, plugin: object, candidate: Candidate) -> Iterator[Entry]:
         callers = self._manager.get_hookcallers(plugin) or []
         if not callers:
             raise TypeError("it implements none of the hooks of sslcore.contract.hooks")
@@ -163,7 +163,7 @@ class Loader:
                     yield Entry(record, candidate.origin)
 
 
-def _check_hooks(plugin: Any) -> None:
+def _check_hooks(plugin: object) -> None:
     """Refuse a hook that there is none of, with the nearest one."""
     known = [name for name in vars(hooks) if name.startswith("sslcore_")]
     for name in dir(plugin):

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from sslcore.contract.records import Component
 from sslcore.errors import BrokenPluginWarning, PluginWarning, UnknownNameError, UsageError, nearest
@@ -43,7 +42,7 @@ class Registry:
         self._loader = Loader()
 
     def register(
-        self, plugin: Any, *, name: str, distribution: str = "(unpackaged)", version: str = "0"
+        self, plugin: object, *, name: str, distribution: str = "(unpackaged)", version: str = "0"
     ) -> PluginStatus:
         """Register a plugin: a module, or any object with the hooks as attributes.
 

@@ -117,7 +117,7 @@ def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
     return Checkpoint(int(metadata["step"]), tensors, scalars, skipped)
 
 
-def _check_scalars(scalars: Any) -> None:
+def _check_scalars(scalars: object) -> None:
     """Raise ValueError unless these are the scalars of a training state."""
     if not (
         isinstance(scalars, dict)

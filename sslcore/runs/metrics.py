@@ -25,9 +25,9 @@ class LogLine:
     reading: Reading | None
     numbers: dict[str, float]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return it as a line of metrics.jsonl; no number of a part replaces one of the engine."""
-        line: dict[str, Any] = {
+        line: dict[str, object] = {
             "step": self.step,
             "epoch": round(self.epoch, 4),
             "loss": self.loss,
@@ -59,7 +59,7 @@ class Metrics:
         write_safely(path, "".join(to_json(line) + "\n" for line in kept))
         self._path = path
 
-    def write(self, line: Mapping[str, Any]) -> None:
+    def write(self, line: Mapping[str, object]) -> None:
         """Append a line; a number that is not finite is written as null.
 
         Raises:

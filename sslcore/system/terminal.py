@@ -15,7 +15,7 @@ from sslcore.system.printable import printable
 class LastingConsole(Console):
     """A console whose reader (`head`, a closed terminal) may leave without ending the program."""
 
-    def print(self, *objects: Any, **options: Any) -> None:
+    def print(self, *objects: object, **options: Any) -> None:
         """Print, text without what a terminal would obey: plugins have a say in it."""
         shown = (printable(each) if isinstance(each, str) else each for each in objects)
         super().print(*shown, **options)

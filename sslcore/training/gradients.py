@@ -117,7 +117,7 @@ class Gradients:
                 return True
         return False
 
-    def _shared_statistics(self) -> AbstractContextManager[Any]:
+    def _shared_statistics(self) -> AbstractContextManager[object]:
         alone = not self.processes.several or (self._micro_batches is not None and self._apart)
         return nullcontext() if alone else SharedStatistics()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +53,7 @@ class MicroBatches:
         labels: Tensor | None,
         random: BatchRandom,
         progress: float,
-        precision: Callable[[], AbstractContextManager[Any]],
+        precision: Callable[[], AbstractContextManager[object]],
         scale: Callable[[Tensor], Tensor],
     ) -> Signals:
         """Return the signals that the loss compares, and the loss, without graphs.
@@ -92,7 +91,7 @@ class MicroBatches:
         self,
         parts: list[slice],
         views_of: Callable[[slice], Signals],
-        precision: Callable[[], AbstractContextManager[Any]],
+        precision: Callable[[], AbstractContextManager[object]],
     ) -> tuple[Signals, set[str], list[dict[str, Tensor]]]:
         """Return the signals of the whole batch that are kept, without graph.
 
@@ -128,7 +127,7 @@ class MicroBatches:
         self,
         parts: list[slice],
         views_of: Callable[[slice], Signals],
-        precision: Callable[[], AbstractContextManager[Any]],
+        precision: Callable[[], AbstractContextManager[object]],
         gradients: dict[str, Tensor],
         states: list[dict[str, Tensor]],
     ) -> None:

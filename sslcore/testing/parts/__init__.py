@@ -1,4 +1,4 @@
-"""The conformance of parts that are no losses: augmentations, encoders, heads, evaluators and the rest.
+"""The conformance of parts other than losses: augmentations, encoders, heads and the rest.
 
 from sslcore.testing import EncoderSpec, conformance
 

@@ -1,4 +1,4 @@
-"""Small exact operations that losses need: unit rows, and a way out of autocast."""
+"""Small exact operations: unit rows, images as floats, and a way out of autocast."""
 
 from __future__ import annotations
 
@@ -30,3 +30,8 @@ def without_autocast(device: torch.device) -> AbstractContextManager[object]:
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def as_float(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [0, 1]."""
+    return images.to(torch.float32).div_(255)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from sslcore.errors import UsageError
-
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str = "auto", *, local_rank: int | None = None) -> torch.device:
@@ -76,13 +73,6 @@ def pick_precision(name: str, device: torch.device) -> str:
 def _cpu_says(question: str) -> bool:
     # Private in torch, so that a version without it means "no", not a traceback.
     return bool(getattr(torch.cpu, question, bool)())
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context under which encoder and head run."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

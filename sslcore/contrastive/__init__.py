@@ -9,7 +9,6 @@ similarity, which saves a third of the arithmetic (`blocks.py`).
 from __future__ import annotations
 
 from sslcore.contrastive.blocks import contrast_both_ways, contrast_views
-from sslcore.contrastive.rows import contrast
-from sslcore.contrastive.share import positions
+from sslcore.contrastive.rows import contrast, positions
 
 __all__ = ["contrast", "contrast_both_ways", "contrast_views", "positions"]

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sslcore.contrastive.rows import contrast
-from sslcore.contrastive.share import positions
+from sslcore.contrastive.rows import contrast, positions
 from sslcore.functional import without_autocast
 
 #: The sides of a block of similarities: the shortest that is worth its calls, and the longest. On

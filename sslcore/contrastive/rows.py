@@ -71,6 +71,23 @@ def _chunk_size(queries: Tensor, keys: Tensor) -> int:
     return max(_FEWEST_ROWS, held // ((len(keys) + _PADDING) * queries.element_size()))
 
 
+def positions(rows: slice | None, count: int) -> slice:
+    """Return `rows` of a batch of `count` images with its bounds as numbers; None: all of them.
+
+    Raises:
+        ValueError: there is no image in them, or they are not next to each other.
+    """
+    if rows is None:
+        return slice(0, count)
+    start, stop, step = rows.indices(count)
+    if step != 1 or start >= stop:
+        raise ValueError(
+            f"rows must be one or more neighbouring positions among the {count} images of the "
+            f"batch, got {rows}"
+        )
+    return slice(start, stop)
+
+
 class _Chunked(torch.autograd.Function):
     """The same with the gradient made on the way, for which the mean's weights are known."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from sslcore.data.reader import MappedFile
 from sslcore.errors import DataError
 
-__all__ = ["Data", "MappedFile", "Split", "as_float"]
+__all__ = ["Data", "MappedFile", "Split"]
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,3 @@ class Data:
     def labelled(self) -> bool:
         """Whether evaluators that need labels can run."""
         return self.fit.labels is not None and self.test.labels is not None
-
-
-def as_float(images: Tensor) -> Tensor:
-    """Return uint8 images as float32 in [0, 1]."""
-    return images.to(torch.float32).div_(255)

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.data import Data, Split, as_float
+from sslcore.data import Data, Split
 from sslcore.data.reader import Rows
 from sslcore.errors import SslcoreError, UsageError, first_line
+from sslcore.functional import as_float
 from sslcore.pipeline.build import ImageShape, build_part
 from sslcore.pipeline.pipeline import Pipeline, augment, encode, project
 from sslcore.recipe.recipe import Part

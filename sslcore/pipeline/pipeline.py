@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import ENGINE_SIGNALS
-from sslcore.data import as_float
+from sslcore.functional import as_float
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sslcore.compute.device import autocast
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.compute.sync_batch_norm import SharedStatistics
 from sslcore.data.batches import Batch
@@ -19,6 +18,8 @@ from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Training
 from sslcore.training.micro_batches import MicroBatches, unmoved_buffers
 from sslcore.training.splitting import check_splits
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Gradients:
@@ -51,6 +52,7 @@ class Gradients:
     ) -> None:
         self.pipeline, self.device, self.precision = pipeline, device, precision
         self.seed, self.scaler, self.processes = training.seed, scaler, processes
+        self._rows = processes.share(training.batch_size)
         self._score: nn.Module = _Scored(pipeline)
         self._micro_batches: MicroBatches | None = None
         # Normalised by itself, a micro-batch lies in one process.
@@ -72,12 +74,13 @@ class Gradients:
             self.seed,
             batch.step,
             batch.size,
-            rows=self.processes.share(batch.size),
+            rows=self._rows,
             device=self.device,
         )
         with self._shared_statistics():
             signals = self._signals(batch, random, progress)
-        return signals | {"loss": self.processes.mean(signals["loss"])}
+        loss = signals["loss"].detach()
+        return signals | {"loss": self.processes.mean(loss) if self.processes.several else loss}
 
     def _signals(self, batch: Batch, random: BatchRandom, progress: float) -> Signals:
         if self._micro_batches is not None:
@@ -86,7 +89,7 @@ class Gradients:
                 labels=batch.labels,
                 random=random,
                 progress=progress,
-                precision=lambda: autocast(self.precision, self.device),
+                precision=lambda: _autocast(self.precision, self.device),
                 scale=self.scaler.scale,
             )
         signals: Signals = self._score(
@@ -94,7 +97,7 @@ class Gradients:
             labels=batch.labels,
             random=random,
             progress=progress,
-            precision=autocast(self.precision, self.device),
+            precision=_autocast(self.precision, self.device),
             processes=self.processes,
         )
         self.scaler.scale(signals["loss"]).backward()
@@ -120,6 +123,13 @@ class Gradients:
     def _shared_statistics(self) -> AbstractContextManager[object]:
         alone = not self.processes.several or (self._micro_batches is not None and self._apart)
         return nullcontext() if alone else SharedStatistics()
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context under which encoder and head run."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_DTYPES[precision])
 
 
 def _over_processes(module: nn.Module, unused: bool) -> DistributedDataParallel:

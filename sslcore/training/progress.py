@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rich.progress import (
     BarColumn,
@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 10.0
 
 
+class Observer(Protocol):
+    """Observes training, in the process that runs it."""
+
+    def advanced(self, step: int) -> None:
+        """Called after each step, with the steps done."""
+
+    def logged(self, line: LogLine) -> None:
+        """Called after each log step."""
+
+
 class Silence:
-    """Shows and writes nothing: what a process sees of a run that another one speaks for."""
+    """Prints and writes nothing: the observer in all processes but the main one."""
 
     def advanced(self, step: int) -> None:
         """Do nothing."""

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,22 +26,13 @@ from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
 from sslcore.training.log_line import log_line
+from sslcore.training.progress import Observer
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
 from sslcore.training.state import TrainingState
 from sslcore.training.stop_requests import stop_requests
 
 #: Images that are tried before training, where something has to be tried.
 _SAMPLE = 4
-
-
-class Observer(Protocol):
-    """What is told how training goes."""
-
-    def advanced(self, step: int) -> None:
-        """A step is done."""
-
-    def logged(self, line: LogLine) -> None:
-        """A log step is done."""
 
 
 class Trainer:

@@ -59,7 +59,7 @@ def photographs(count: int, side: int) -> Tensor:
 def sslcore_batches(size: int, batch: int, device: str) -> Callable[[], object]:
     """Return what makes the views of one batch after another, as the trainer does."""
     from sslcore import BatchRandom
-    from sslcore.data import as_float
+    from sslcore.functional import as_float
     from sslcore_simclr.views import TwoViews
 
     side, _, blur = CASES[size]

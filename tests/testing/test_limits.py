@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from sslcore.testing.limits import OutOfTime, time_limit
+from sslcore.testing.limits import OutOfTime, within
 
 
 def spin():
@@ -19,8 +19,8 @@ def spin():
 
 @pytest.mark.parametrize("call", [spin, lambda: time.sleep(600)], ids=["spins", "sleeps"])
 def test_a_call_in_the_main_thread_is_interrupted(call):
-    with pytest.raises(OutOfTime), time_limit(0.05):
-        call()
+    with pytest.raises(OutOfTime):
+        within(0.05, call)
 
 
 def test_a_call_in_another_thread_is_interrupted():
@@ -28,8 +28,7 @@ def test_a_call_in_another_thread_is_interrupted():
 
     def work():
         try:
-            with time_limit(0.05):
-                spin()
+            within(0.05, spin)
         except OutOfTime:
             seen.append("interrupted")
 
@@ -45,14 +44,13 @@ def test_an_interruption_that_is_swallowed_is_repeated():
             spin()
         spin()
 
-    with pytest.raises(OutOfTime), time_limit(0.05):
-        swallow()
+    with pytest.raises(OutOfTime):
+        within(0.05, swallow)
 
 
 def test_a_call_in_time_leaves_no_timer_and_no_handler():
     before = signal.getsignal(signal.SIGALRM)
-    with time_limit(5):
-        pass
+    assert within(5, lambda: "done") == "done"
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
@@ -62,8 +60,7 @@ def test_a_timer_of_somebody_else_goes_on():
     before = signal.signal(signal.SIGALRM, lambda number, frame: ticks.append(number))
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with time_limit(5):
-            pass
+        within(5, lambda: None)
         deadline = time.monotonic() + 60
         while not ticks and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -71,3 +68,27 @@ def test_a_timer_of_somebody_else_goes_on():
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert ticks == [signal.SIGALRM]
+
+
+def test_an_interruption_arrives_inside_the_call_or_never():
+    # Each call ends just when its time is up, and its handlers take longer than a repetition.
+    def slow():
+        try:
+            spin()
+        finally:
+            until = time.monotonic() + 0.25
+            while time.monotonic() < until:
+                with suppress(OutOfTime):
+                    sum(range(1000))
+
+    for _ in range(3):
+        with pytest.raises(OutOfTime):
+            within(0.02, slow)
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            sum(range(1000))
+
+
+def test_a_call_that_a_busy_machine_delays_is_not_interrupted():
+    # Waiting stands for a processor that others use: little of the time is the process's own.
+    assert within(0.1, lambda: time.sleep(0.5) or "done") == "done"

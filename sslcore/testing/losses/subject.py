@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sslcore.errors import UsageError
-from sslcore.testing.limits import OutOfTime, time_limit
+from sslcore.testing.limits import OutOfTime, within
 from sslcore.testing.losses.example import Example, Inputs, as_code
 from sslcore.testing.losses.family import Family, family_of
 from sslcore.testing.losses.spec import LossSpec
@@ -86,8 +86,7 @@ class LossSubject:
         arguments = self.arguments(example)
         code = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
         try:
-            with time_limit(self._seconds):
-                return self.spec.make(**arguments, **further)
+            return within(self._seconds, lambda: self.spec.make(**arguments, **further))
         except OutOfTime:
             raise self._hung(f"{code} did not return in {self._seconds:g} s", code) from None
         except (Exception, SystemExit) as error:
@@ -157,8 +156,8 @@ class LossSubject:
     def raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
         """Call the loss as it is, and let what it raises through."""
         try:
-            with time_limit(self._seconds):
-                return loss(*arguments, **self.given(loss, keywords))
+            given = self.given(loss, keywords)
+            return within(self._seconds, lambda: loss(*arguments, **given))
         except OutOfTime:
             code = self.code(example)
             raise self._hung(f"the call did not return in {self._seconds:g} s", code) from None
@@ -226,8 +225,10 @@ class LossSubject:
         if not score.requires_grad:
             raise self.violation("the loss has no graph: no gradient reaches any input", example)
         try:
-            with time_limit(self._seconds):
-                found = torch.autograd.grad(score, list(leaves.values()), allow_unused=True)
+            found = within(
+                self._seconds,
+                lambda: torch.autograd.grad(score, list(leaves.values()), allow_unused=True),
+            )
         except OutOfTime:
             raise self._hung("its gradient did not come back", self.code(example)) from None
         except RuntimeError as error:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sslcore.contract.interface import SUPPLIED, Interface, interface_of
 from sslcore.contract.settings import settings_of
-from sslcore.testing.limits import OutOfTime, time_limit
+from sslcore.testing.limits import OutOfTime, within
 from sslcore.testing.parts.spec import PartSpec
 from sslcore.testing.search import Meter
 from sslcore.testing.switches import changes, shared_state
@@ -115,8 +115,7 @@ class PartSubject:
             Hung: it did not in the time that the spec gives it.
         """
         try:
-            with time_limit(self.spec.seconds):
-                return function()
+            return within(self.spec.seconds, function)
         except OutOfTime:
             raise Hung(f"a call did not return in {self.spec.seconds:g} s", code) from None
 

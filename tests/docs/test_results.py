@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import sslcore
+from sslcore.registry.registry import default_registry
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ["README.md", "docs/results.md"]
@@ -39,6 +40,12 @@ def test_a_score_is_bold_exactly_where_it_beats_both_baselines(page):
 def test_the_readme_quotes_the_results_as_they_are():
     everything = rows("docs/results.md")
     assert all(row in everything for row in rows("README.md"))
+
+
+def test_every_method_has_its_row():
+    methods = default_registry().entries("method")
+    names = {entry.name for entry in methods if entry.origin.shipped}
+    assert names <= {row[0].strip("`") for row in rows("docs/results.md")}
 
 
 def test_the_newest_release_in_the_changelog_is_the_version():

@@ -8,18 +8,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import sslcore
-from sslcore.pipeline.build import ImageShape
 from sslcore.errors import RunFolderError, UsageError
-from sslcore.system.files import to_json, user_path, write_safely
-from sslcore.system.locks import LOCK
+from sslcore.pipeline.build import ImageShape
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import read_tables, to_toml
+from sslcore.system.files import to_json, user_path, write_safely
+from sslcore.system.locks import LOCK
 
 RECIPE, METRICS, ENCODER, EVALUATION = (
     "recipe.toml",

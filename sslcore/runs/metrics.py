@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslcore.evaluation.collapse import Reading
 from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.errors import RunFolderError
+from sslcore.evaluation.collapse import Reading
 from sslcore.system.files import to_json, write_safely
+
 
 @dataclass(frozen=True)
 class LogLine:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,7 +115,8 @@ def _without(registry, *plugins, distribution="third-party"):
     kept.plugins = [
         plugin
         for plugin in registry.plugins
-        if plugin.origin.distribution != distribution or (plugins and plugin.origin.plugin not in plugins)
+        if plugin.origin.distribution != distribution
+        or (plugins and plugin.origin.plugin not in plugins)
     ]
     return kept
 

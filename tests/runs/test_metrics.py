@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import sslcore
+from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.errors import CompositionError
 from sslcore.evaluation.collapse import Reading
 from sslcore.runs.folder import METRICS
-from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.runs.metrics import LogLine, Metrics, read_metrics
 from sslcore.training.trainer import Trainer
 

@@ -1,0 +1,324 @@
+"""Every command and every Python snippet of the documentation runs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shlex
+import shutil
+import sys
+import tomllib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import sslcore.cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")),
+]
+
+#: Pages whose commands take long: losses are checked, with and without pytest.
+SLOW = {"docs/loss.md"}
+
+#: Languages of code blocks. Blocks of text are output and diagrams.
+LANGUAGES = {"bash", "python", "toml", "text"}
+
+#: Reasons why a command is not run here. `test_commands_that_are_not_run_are_right` checks the
+#: part of it that can be checked.
+INSTALLS = "it installs packages"
+CI = ".ci/run runs it"
+MEASURES = "it measures for minutes"
+SERVES = "it serves until Ctrl-C"
+SUITE = "it is a part of this suite"
+
+NOT_RUN = {
+    "pip install -e .": INSTALLS,
+    "pip install -e '.[test]'": INSTALLS,
+    "pip install -e '.[docs]'": INSTALLS,
+    "pip install -e '.[timm]'": INSTALLS,
+    "pip install -e '.[bench]'": INSTALLS,
+    "pytest": CI,
+    "pytest -m slow": CI,
+    "pytest -n 0 tests/test_random.py": SUITE,
+    "ruff check .": CI,
+    "ruff format --check .": CI,
+    "mypy": CI,
+    "mkdocs build --strict": CI,
+    "mkdocs serve": SERVES,
+    "python tests/benchmarks/methods.py": MEASURES,
+    "python tests/benchmarks/augmentation.py": MEASURES,
+    "python tests/benchmarks/augmentation.py --device cuda": MEASURES,
+    "python tests/benchmarks/train.py": MEASURES,
+    "python tests/benchmarks/loss.py": MEASURES,
+    "python tests/benchmarks/loss.py --device cuda --dtype bfloat16": MEASURES,
+    "python tests/benchmarks/cifar10.py": MEASURES,
+}
+
+#: Commands that need a download, several devices or minutes: they are resolved, and not trained.
+DRY = {
+    "sslcore train --method dino --encoder vit": "minutes on one core",
+    "sslcore train --method byol --encoder timm:resnet26d": "minutes on one core",
+    "sslcore train --method simclr --encoder vit --set head.batch_norm=false --batch-size 1024 "
+    "--micro-batch 128": "minutes on one core",
+    "sslcore train --method simclr --data cifar10 --encoder resnet18 --epochs 200 "
+    "--set loss.temperature=0.2": "a download of 170 MB",
+    "torchrun --nproc-per-node=8 -m sslcore train --method simclr --data cifar10 "
+    "--batch-size 2048": "eight devices, and a download",
+    "torchrun --nproc-per-node=8 --max-restarts=3 -m sslcore train --method simclr "
+    "--data cifar10 --batch-size 2048": "eight devices, and a download",
+}
+
+#: Commands that name what only their reader knows, or that would be installed at that point.
+RUN_AS = {
+    "sslcore train --method NAME": "sslcore train --method simclr",
+    "sslcore train --method NAME --data moving-digits": "sslcore train --method cpc "
+    "--data moving-digits",
+    # The page checks its own NT-Xent beside it, which takes as long.
+    "sslcore check loss nt-xent": "sslcore check loss mse --no-mutation",
+    "sslcore methods triplet": "sslcore -p sslcore_triplet methods triplet",
+    "sslcore train --method triplet": "sslcore -p sslcore_triplet train --method triplet",
+    "sslcore components loss agreement": "sslcore -p my_plugin components loss agreement",
+    "sslcore train --method agreement --dry-run": "sslcore -p my_plugin train --method agreement "
+    "--dry-run",
+    "sslcore check loss agreement": "sslcore -p my_plugin check loss agreement",
+    "sslcore check plugin sslcore_autoencoder": "sslcore check plugin sslcore_autoencoder "
+    "--no-mutation",
+    "sslcore check plugin MODULE": "sslcore check plugin sslcore_autoencoder",
+    "sslcore check loss NAME": "sslcore check loss mse --no-mutation",
+}
+
+#: Commands that fail on purpose: their exit code, and a part of their output.
+FAILS = {
+    "pytest test_my_loss.py": (1, "got 1.386294361, expected 1.098612289 (tolerance 1.1e-14)"),
+    "pytest test_my_loss.py -k closed-form": (1, "test_my_loss[closed-form]"),
+}
+
+#: The run that several pages train first.
+FIRST = "sslcore train --method simclr --output runs/first"
+
+SHORT = ["--epochs", "1", "--no-evaluate"]
+
+_FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)^```$", re.MULTILINE)
+_PROGRAMS = "sslcore|pip|pytest|torchrun|mkdocs|python|ruff|mypy"
+_INLINE = re.compile(rf"`((?:{_PROGRAMS}) [^`\n]+)`")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return the language and the text of each code block."""
+    return _FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def commands(block: str) -> Iterator[str]:
+    """Yield the commands of a block, without comments, those joined by `&&` one by one."""
+    for line in block.replace("\\\n", "").splitlines():
+        for command in re.sub(r"\s+#.*|^#.*", "", line).split("&&"):
+            if command.strip():
+                yield " ".join(command.split())
+
+
+def inline_commands(page: str) -> list[str]:
+    """Return the commands that stand in a sentence or a table."""
+    return _INLINE.findall(_FENCE.sub("", (ROOT / page).read_text(encoding="utf-8")))
+
+
+def fenced_commands() -> set[str]:
+    """Return the commands in code blocks, of all pages."""
+    return {
+        command
+        for page in PAGES
+        for language, block in blocks(page)
+        if language == "bash"
+        for command in commands(block)
+    }
+
+
+@pytest.fixture
+def run_sslcore(monkeypatch, capfd):
+    """Run the command line in this process; fail unless its exit code is 0."""
+    # The command line replaces it.
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+
+    def run(arguments, written):
+        with pytest.raises(SystemExit) as end:
+            sslcore.cli.main(arguments)
+        said = capfd.readouterr()
+        assert not end.value.code, f"{written}: {said.err}"
+        return said.out
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory):
+    """A short run, which takes the place of each `runs/first`."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    with pytest.raises(SystemExit) as end:
+        sslcore.cli.main([*shlex.split(FIRST)[1:-1], str(folder), *SHORT])
+    assert not end.value.code
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A home folder with photos, and a folder of images in classes, for training and testing."""
+    home = tmp_path_factory.mktemp("home")
+    for folder, count in {
+        "photos": 40,
+        "FOLDER/train/a": 130,
+        "FOLDER/train/b": 130,
+        "FOLDER/test/a": 20,
+        "FOLDER/test/b": 20,
+    }.items():
+        (home / folder).mkdir(parents=True)
+        for number in range(count):
+            generator = torch.Generator().manual_seed(number)
+            pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=generator)
+            Image.fromarray(pixels.numpy()).save(home / folder / f"{number}.png")
+    return home
+
+
+@pytest.fixture
+def place(tmp_path, pictures, monkeypatch):
+    """The folder in which the commands of a page run: on the import path, with images."""
+    place = tmp_path / "page"
+    place.mkdir()
+    (place / "FOLDER").symlink_to(pictures / "FOLDER")
+    monkeypatch.setenv("HOME", str(pictures))
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
+    known = set(sys.modules)
+    yield place
+    written = {path.stem for path in place.rglob("*")}
+    for name in set(sys.modules) - known:
+        if name.partition(".")[0] in written:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page in SLOW else ()) for page in PAGES],
+)
+def test_every_block_of_a_page_runs(page, place, first_run, run_sslcore, monkeypatch, capfd):
+    namespace: dict[str, object] = {"__name__": "__snippet__"}
+    for language, block in blocks(page):
+        # Each block starts in the folder of the page, whatever `cd` the one before it had.
+        monkeypatch.chdir(place)
+        assert language in LANGUAGES, f"{page}: a block of the unknown language {language!r}"
+        if named := re.match(r"# ([\w/]+\.(?:py|toml))\n", block):
+            path = place / named[1]
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_text(block, encoding="utf-8")
+        if language == "toml":
+            tomllib.loads(block)
+        if language == "python":
+            exec(compile(block, page, "exec"), namespace)
+        if language == "bash":
+            for command in commands(block):
+                _run(command, place, first_run, run_sslcore, monkeypatch, capfd)
+
+
+def _run(command, place, first_run, run_sslcore, monkeypatch, capfd):
+    if command in NOT_RUN:
+        return
+    if command == FIRST:
+        shutil.copytree(first_run, place / "runs/first")
+        return
+    words = shlex.split(RUN_AS.get(command, command))
+    with monkeypatch.context() as environment:
+        while re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            environment.setenv(*words.pop(0).split("=", 1))
+        match words:
+            case ["cd", folder]:
+                monkeypatch.chdir(folder)
+                # In the place of `pip install -e .`.
+                monkeypatch.syspath_prepend(Path("src").absolute())
+            case ["sslcore", *arguments]:
+                run_sslcore(_shortened(command, arguments), command)
+            case ["torchrun", *_] if command in DRY:
+                arguments = words[words.index("sslcore") + 1 :]
+                run_sslcore(_shortened(command, arguments), command)
+            case ["pytest", *arguments]:
+                _run_pytest(command, arguments, capfd)
+            case _:
+                pytest.fail(f"no rule runs this command: {command}")
+
+
+def _shortened(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments with those that make a run short, or that only resolve it."""
+    if "train" not in arguments or "--dry-run" in arguments:
+        return arguments
+    if command in DRY:
+        return [*arguments, "--dry-run"]
+    return [*arguments, "--no-evaluate"] if "--resume" in arguments else [*arguments, *SHORT]
+
+
+def _run_pytest(command, arguments, capfd):
+    """Run pytest on a file of the page, in this process."""
+    ended = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments])
+    said = capfd.readouterr().out
+    code, expected = FAILS.get(command, (0, " passed"))
+    assert ended == code, said
+    assert expected in said
+
+
+def test_every_command_in_a_sentence_is_understood(place, run_sslcore):
+    """A command alone is asked for its help; a training command is resolved; others are run."""
+    run_elsewhere = {*NOT_RUN, *fenced_commands()}
+    for command in sorted({*itertools.chain(*map(inline_commands, PAGES))}):
+        run_as = RUN_AS.get(command, command)
+        if {command, run_as} & run_elsewhere:
+            continue
+        words = shlex.split(run_as)
+        assert words[0] == "sslcore", f"no rule runs this command: {command}"
+        if len(words) == 2:
+            words.append("--help")
+        elif words[1] == "train":
+            words.append("--dry-run")
+        run_sslcore(words[1:], command)
+
+
+def test_the_tables_of_exceptions_name_commands_of_the_documentation():
+    named = {*fenced_commands(), *itertools.chain(*map(inline_commands, PAGES))}
+    assert {*NOT_RUN, *DRY, *RUN_AS, *FAILS, FIRST} - named == set()
+
+
+def test_commands_that_are_not_run_are_right():
+    ci = (ROOT / ".ci/run").read_text()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for command, reason in NOT_RUN.items():
+        if reason == CI:
+            assert re.search(rf"^({re.escape(command)}|tests=\"{re.escape(command)}\")$", ci, re.M)
+        if reason == INSTALLS and (extra := re.search(r"\[(\w+)\]", command)):
+            assert extra[1] in extras["optional-dependencies"]
+        for file in re.findall(r"\S+\.py", command):
+            assert (ROOT / file).is_file(), command
+
+
+def test_every_option_that_is_named_is_there(run_sslcore):
+    """Options of sslcore in the documentation are options of one of its commands."""
+    names = ["train", "evaluate", "check", "methods", "components", "plugins", "new-plugin"]
+    known = {
+        option
+        for arguments in ([], *([name] for name in names))
+        for option in re.findall(r"--[a-z-]+", run_sslcore([*arguments, "--help"], arguments))
+    }
+    others = ("pip ", "pytest", "torchrun ", "ruff ", "mkdocs ", "python ")
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        spans = re.findall(r"`([^`\n]*)`", _FENCE.sub("", text))
+        lines = [
+            command for kind, block in blocks(page) if kind == "bash" for command in commands(block)
+        ]
+        for span in [*spans, *lines]:
+            if not span.startswith((*others, "train.py", "loss.py", "augmentation.py")):
+                for option in re.findall(r"(?<![\w-])--[a-z-]+", span):
+                    assert option in known, f"{page}: {span}"

@@ -1,0 +1,91 @@
+"""Which distributions the parts of a run come from, and whether they are installed here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sslcore.contract.records import KINDS
+from sslcore.errors import RunFolderError, UnknownNameError
+from sslcore.recipe.recipe import FROM, Part
+from sslcore.recipe.request import Request
+from sslcore.recipe.resolve import resolve_part
+from sslcore.registry.origin import FILE, Origin
+from sslcore.registry.registry import Registry
+from sslcore.runs.folder import Run
+
+#: What pip would understand as the name of a distribution.
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(KINDS)) -> Request:
+    """Return the request that stands for the recipe of a run.
+
+    Args:
+        run: the run.
+        registry: what is installed.
+        kinds: the kinds of parts that are needed here.
+
+    Raises:
+        RunFolderError: the recipe can't be read, or parts of these kinds are not installed; the
+            message says which distributions have them.
+    """
+    config = run.config()
+    missing = [
+        problem
+        for kind, name, origin in _recorded(config)
+        if kind in kinds and (problem := _missing(kind, name, origin, registry))
+    ]
+    if missing:
+        raise RunFolderError(f"{run.path} can't be opened here:\n" + "\n".join(missing))
+    return Request.of(config=config, source=str(run.recipe_path))
+
+
+def recorded_parts(run: Run, kinds: Sequence[str], registry: Registry) -> list[Part]:
+    """Return the parts of some kinds as a run's recipe has them; no other part is needed.
+
+    Raises:
+        UsageError: one is not installed, or its settings are not what it takes.
+    """
+    request = recorded_request(run, registry, kinds)
+    return [resolve_part(kind, request, registry) for kind in kinds]
+
+
+def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
+    """Yield (kind, name, distribution and version) of each part that says where it came from."""
+    method, origin = str(config.get("method", "")), config.get(FROM)
+    if isinstance(origin, str):
+        yield "method", method, origin
+    elif ":" in method:
+        yield "method", method, method.rpartition(":")[0]
+    tables: list[tuple[str, str, object]] = [
+        (kind, "", config.get("data" if kind == "dataset" else kind)) for kind in KINDS
+    ]
+    evaluators = config.get("evaluators")
+    if isinstance(evaluators, Mapping):
+        tables += [("evaluator", name, table) for name, table in evaluators.items()]
+    for kind, name, table in tables:
+        if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
+            yield kind, name or str(table.get("name", "")), table[FROM]
+
+
+def _missing(kind: str, name: str, origin: str, registry: Registry) -> str:
+    try:
+        registry.resolve(kind, name)
+    except UnknownNameError as error:
+        distribution, _, version = origin.partition(" ")
+        if option := Origin("", distribution, version).option:
+            gone = distribution == FILE and not Path(version).is_file()
+            there = ", which is not there any more: put it back" if gone else ""
+            return (
+                f"{kind} {name} comes from the {distribution[1:-1]} {version}{there}; use {option}"
+            )
+        here = [item for item in registry.plugins if item.origin.distribution == distribution]
+        if here:
+            return (
+                f"{error} (the run has it from {origin}, and {here[0].origin.version} is installed)"
+            )
+        pip = f": pip install {distribution}" if _DISTRIBUTION.fullmatch(distribution) else ""
+        return f"{kind} {name} comes from {origin}, which is not installed{pip}"
+    return ""

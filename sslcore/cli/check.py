@@ -28,21 +28,21 @@ _STYLES = {"pass": "green", "n/a": "dim", "expected failure": "yellow"}
 @click.argument("kind", metavar="KIND", shell_complete=complete_checks)
 @click.argument("name", required=False, shell_complete=complete_checked)
 @json_option
-@click.option("--verbose", "-v", is_flag=True, help="Every property, passed or not, of a plugin.")
+@click.option("--verbose", "-v", is_flag=True, help="Show every property, passed or not.")
 @click.option(
     "--mutation/--no-mutation",
     default=True,
-    help="Measure the checks on broken variants of the loss. [default: yes]",
+    help="Count the broken variants of the loss that the checks catch. [default: mutation]",
 )
 def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: bool) -> int:
-    """Check a part against the properties of its kind; exit with 1 if one does not hold.
+    """Check a component against the properties of its kind; exit with 1 if one fails.
 
     \b
-    sslcore check loss nt-xent             one part
-    sslcore check plugin sslcore_simclr    everything that a plugin offers
+    sslcore check loss nt-xent             one component
+    sslcore check plugin sslcore_simclr    every component of a plugin
     sslcore check method simclr --json
     sslcore check family                   the families of losses
-    sslcore check family nt-xent           their properties: formula, precondition, what they catch
+    sslcore check family nt-xent           their properties, with formulas
 
     KIND is augmentation, encoder, head, loss, evaluator, dataset, method, plugin or family.
     """

@@ -48,7 +48,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script that completes names, settings and runs when Tab is pressed.
+    """Print the script with which a shell completes names, settings and runs.
 
     \b
     eval "$(sslcore completion bash)"                                   in ~/.bashrc

@@ -22,7 +22,7 @@ from sslcore.cli.words import complete_data, complete_runs
     "--data",
     metavar="NAME|PATH",
     shell_complete=complete_data,
-    help="Other data to evaluate on; nothing is kept.",
+    help="Evaluate on other data; the figures are printed and not kept.",
 )
 @device_option
 @json_option
@@ -34,7 +34,7 @@ def evaluate(
     device: str,
     as_json: bool,
 ) -> None:
-    """Evaluate a run, beside its two baselines: the encoder untrained, and raw pixels.
+    """Evaluate a run beside its two baselines: the untrained encoder and raw pixels.
 
     \b
     sslcore evaluate runs/simclr-digits-…

@@ -20,11 +20,11 @@ plugin_option = click.Option(
     metavar="VALUE",
     multiple=True,
     expose_value=False,
-    # Before the words of other options are looked up.
+    # Names in other options are looked up among these plugins.
     is_eager=True,
     callback=_use,
     shell_complete=complete_plugins,
-    help="no:NAME leaves a plugin out; ./FILE.py or a module is one for this command. Repeatable.",
+    help="Use the plugin in ./FILE.py or in a module; no:NAME leaves a plugin out. Repeatable.",
 )
 
 settings_option = click.option(
@@ -33,7 +33,7 @@ settings_option = click.option(
     metavar="SECTION.NAME=VALUE",
     multiple=True,
     shell_complete=complete_settings,
-    help="A setting, as in loss.temperature=0.2; may be repeated.",
+    help="Change a setting, as in loss.temperature=0.2. Repeatable.",
 )
 
 evaluator_option = click.option(
@@ -42,18 +42,18 @@ evaluator_option = click.option(
     metavar="NAME",
     multiple=True,
     shell_complete=complete_evaluators,
-    help="Instead of the method's or the run's own; may be repeated.",
+    help="Evaluator to use in place of the default ones. Repeatable.",
 )
 
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."
+    "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps."
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def assignments(texts: tuple[str, ...]) -> list[Assignment]:
-    """Return what the `--set` options say, or report all that are malformed at once."""
+    """Return the settings of the `--set` options; one error reports all malformed ones."""
     parsed: list[Assignment] = []
     problems: list[str] = []
     for text in texts:

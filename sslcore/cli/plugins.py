@@ -1,4 +1,4 @@
-"""`sslcore plugins`: what is installed, what of it works, and why the rest does not."""
+"""`sslcore plugins`: the installed plugins, and why some of them can't be used."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sslcore.registry.registry import found_plugins
 @json_option
 @click.pass_context
 def plugins(context: click.Context, as_json: bool) -> None:
-    """List installed plugins, their status and what they offer.
+    """List the installed plugins, their status and their records.
 
     \b
-    active        everything it offers can be used
+    active        every record can be used
     blocked       left out by -p no:NAME or by SSLCORE_PLUGINS
-    broken        failed to load; sslcore --debug plugins shows where
+    broken        failed to load; sslcore --debug plugins shows the traceback
     incompatible  written for another version of sslcore
     """
     debug = bool((context.find_object(dict) or {}).get("debug"))
@@ -41,7 +41,7 @@ def plugins(context: click.Context, as_json: bool) -> None:
             said = row.get("error") or "; ".join(offers)
             table.add_row(row["name"], origin, row["status"], said)
         show(table)
-        show(f"\nof the interpreter {sys.executable}")
+        show(f"\nInstalled for {sys.executable}")
         for row in rows:
             if row.get("traceback"):
                 show(f"\n{row['name']} (from {row['distribution']} {row['version']})")

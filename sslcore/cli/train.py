@@ -34,7 +34,7 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
         f"--{kind}",
         metavar="NAME",
         shell_complete=names_of(kind),
-        help=f"Instead of the method's own{more}.",
+        help=f"{kind.capitalize()} to use in place of the method's default{more}.",
     )
 
 
@@ -45,54 +45,73 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
     "-m",
     metavar="NAME",
     shell_complete=names_of("method"),
-    help="The recipe to train; see: sslcore methods.",
+    help="Method to train; sslcore methods lists them.",
 )
 @click.option(
     "--data",
     "-d",
     metavar="NAME|PATH",
     shell_complete=complete_data,
-    help="A data set, or a folder of images. [default: digits]",
+    help="Name of a data set, or a folder of images. [default: digits]",
 )
 @_part_option("augmentation")
 @_part_option("encoder")
-@_part_option("head", "; none for none")
+@_part_option("head", "; none for no head")
 @_part_option("loss")
 @evaluator_option
 @settings_option
-@click.option("--config", metavar="FILE", help="Settings in TOML; a run's recipe.toml is one.")
-@click.option("--epochs", type=int, metavar="N", help="Short for --set training.epochs=N.")
-@click.option("--batch-size", type=int, metavar="N", help="Short for --set training.batch_size=N.")
+@click.option(
+    "--config", metavar="FILE", help="TOML file of settings, such as the recipe.toml of a run."
+)
+@click.option(
+    "--epochs",
+    type=int,
+    metavar="N",
+    help="Passes over the training images; short for training.epochs.",
+)
+@click.option(
+    "--batch-size",
+    type=int,
+    metavar="N",
+    help="Global batch size, over all devices; short for training.batch_size.",
+)
 @click.option(
     "--micro-batch",
     type=int,
     metavar="N",
-    help="Images (over all devices) at a time where a batch does not fit; training.micro_batch.",
+    help="Images (over all devices) that the encoder processes at a time, for a batch that does "
+    "not fit into memory; short for training.micro_batch.",
 )
-@click.option("--seed", type=int, metavar="N", help="Short for --set training.seed=N.")
-@click.option("--lr", type=float, metavar="X", help="Short for --set optimizer.lr=X.")
+@click.option("--seed", type=int, metavar="N", help="Random seed; short for training.seed.")
+@click.option("--lr", type=float, metavar="X", help="Learning rate; short for optimizer.lr.")
 @click.option(
     "--precision", metavar="P", help="auto, fp32, bf16 or fp16; short for training.precision."
 )
 @device_option
-@click.option("--compile", is_flag=True, help="Compile encoder and head (torch.compile).")
+@click.option("--compile", is_flag=True, help="Compile encoder and head with torch.compile.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
     metavar="N",
-    help="Processes that read ahead; threads by default.",
+    help="Processes that read images ahead. [default: threads, where needed]",
 )
-@click.option("--output", "-o", metavar="DIR", help="The run's folder. [default: runs/…]")
+@click.option(
+    "--output", "-o", metavar="DIR", help="Folder of the run. [default: runs/METHOD-DATA-TIME]"
+)
 @click.option(
     "--resume",
     metavar="RUN",
     shell_complete=complete_runs,
-    help="Go on with a run that was stopped.",
+    help="Resume a run that was stopped.",
 )
-@click.option("--evaluate/--no-evaluate", default=True, help="Evaluate at the end. [default: yes]")
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and stop.")
+@click.option(
+    "--evaluate/--no-evaluate",
+    default=True,
+    help="Evaluate the encoder after training. [default: evaluate]",
+)
+@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
 def train(context: click.Context, dry_run: bool, **options: Any) -> None:
-    """Train a method on images, then evaluate it.
+    """Train a method on images and evaluate it.
 
     \b
     sslcore train --method simclr
@@ -140,7 +159,7 @@ def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:
 
 
 def _stray(word: str) -> str:
-    """Say what a word that belongs to no option was probably meant to be."""
+    """Return a message about a word that belongs to no option, with the likely option."""
     registry = default_registry()
     for kind, option in (("method", "--method"), ("dataset", "--data")):
         if word in registry.names(kind):

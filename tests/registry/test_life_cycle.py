@@ -32,7 +32,7 @@ def test_an_installed_plugin_is_active_and_says_what_it_offers(site, loss_plugin
 
 
 def test_the_table_names_the_interpreter_whose_plugins_these_are(site):
-    assert f"of the interpreter {sys.executable}" in site.run("plugins").stdout
+    assert f"Installed for {sys.executable}" in site.run("plugins").stdout
 
 
 HALF_WAY = """

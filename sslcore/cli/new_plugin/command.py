@@ -15,24 +15,26 @@ from sslcore.system.files import user_path
 
 @click.command()
 @click.argument("name", metavar="PLUGIN")
-@click.option("--kind", type=click.Choice(KINDS), required=True, help="What it offers first.")
 @click.option(
-    "--name", "part", metavar="PART", default="", help="What that is called. [default: PLUGIN]"
+    "--kind", type=click.Choice(KINDS), required=True, help="Kind of its first component."
 )
-@click.option("--directory", metavar="DIR", help="The new folder. [default: PLUGIN]")
-@click.option("--author", metavar="TEXT", default="", help="Who holds the copyright.")
+@click.option(
+    "--name", "part", metavar="PART", default="", help="Name of that component. [default: PLUGIN]"
+)
+@click.option("--directory", metavar="DIR", help="Folder to create. [default: PLUGIN]")
+@click.option("--author", metavar="TEXT", default="", help="Holder of the copyright.")
 @click.option("--license", type=click.Choice(LICENSES), default="MIT", show_default=True)
 def new_plugin(
     name: str, kind: str, part: str, directory: str | None, author: str, license: str
 ) -> None:
-    """Write the start of a plugin: a package with one part, its tests, and what publishes it.
+    """Create a plugin: a package with one component, its tests, and the files to publish it.
 
     \b
     sslcore new-plugin soft-agreement --kind loss
     sslcore new-plugin sslcore-triplet --kind method     a method called triplet
 
-    For a second part, make another plugin in a scratch folder, and move its module, its hook and
-    its tests over.
+    To add a second component, create another plugin in a scratch folder and move its module, its
+    hook and its tests over.
     """
     folder = Path(name) if directory is None else user_path(directory, "--directory")
     if directory is not None and folder.exists():

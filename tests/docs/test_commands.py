@@ -32,75 +32,10 @@ SLOW = {"docs/loss.md"}
 #: Languages of code blocks. Blocks of text are output and diagrams.
 LANGUAGES = {"bash", "python", "toml", "text"}
 
-#: Reasons why a command is not run here. `test_commands_that_are_not_run_are_right` checks the
-#: part of it that can be checked.
-INSTALLS = "it installs packages"
-CI = ".ci/run runs it"
-MEASURES = "it measures for minutes"
-SERVES = "it serves until Ctrl-C"
-SUITE = "it is a part of this suite"
-
-NOT_RUN = {
-    "pip install -e .": INSTALLS,
-    "pip install -e '.[test]'": INSTALLS,
-    "pip install -e '.[docs]'": INSTALLS,
-    "pip install -e '.[timm]'": INSTALLS,
-    "pip install -e '.[bench]'": INSTALLS,
-    "pytest": CI,
-    "pytest -m slow": CI,
-    "pytest -n 0 tests/test_random.py": SUITE,
-    "ruff check .": CI,
-    "ruff format --check .": CI,
-    "mypy": CI,
-    "mkdocs build --strict": CI,
-    "mkdocs serve": SERVES,
-    "python tests/benchmarks/methods.py": MEASURES,
-    "python tests/benchmarks/augmentation.py": MEASURES,
-    "python tests/benchmarks/augmentation.py --device cuda": MEASURES,
-    "python tests/benchmarks/train.py": MEASURES,
-    "python tests/benchmarks/loss.py": MEASURES,
-    "python tests/benchmarks/loss.py --device cuda --dtype bfloat16": MEASURES,
-    "python tests/benchmarks/cifar10.py": MEASURES,
-}
-
-#: Commands that need a download, several devices or minutes: they are resolved, and not trained.
-DRY = {
-    "sslcore train --method dino --encoder vit": "minutes on one core",
-    "sslcore train --method byol --encoder timm:resnet26d": "minutes on one core",
-    "sslcore train --method simclr --encoder vit --set head.batch_norm=false --batch-size 1024 "
-    "--micro-batch 128": "minutes on one core",
-    "sslcore train --method simclr --data cifar10 --encoder resnet18 --epochs 200 "
-    "--set loss.temperature=0.2": "a download of 170 MB",
-    "torchrun --nproc-per-node=8 -m sslcore train --method simclr --data cifar10 "
-    "--batch-size 2048": "eight devices, and a download",
-    "torchrun --nproc-per-node=8 --max-restarts=3 -m sslcore train --method simclr "
-    "--data cifar10 --batch-size 2048": "eight devices, and a download",
-}
-
-#: Commands that name what only their reader knows, or that would be installed at that point.
-RUN_AS = {
-    "sslcore train --method NAME": "sslcore train --method simclr",
-    "sslcore train --method NAME --data moving-digits": "sslcore train --method cpc "
-    "--data moving-digits",
-    # The page checks its own NT-Xent beside it, which takes as long.
-    "sslcore check loss nt-xent": "sslcore check loss mse --no-mutation",
-    "sslcore methods triplet": "sslcore -p sslcore_triplet methods triplet",
-    "sslcore train --method triplet": "sslcore -p sslcore_triplet train --method triplet",
-    "sslcore components loss agreement": "sslcore -p my_plugin components loss agreement",
-    "sslcore train --method agreement --dry-run": "sslcore -p my_plugin train --method agreement "
-    "--dry-run",
-    "sslcore check loss agreement": "sslcore -p my_plugin check loss agreement",
-    "sslcore check plugin sslcore_autoencoder": "sslcore check plugin sslcore_autoencoder "
-    "--no-mutation",
-    "sslcore check plugin MODULE": "sslcore check plugin sslcore_autoencoder",
-    "sslcore check loss NAME": "sslcore check loss mse --no-mutation",
-}
-
-#: Commands that fail on purpose: their exit code, and a part of their output.
-FAILS = {
-    "pytest test_my_loss.py": (1, "got 1.386294361, expected 1.098612289 (tolerance 1.1e-14)"),
-    "pytest test_my_loss.py -k closed-form": (1, "test_my_loss[closed-form]"),
-}
+EXCEPTIONS = tomllib.loads((Path(__file__).parent / "exceptions.toml").read_text(encoding="utf-8"))
+NOT_RUN, DRY, RUN_AS, FAILS = (
+    EXCEPTIONS[table] for table in ("not-run", "dry-run", "run-as", "fails")
+)
 
 #: The run that several pages train first.
 FIRST = "sslcore train --method simclr --output runs/first"
@@ -161,8 +96,10 @@ def run_sslcore(monkeypatch, capfd):
 def first_run(tmp_path_factory):
     """A short run, which takes the place of each `runs/first`."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    with pytest.raises(SystemExit) as end:
-        sslcore.cli.main([*shlex.split(FIRST)[1:-1], str(folder), *SHORT])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        with pytest.raises(SystemExit) as end:
+            sslcore.cli.main([*shlex.split(FIRST)[1:-1], str(folder), *SHORT])
     assert not end.value.code
     return folder
 
@@ -265,9 +202,9 @@ def _run_pytest(command, arguments, capfd):
     """Run pytest on a file of the page, in this process."""
     ended = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments])
     said = capfd.readouterr().out
-    code, expected = FAILS.get(command, (0, " passed"))
-    assert ended == code, said
-    assert expected in said
+    expected = FAILS.get(command, {"code": 0, "output": " passed"})
+    assert ended == expected["code"], said
+    assert expected["output"] in said
 
 
 def test_every_command_in_a_sentence_is_understood(place, run_sslcore):
@@ -295,9 +232,9 @@ def test_commands_that_are_not_run_are_right():
     ci = (ROOT / ".ci/run").read_text()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for command, reason in NOT_RUN.items():
-        if reason == CI:
+        if reason == ".ci/run runs it":
             assert re.search(rf"^({re.escape(command)}|tests=\"{re.escape(command)}\")$", ci, re.M)
-        if reason == INSTALLS and (extra := re.search(r"\[(\w+)\]", command)):
+        if reason == "it installs packages" and (extra := re.search(r"\[(\w+)\]", command)):
             assert extra[1] in extras["optional-dependencies"]
         for file in re.findall(r"\S+\.py", command):
             assert (ROOT / file).is_file(), command

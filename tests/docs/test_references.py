@@ -55,6 +55,16 @@ def test_every_import_path_can_be_imported(page):
             resolve(found[0])
 
 
+def test_every_building_block_is_in_its_module():
+    found = re.findall(
+        r"^\| `(sslcore\.\w+)` \| (.*) \|$", text_of("docs/publish.md"), re.MULTILINE
+    )
+    assert found
+    for module, content in found:
+        for name in re.findall(r"`(\w+)`", content):
+            assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
 def resolve(path: str) -> object:
     """Return what a dotted path names: a module, or an attribute of one."""
     try:

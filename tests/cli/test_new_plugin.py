@@ -35,6 +35,11 @@ def new(capsys):
     return run
 
 
+def _kinds(*usual):
+    """Every kind, of which all but a few are tried by the slow tests alone."""
+    return [pytest.param(kind, marks=() if kind in usual else pytest.mark.slow) for kind in KINDS]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["soft-agreement", LONG_NAME, "tensor-x", "quiet"])
 def test_what_is_written_has_no_leftovers_and_is_valid(kind, name):
@@ -170,7 +175,7 @@ def _pip(*arguments):
     importlib.util.find_spec("hatchling") is None or importlib.util.find_spec("pip") is None,
     reason="a wheel can't be built without network here: there is no hatchling, or no pip",
 )
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _kinds("method"))
 def test_a_new_plugin_is_built_installed_and_found(kind, new, site, tmp_path):
     name = f"new-{kind}"
     assert new(name, "--kind", kind)[0] == 0
@@ -194,7 +199,7 @@ def test_a_new_plugin_is_built_installed_and_found(kind, new, site, tmp_path):
         assert trained.returncode == 0, trained.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", _kinds("method", "loss"))
 def test_the_tests_that_come_with_a_new_plugin_pass(kind, new, site):
     name = f"new-{kind}"
     assert new(name, "--kind", kind)[0] == 0

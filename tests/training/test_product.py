@@ -59,6 +59,11 @@ def _data(clips: bool) -> Data:
     return Data(Split(images, labels), Split(images, labels), classes=("a", "b"))
 
 
+def _marks(augmentation, encoder):
+    """By default, one encoder goes with every augmentation, and one augmentation with every one."""
+    return () if encoder == WHOLE or augmentation == "two-views" else pytest.mark.slow
+
+
 class _Quiet:
     def advanced(self, step):
         pass
@@ -70,7 +75,7 @@ class _Quiet:
 @pytest.mark.parametrize(
     ("augmentation", "encoder"),
     [
-        (augmentation, encoder)
+        pytest.param(augmentation, encoder, marks=_marks(augmentation, encoder))
         for augmentation, encoder in product(AUGMENTATIONS, ENCODERS)
         if encoder not in DEEP
     ],

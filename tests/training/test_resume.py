@@ -48,7 +48,15 @@ class _Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", range(STEPS))
+def _steps():
+    """Every step; the first, one in the middle and the last by default."""
+    usual = (0, STEPS // 2, STEPS - 1)
+    return [
+        pytest.param(step, marks=() if step in usual else pytest.mark.slow) for step in range(STEPS)
+    ]
+
+
+@pytest.mark.parametrize("step", _steps())
 def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
     step, settings, registry, console, monkeypatch
 ):

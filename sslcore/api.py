@@ -22,7 +22,6 @@ from sslcore.recipe.recipe import Part, Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import make_recipe, resolve
 from sslcore.recipe.validation import Validation
-from sslcore.recipe.wiring import interface_of_entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
@@ -57,7 +56,7 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
     entry = registry.resolve(kind, name)
     if not isinstance(entry.record, Component):
         raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
-    interface = interface_of_entry(entry)
+    interface = entry.interface()
     supplied = {key: settings.pop(key) for key in interface.supplied if key in settings}
     validation = Validation()
     values = {**variant, **settings}

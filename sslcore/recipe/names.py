@@ -10,7 +10,7 @@ from sslcore.contract.records import Dataset, Evaluator, Method
 from sslcore.contract.stages import STAGES, kind_of
 from sslcore.errors import UnknownNameError, UsageError
 from sslcore.recipe.request import Request
-from sslcore.recipe.wiring import Stage, evaluator_problems, interface_of_entry, takes
+from sslcore.recipe.wiring import Stage, evaluator_problems, takes
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
 from sslcore.system.files import user_path
@@ -63,13 +63,13 @@ def choose(request: Request, registry: Registry) -> Choice:
         _augmentation(request, registry, method, clips=dataset.clips),
         *(_stage(request, registry, kind, getattr(method, kind)) for kind in _AFTER_VIEWS),
     ]
-    stages = tuple((entry, interface_of_entry(entry)) for entry in entries if entry is not None)
+    stages = tuple((entry, entry.interface()) for entry in entries if entry is not None)
     evaluators, notes = _evaluators(request, registry, method, stages)
     return Choice(
         method,
         method_entry,
         dataset,
-        (data_entry, interface_of_entry(data_entry)),
+        (data_entry, data_entry.interface()),
         path,
         stages,
         evaluators,
@@ -145,9 +145,7 @@ def _augmentation(request: Request, registry: Registry, method: Method, *, clips
         return _found(request, registry, "augmentation", asked, "augmentation")
     names = (method.augmentation,) if isinstance(method.augmentation, str) else method.augmentation
     candidates = [registry.resolve("augmentation", name) for name in names]
-    fitting = (
-        candidate for candidate in candidates if takes(interface_of_entry(candidate), clips=clips)
-    )
+    fitting = (candidate for candidate in candidates if takes(candidate.interface(), clips=clips))
     return next(fitting, candidates[0])
 
 
@@ -172,7 +170,7 @@ def _evaluators(
         entry = _found(request, registry, "evaluator", name, section)
         # One evaluator may have been named in two ways.
         entries += [] if entry in entries else [entry]
-    found = tuple((entry, interface_of_entry(entry)) for entry in entries)
+    found = tuple((entry, entry.interface()) for entry in entries)
     if asked:
         return found, ()
     misfits = [evaluator_problems([stage], stages, registry=registry) for stage in found]

@@ -20,7 +20,7 @@ from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.recipe import Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
-from sslcore.recipe.wiring import Stage, evaluator_problems, interface_of_entry, stage_problems
+from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
 from sslcore.registry.registry import Registry, default_registry
 
 
@@ -102,7 +102,7 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     entry = registry.resolve(kind, name)
     validation = Validation(request.origin_of)
     values = request.settings_of(kind, *entry.addresses)
-    known = interface_of_entry(entry).settings
+    known = entry.interface().settings
     valid = validation.settings(kind, known, values, entry.owner)
     validation.check()
     return Part.of(entry, valid or {})

@@ -13,11 +13,9 @@ from sslcore.contract.interface import (
     EVALUATION_SIGNALS,
     SUPPLIED,
     Interface,
-    interface_of,
-    load_reference,
 )
 from sslcore.contract.records import Loss
-from sslcore.errors import CompositionError, SslcoreError, nearest
+from sslcore.errors import CompositionError, nearest
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
 
@@ -26,29 +24,6 @@ Stage = tuple[Entry, Interface]
 
 #: What the engine gives to evaluators only where the head makes it.
 FROM_HEAD = "reconstructions"
-
-
-def interface_of_entry(entry: Entry) -> Interface:
-    """Import the code behind a component and read its interface.
-
-    Raises:
-        CompositionError: the code can't be imported, or has a setting that a recipe can't hold;
-            the message names the plugin.
-    """
-    try:
-        interface = interface_of(load_reference(entry.build))
-    except SslcoreError as error:
-        raise CompositionError(f"{entry}: {error}") from error
-    except Exception as error:
-        raise CompositionError(
-            f"{entry}: {entry.build} is no class or function with a signature: {error}"
-        ) from error
-    if "name" in interface.settings:
-        raise CompositionError(
-            f"{entry} has a setting called name, which a recipe can't tell from the name of the "
-            "part; its plugin must call it something else"
-        )
-    return interface
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:
@@ -169,6 +144,6 @@ def _missing(
 def _importable(entries: Iterable[Entry]) -> Iterable[Stage]:
     for entry in entries:
         try:
-            yield entry, interface_of_entry(entry)
+            yield entry, entry.interface()
         except CompositionError:
             continue

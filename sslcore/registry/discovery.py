@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 from sslcore.errors import UsageError, nearest
 from sslcore.registry.origin import FILE, MODULE, Origin
 from sslcore.system.files import user_path
-from sslcore.system.printable import one_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -72,11 +71,11 @@ def installed() -> list[Candidate]:
     # A distribution that is found twice on the path counts once: the first one, as on import.
     for point in importlib.metadata.entry_points(group=GROUP):
         distribution = point.dist.name if point.dist else "(unknown)"
-        points.setdefault((one_line(distribution), one_line(point.name)), point)
+        points.setdefault((distribution, point.name), point)
     return [
         Candidate(
-            Origin(name, distribution, one_line(point.dist.version if point.dist else "") or "0"),
-            module=one_line(point.value.partition(":")[0].strip()),
+            Origin(name, distribution, point.dist.version if point.dist else "0"),
+            module=point.value.partition(":")[0].strip(),
             load=point.load,
         )
         for (distribution, name), point in points.items()
@@ -212,7 +211,7 @@ class Selection:
 
     def _unknown(self, found: Sequence[Candidate]) -> list[str]:
         return [
-            f"{WANTED} names {one_line(name)!r}, and no plugin is called that{_near(name, found)}"
+            f"{WANTED} names {name!r}, and no plugin is called that{_near(name, found)}"
             for name in self.wanted or ()
             if not any(candidate.is_called(name) for candidate in found)
         ]

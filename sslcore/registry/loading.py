@@ -17,11 +17,12 @@ from sslcore.contract.api_version import (
     check_api,
     stated_in_source,
 )
+from sslcore.contract.interface import Interface, interface_of, load_reference
 from sslcore.contract.records import KINDS, Component, Record
-from sslcore.errors import IncompatibleError, nearest
+from sslcore.errors import CompositionError, IncompatibleError, SslcoreError, nearest
 from sslcore.registry.discovery import Candidate
 from sslcore.registry.origin import Origin
-from sslcore.system.printable import one_line, printable
+from sslcore.system.printable import one_line
 
 _KIND_OF_HOOK = {f"sslcore_{kind}{'es' if kind.endswith('s') else 's'}": kind for kind in KINDS}
 
@@ -67,6 +68,28 @@ class Entry:
         assert isinstance(self.record, Component)
         return self.record.build
 
+    def interface(self) -> Interface:
+        """Import the code behind a component and return its interface.
+
+        Raises:
+            CompositionError: the code can't be imported, or has a setting that a recipe can't hold;
+                the message names the plugin.
+        """
+        try:
+            interface = interface_of(load_reference(self.build))
+        except SslcoreError as error:
+            raise CompositionError(f"{self}: {error}") from error
+        except Exception as error:
+            raise CompositionError(
+                f"{self}: {self.build} is not a class or function with a signature: {error}"
+            ) from error
+        if "name" in interface.settings:
+            raise CompositionError(
+                f"{self} has a setting called name, which a recipe reserves for the name of the "
+                "part; its plugin must rename the setting"
+            )
+        return interface
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name} (from {self.origin})"
 
@@ -99,7 +122,7 @@ class PluginStatus:
         """Where it failed; empty where it did not."""
         if self.cause is None:
             return ""
-        return printable("".join(traceback.format_exception(self.cause)))
+        return "".join(traceback.format_exception(self.cause))
 
 
 class Loader:

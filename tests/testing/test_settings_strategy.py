@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from sslcore.contract.interface import Interface, interface_of
 from sslcore.contract.settings import REQUIRED, Setting
-from sslcore.recipe.wiring import interface_of_entry
 from sslcore.registry.registry import default_registry
 from sslcore.testing import settings_strategy
 from sslcore.testing.parts import settings_at_bounds
@@ -26,7 +25,7 @@ _COMPONENTS = [
 
 @pytest.mark.parametrize("entry", _COMPONENTS, ids=lambda entry: f"{entry.kind}-{entry.name}")
 def test_settings_of_a_shipped_component_are_such_as_a_user_may_give(entry):
-    interface = interface_of_entry(entry)
+    interface = entry.interface()
 
     @settings(deadline=None, max_examples=20, database=None)
     @given(settings_strategy(interface))

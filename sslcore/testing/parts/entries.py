@@ -20,7 +20,7 @@ from sslcore.errors import SslcoreError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
 from sslcore.random import BatchRandom
 from sslcore.recipe.resolve import make_recipe
-from sslcore.recipe.wiring import interface_of_entry, takes
+from sslcore.recipe.wiring import takes
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.testing.losses.family import families
@@ -188,7 +188,7 @@ def _method(entry: Entry, registry: Registry) -> list[Any]:
     named = record.augmentation
     names = (named,) if isinstance(named, str) else named
     try:
-        faces = [interface_of_entry(registry.resolve("augmentation", name)) for name in names]
+        faces = [registry.resolve("augmentation", name).interface() for name in names]
     except SslcoreError:
         # That a name does not resolve is for the checks to say.
         return [MethodSpec(lambda: entry.qualified, entry.name, registry=registry)]

@@ -17,7 +17,7 @@ from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data, Split
 from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
 from sslcore.pipeline.dummy_batch import check_loss, probed
-from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, project
+from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
 
@@ -146,11 +146,7 @@ class _Probe:
     def __init__(self, shape: ImageShape, batch: int) -> None:
         self.shape, self.batch = shape, batch
         self.supplied: dict[str, object] = asdict(shape)
-        self.signals: Signals = {
-            "images": shape.dummy(batch),
-            "random": BatchRandom(0, 0, batch),
-            "progress": 0.0,
-        }
+        self.signals = engine_signals(shape.dummy(batch), BatchRandom(0, 0, batch), 0.0)
 
     def augmentation(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)

@@ -151,6 +151,24 @@ def call(stage: nn.Module, signals: Signals) -> Any:
     return stage(**{name: signals[name] for name in signal_names(stage) if name in signals})
 
 
+def engine_signals(
+    images: Tensor, random: BatchRandom | None, progress: float, *, as_floats: bool = True
+) -> Signals:
+    """Return the signals that the engine provides to every stage of training.
+
+    Their names and meanings stand in `sslcore.contract.interface.ENGINE_SIGNALS`; `rows` joins
+    them before the loss.
+
+    Args:
+        images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1].
+        random: this step's random numbers; None in eval mode.
+        progress: the part of training that is done, in [0, 1].
+        as_floats: whether to convert the images, where no stage has done so.
+    """
+    images = as_float(images) if as_floats and images.dtype == torch.uint8 else images
+    return {"images": images, "random": random, "progress": progress}
+
+
 @torch.no_grad()
 def augment(
     augmentation: nn.Module,
@@ -160,8 +178,7 @@ def augment(
     progress: float = 0.0,
 ) -> Signals:
     """Return `images` as floats and what the augmentation makes of them, without graph."""
-    images = as_float(images) if images.dtype == torch.uint8 else images
-    signals: Signals = {"images": images, "random": random, "progress": progress}
+    signals = engine_signals(images, random, progress)
     made: Signals = call(augmentation, signals)
     return signals | made
 

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.rng_state import generator_states, restore_generators
-from sslcore.pipeline.pipeline import Pipeline, Signals, signal_names, without_graphs
+from sslcore.pipeline.pipeline import (
+    Pipeline,
+    Signals,
+    engine_signals,
+    signal_names,
+    without_graphs,
+)
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
 
@@ -79,7 +85,9 @@ class MicroBatches:
 
         kept, trained, states = self._first_pass(parts, views_of, precision)
         leaves = {name: kept[name].requires_grad_() for name in trained}
-        whole = {"images": images, "random": random, "progress": progress}
+        # The batch as floats takes memory, so it is made only for a loss that names it.
+        named = "images" in signal_names(self.pipeline.loss)
+        whole = engine_signals(images, random, progress, as_floats=named)
         made = self.pipeline.score(whole | kept, self.processes)
         scale(made["loss"]).backward()
         wanted = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.contract.interface import interface_of
-from sslcore.pipeline.pipeline import call
+from sslcore.pipeline.pipeline import call, engine_signals
 from sslcore.random import BatchRandom
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.spec import AugmentationSpec
@@ -54,7 +54,7 @@ class AugmentationSubject(PartSubject):
         self, module: nn.Module, images: Tensor, example: PartExample, random: BatchRandom | None
     ) -> dict[str, Any]:
         """Return what an augmentation makes of images, as the engine calls it."""
-        signals = {"images": images, "random": random, "progress": 0.0}
+        signals = engine_signals(images, random, 0.0)
         code = self.code(example, train=module.training)
         with torch.no_grad():
             made = self.guarded(lambda: call(module, signals), code, example)

@@ -28,6 +28,9 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process holds the lock, or the folder can't be written.
     """
+    if not folder.is_dir():
+        # filelock would make the folder.
+        raise RunFolderError(f"{folder} can't be written: there is no such folder")
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()

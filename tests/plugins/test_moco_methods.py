@@ -12,6 +12,7 @@ from sslcore.registry.registry import default_registry
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import METRICS
 from sslcore.runs.metrics import read_metrics
+from sslcore.training.state import restore_weights
 from sslcore.training.trainer import Trainer
 from sslcore_moco.queue import first_queue
 
@@ -109,7 +110,7 @@ def test_the_teacher_follows_the_student(train):
     recipe, _ = make_recipe(config=run.config(), registry=default_registry())
     pipeline = build_pipeline(recipe, run.shape())
     start = {name: value.clone() for name, value in pipeline.named_parameters()}
-    load_checkpoint(run.checkpoints).restore(pipeline)
+    restore_weights(pipeline, load_checkpoint(run.checkpoints))
     students = dict(pipeline.encoder.named_parameters())
     for name, teacher in pipeline.teacher["encoder"].named_parameters():
         initial = start[f"encoder.{name}"]

@@ -14,7 +14,7 @@ _SPECS = {
     spec.name: spec
     for entry in default_registry().entries("augmentation")
     for spec in specs_of(entry)
-    if entry.shipped
+    if entry.origin.shipped
 }
 
 #: Settings at which a training view is the image as evaluators see it.
@@ -141,5 +141,7 @@ def test_each_disturbance_alone_is_distributed_as_torchvisions(settings, transfo
 
 
 def test_every_shipped_augmentation_is_among_them():
-    shipped = [entry for entry in default_registry().entries("augmentation") if entry.shipped]
+    shipped = [
+        entry for entry in default_registry().entries("augmentation") if entry.origin.shipped
+    ]
     assert {entry.name for entry in shipped} <= set(_SPECS)

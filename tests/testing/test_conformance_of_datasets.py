@@ -13,7 +13,7 @@ _SPECS = {
     entry.name: spec
     for entry in default_registry().entries("dataset")
     for spec in specs_of(entry)
-    if entry.shipped
+    if entry.origin.shipped
 }
 
 

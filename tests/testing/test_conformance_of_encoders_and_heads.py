@@ -16,7 +16,7 @@ def _shipped(kind):
         entry.name: spec
         for entry in default_registry().entries(kind)
         for spec in specs_of(entry)
-        if entry.shipped
+        if entry.origin.shipped
     }
 
 

@@ -13,7 +13,7 @@ _SPECS = {
     entry.name: spec
     for entry in default_registry().entries("evaluator")
     for spec in specs_of(entry)
-    if entry.shipped
+    if entry.origin.shipped
 }
 
 #: Smaller than its defaults, which take a minute for all properties.

@@ -9,7 +9,7 @@ import pytest
 from sslcore.registry.registry import default_registry
 from sslcore.testing import MethodSpec, cases, specs_of
 
-_ENTRIES = {e.name: e for e in default_registry().entries("method") if e.shipped}
+_ENTRIES = {e.name: e for e in default_registry().entries("method") if e.origin.shipped}
 
 #: Its encoder takes seconds for each property, and is checked by itself: it trains once with its
 #: own, and everything else with a small one.

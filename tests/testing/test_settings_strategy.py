@@ -19,7 +19,7 @@ _COMPONENTS = [
     entry
     for kind in ("augmentation", "encoder", "head", "loss", "evaluator", "dataset")
     for entry in default_registry().entries(kind)
-    if entry.shipped
+    if entry.origin.shipped
 ]
 
 

@@ -1,4 +1,4 @@
-"""How the learning rate and the momentum of the teacher change with the step."""
+"""Schedules of the learning rate and of the teacher's momentum."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from sslcore.contract.records import Teacher
 
 
 def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -> float:
-    """Return what the learning rate is multiplied with at a step, in [0, 1].
+    """Return the factor of the learning rate at a step, in [0, 1].
 
-    Linear from 1/warmup to 1 over the first `warmup` steps; then constant, or along half a cosine
-    that would reach 0 at step `total` (Loshchilov & Hutter 2017, eq. 5, without restarts).
+    It rises linearly from 1/warmup to 1 over the first `warmup` steps. Then it is constant, or
+    falls along half a cosine that reaches 0 at step `total` (Loshchilov & Hutter 2017, eq. 5,
+    without restarts).
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -24,8 +25,8 @@ def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -
 def teacher_momentum(teacher: Teacher, step: int, total: int) -> float:
     """Return the teacher's momentum at a step, counted from 0.
 
-    Constant, or from `momentum` to `final_momentum` along half a cosine (Grill et al. 2020,
-    section 3.3).
+    It is constant, or changes from `momentum` to `final_momentum` along half a cosine (Grill et al.
+    2020, section 3.3).
     """
     momentum, final = teacher.momentum, teacher.final_momentum
     if final is None:

@@ -134,7 +134,7 @@ def _check_scalars(scalars: object) -> None:
         and all(isinstance(group, dict) and "params" in group for group in scalars["groups"])
         and isinstance(scalars["scaler"], dict)
     ):
-        raise ValueError("its scalars are not those of a checkpoint")
+        raise ValueError("its scalars are not a state of training")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -34,7 +34,7 @@ class Gradients:
         precision: "fp32", "bf16" or "fp16".
         scaler: multiplies the loss, so that small gradients don't vanish in fp16.
         sample: a few images on the device, for checks before training.
-        processes: those that share the batches.
+        processes: the processes that share the batches.
 
     Raises:
         UsageError: the processes can't share a batch evenly, or micro-batches change the result.

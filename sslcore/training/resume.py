@@ -71,15 +71,15 @@ def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
         )
     if session.shape != run.shape():
         raise RunFolderError(
-            f"{run.path} was made for {run.shape()}, and the data now has {session.shape}: "
+            f"{run.path} was started on {run.shape()}, and there are {session.shape} now: "
             "the data set has changed since"
         )
     if has_checkpoint(run.checkpoints):
         return load_checkpoint(run.checkpoints)
     if run.finished:
         raise RunFolderError(
-            f"{run.path} has finished and its checkpoints are gone: nothing is left to go on "
-            "with; its encoder can still be loaded"
+            f"{run.path} has finished and has no checkpoints: there is nothing to resume; its "
+            "encoder can still be loaded"
         )
     run.checkpoints.mkdir(exist_ok=True)
     session.console.print("note: the run was stopped before its first checkpoint; starting over")

@@ -193,7 +193,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused(sslcore_cli):
     Path("file").write_text("in the way")
     code, _, err = sslcore_cli(*AUTOENCODER, "--output", "file/run", *QUICK)
     assert code == 2
-    assert "file/run can't be made" in err
+    assert "file/run can't be created" in err
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(sslcore_cli, monkeypatch):

@@ -83,7 +83,7 @@ def test_a_folder_with_nothing_but_a_lock_is_free_for_a_new_run(tiny, registry, 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(RunFolderError, match="file can't be written: (File exists|Not a dir)"),
+        pytest.raises(RunFolderError, match=r"file can't be written: (File exists|Not a dir)"),
         locked(tmp_path / "file"),
     ):
         pytest.fail("locked nothing")

@@ -244,7 +244,7 @@ def test_a_finished_run_without_checkpoints_is_not_started_over(settings, regist
     run = _train(output="run", settings=settings, **options)
     for path in run.checkpoints.iterdir():
         path.unlink()
-    with pytest.raises(RunFolderError, match="its checkpoints are gone"):
+    with pytest.raises(RunFolderError, match="has no checkpoints: there is nothing"):
         sslcore.train(resume="run", evaluate=False, **options)
     assert read_metrics(run.path / METRICS)
 

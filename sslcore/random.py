@@ -1,7 +1,7 @@
-"""Random numbers that depend on (seed, step, position in the global batch) and nothing else.
+"""Random numbers that depend only on seed, step and position in the global batch.
 
-They are drawn on the CPU for the whole global batch and moved to where the images are, so a GPU,
-another rank or another split of the batch sees the same numbers.
+They are drawn on the CPU for the whole global batch and then moved to the device of the images.
+They therefore don't depend on the device or on how processes and micro-batches split a batch.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ def generator_for(*key: int | str) -> torch.Generator:
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> Tensor:
-    """Return the order in which epoch `epoch` visits `size` samples, an int64 permutation."""
+    """Return the order of the samples in an epoch: a permutation of range(size), int64."""
     return torch.randperm(size, generator=generator_for(seed, "order", epoch))
 
 
 class BatchRandom:
     """The random numbers of one step, one row per image.
 
-    Every method returns a tensor (B, *shape) on `device`: row i belongs to image i of this
-    rank's part of the batch. Two calls in a row give different numbers, in an order fixed by the
-    code that calls; `fork` gives a part of it numbers of its own, whatever others draw before.
+    Every method returns a tensor (B, *shape) on `device`: row i belongs to image i of this process.
+    Successive calls return different numbers, so the result depends on the order of the calls.
+    `fork` returns a source that does not depend on earlier calls.
 
     Args:
         seed: the run's seed.
         step: the step, counted from 0 over the whole run.
         batch_size: images in the global batch.
-        rows: the part of it that is wanted here; all of it by default.
+        rows: the rows of the global batch to return; all of them by default.
         device: where the numbers go.
     """
 
@@ -55,7 +55,7 @@ class BatchRandom:
         self._generator = generator_for(seed, "step", step, *path)
 
     def fork(self, name: str) -> BatchRandom:
-        """Return an independent source for the part called `name`."""
+        """Return an independent source for the component `name`."""
         return BatchRandom(
             self.seed,
             self.step,
@@ -66,7 +66,7 @@ class BatchRandom:
         )
 
     def select(self, rows: slice) -> BatchRandom:
-        """Return the same source for some of these images: `rows` has a start and a stop."""
+        """Return the same source for some of these images; `rows` must have a start and a stop."""
         start = self.rows.start
         return BatchRandom(
             self.seed,
@@ -78,7 +78,7 @@ class BatchRandom:
         )
 
     def whole(self) -> BatchRandom:
-        """Return the same source for the whole of the global batch."""
+        """Return the same source for the whole global batch."""
         return BatchRandom(
             self.seed, self.step, self.batch_size, device=self.device, path=self._path
         )
@@ -108,6 +108,6 @@ class BatchRandom:
     def _here(self, drawn: Tensor) -> Tensor:
         rows = drawn[self.rows]
         if self.device.type == "cuda":
-            # Pinned, so that the copy does not make the host wait for the device.
+            # With pinned memory, the copy does not make the host wait for the device.
             return rows.pin_memory().to(self.device, non_blocking=True)
         return rows.to(self.device)

@@ -1,1 +1,1 @@
-"""Devices, random states and processes: where torch computes, and with whom."""
+"""Devices, random generators and processes of torch."""

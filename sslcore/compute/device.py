@@ -10,26 +10,26 @@ from sslcore.errors import UsageError
 
 
 def pick_device(name: str = "auto", *, local_rank: int | None = None) -> torch.device:
-    """Return the device that a name stands for; "auto" is the fastest kind there is.
+    """Return the device of a name; "auto" is the fastest kind available.
 
     Args:
         name: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        local_rank: which of several processes on this machine this is: each takes the CUDA device
-            of its number. None for a process that is alone.
+        local_rank: rank of this process on its machine, which selects its CUDA device; None for a
+            single process.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: the device does not exist.
     """
     if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
         if local_rank >= torch.cuda.device_count():
             raise UsageError(
                 f"there are more processes on this machine than its {torch.cuda.device_count()} "
-                "CUDA devices; start fewer with --nproc-per-node"
+                "CUDA devices; start fewer processes with --nproc-per-node"
             )
         return torch.device("cuda", local_rank)
     if local_rank is not None and name.startswith("cuda:"):
         raise UsageError(
-            f"--device {name}: each of several processes takes a device of its own; say "
+            f"--device {name}: each of several processes needs a device of its own; use "
             "--device cuda"
         )
     if name == "auto":
@@ -54,7 +54,9 @@ def pick_device(name: str = "auto", *, local_rank: int | None = None) -> torch.d
     if device.type not in ("cpu", "mps"):
         raise UsageError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
     if device.index:
-        raise UsageError(f"--device {name}: there is one {device.type}; use --device {device.type}")
+        raise UsageError(
+            f"--device {name}: there is only one {device.type}; use --device {device.type}"
+        )
     return device
 
 
@@ -65,26 +67,26 @@ def pick_precision(name: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
     if device.type == "cpu":
-        fast = _cpu_says("_is_avx512_bf16_supported") or _cpu_says("_is_amx_tile_supported")
-        return "bf16" if fast else "fp32"
+        native = _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported")
+        return "bf16" if native else "fp32"
     return "fp32"
 
 
-def _cpu_says(question: str) -> bool:
-    # Private in torch, so that a version without it means "no", not a traceback.
-    return bool(getattr(torch.cpu, question, bool)())
+def _cpu_has(check: str) -> bool:
+    # The checks are private in torch; a version without one counts as a CPU without the feature.
+    return bool(getattr(torch.cpu, check, bool)())
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory did not suffice."""
+    """Whether an error means that memory ran out."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    # For main memory torch has no exception of its own.
+    # torch raises a plain RuntimeError when main memory runs out.
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes that are free on a device, or in main memory."""
+    """Return the free bytes of a device; for other devices than CUDA, of main memory."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

@@ -1,7 +1,7 @@
 """The processes that train one model together: their ranks, and how they communicate.
 
-torchrun starts them, several on each machine. Each takes its share of every batch. The author of a
-loss writes nothing for that, since the engine gathers the inputs of the loss.
+torchrun starts them on one machine or more. Each process takes its share of every batch. The engine
+gathers the inputs of a loss, so a loss needs no code for several processes.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from sslcore.errors import LostProcessError, SslcoreError, UsageError, first_lin
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, as one of them sees them.
+    """The processes of a run, seen from one of them.
 
     Attributes:
-        rank: of this process, counted from 0 over all machines.
-        count: processes in all.
-        local_rank: of this process on its machine.
+        rank: rank of this process, counted from 0 over all machines.
+        count: number of processes.
+        local_rank: rank of this process on its machine.
     """
 
     rank: int = 0
@@ -46,7 +46,7 @@ class Processes:
         return self.count > 1
 
     def share(self, size: int) -> slice:
-        """Return the rows of this process in a batch of `size` images.
+        """Return the rows that this process takes of a batch of `size` images.
 
         Raises:
             UsageError: the number of processes does not divide the batch.
@@ -55,7 +55,7 @@ class Processes:
             fewer, more = size // self.count * self.count, -(-size // self.count) * self.count
             sizes = f"{fewer} or {more}" if fewer else f"{more}"
             raise UsageError(
-                f"{self.count} processes can't share batches of {size} images evenly: say "
+                f"{self.count} processes can't share batches of {size} images evenly; use "
                 f"--batch-size {sizes}, or start a number of processes that divides {size}"
             )
         each = size // self.count
@@ -64,8 +64,7 @@ class Processes:
     def gather(self, tensor: Tensor, axis: int) -> Tensor:
         """Gather the tensors of all processes along an axis, in the order of ranks.
 
-        The gradient of a process's rows is the sum of the gradients that all processes have for
-        them.
+        The gradient of the rows of one process is the sum of their gradients in all processes.
         """
         if not self.several:
             return tensor
@@ -75,7 +74,7 @@ class Processes:
         return _gathered(tensor, axis, self.count)
 
     def mean(self, tensor: Tensor) -> Tensor:
-        """Return the mean over all processes, without gradient."""
+        """Return the mean of a tensor over all processes, without gradient."""
         if not self.several:
             return tensor.detach()
         total = tensor.detach().clone()
@@ -89,12 +88,12 @@ class Processes:
         gradients = [each.grad for each in parameters if each.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        parts = torch.split(flat / self.count, [gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view(gradient.shape))
+        means = torch.split(flat / self.count, [gradient.numel() for gradient in gradients])
+        for gradient, mean in zip(gradients, means, strict=True):
+            gradient.copy_(mean.view(gradient.shape))
 
     def any(self, here: bool) -> bool:
-        """Whether a flag is set in any process; it waits for all processes, not for the device."""
+        """Whether a flag is true in any process; waits for all processes, not for the device."""
         if not self.several:
             return here
         flag = torch.tensor([int(here)])
@@ -105,7 +104,7 @@ class Processes:
         """Call `make` in the main process alone, and broadcast the text that it returns.
 
         Raises:
-            SslcoreError: `make` raised one; every process then raises it.
+            SslcoreError: `make` raised it; every process then raises it.
         """
         if not self.several:
             return make()
@@ -120,7 +119,7 @@ class Processes:
         if failure is not None:
             raise failure
         if kind:
-            # Every error but SettingsError is made from its text alone.
+            # Every error but SettingsError takes its text as its only argument.
             known = getattr(errors, kind, SslcoreError)
             raise (SslcoreError if known is errors.SettingsError else known)(text)
         return text
@@ -129,7 +128,7 @@ class Processes:
     def local_main_first(self) -> Iterator[None]:
         """Run the body in the first process of each machine before the others of that machine.
 
-        The others find the download or the cache that it has prepared.
+        The other processes then find its download or cache.
         """
         first = self.local_rank == 0
         if self.several and not first:
@@ -137,7 +136,7 @@ class Processes:
         try:
             yield
         finally:
-            # After a failure too: the others will meet the same problem and report it.
+            # After an error too: the other processes then meet the same error and raise it.
             if self.several and first:
                 dist.barrier(group=_control)
 
@@ -171,23 +170,23 @@ class _Gather(torch.autograd.Function):
 
 
 def _broadcast(text: str) -> str:
-    """Return the text of the main process; the texts of the others are ignored."""
-    said = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-    length = torch.tensor([len(said)])
+    """Return the text of the main process; the texts of other processes are ignored."""
+    encoded = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+    length = torch.tensor([len(encoded)])
     dist.broadcast(length, 0, group=_control)
     if dist.get_rank():
-        said = torch.empty(int(length), dtype=torch.uint8)
-    dist.broadcast(said, 0, group=_control)
-    return bytes(said.tolist()).decode()
+        encoded = torch.empty(int(length), dtype=torch.uint8)
+    dist.broadcast(encoded, 0, group=_control)
+    return bytes(encoded.tolist()).decode()
 
 
 def _gathered(tensor: Tensor, axis: int, count: int) -> Tensor:
     own = tensor.detach().contiguous()
     # Not every backend sends booleans.
     sent = own.view(torch.uint8) if own.dtype == torch.bool else own
-    parts = [torch.empty_like(sent) for _ in range(count)]
-    dist.all_gather(parts, sent)
-    return torch.cat(parts, axis).view(own.dtype)
+    gathered = [torch.empty_like(sent) for _ in range(count)]
+    dist.all_gather(gathered, sent)
+    return torch.cat(gathered, axis).view(own.dtype)
 
 
 #: The group for flags and texts, which never go through an accelerator.
@@ -196,13 +195,14 @@ _control: dist.ProcessGroup | None = None
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[Processes]:
-    """Join the process group of the processes that torchrun started; without torchrun, be alone.
+    """Join the process group of torchrun; without torchrun, yield a single process.
 
     Args:
         device: where this process computes.
 
     Raises:
-        UsageError: the processes can't find each other, or can't train on such a device.
+        UsageError: the processes can't connect, or several can't train on this kind of device.
+        LostProcessError: another process exited before training began.
     """
     global _control
     count = process_count()
@@ -220,14 +220,14 @@ def process_group(device: torch.device) -> Iterator[Processes]:
             _initialise("nccl" if device.type == "cuda" else "gloo")
         except (ValueError, RuntimeError) as error:
             raise UsageError(
-                f"started as {count} processes, which can't find each other: {first_line(error)}; "
-                "start them with torchrun, on machines that reach each other"
+                f"the {count} processes of this run can't connect: {first_line(error)}; start them "
+                "with torchrun, on machines that can reach each other"
             ) from error
     _control = cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
     try:
         yield Processes(dist.get_rank(), dist.get_world_size(), local_rank())
     except RuntimeError as error:
-        if is_of_a_lost_process(error):
+        if is_lost_process_error(error):
             raise LostProcessError(
                 "another process of this run exited before the first step; see its output for the "
                 "cause"
@@ -241,14 +241,14 @@ def process_group(device: torch.device) -> Iterator[Processes]:
 
 def _initialise(backend: str) -> None:
     store, rank, count = next(iter(dist.rendezvous("env://")))  # type: ignore[attr-defined]
-    # Keys that earlier processes left in the store must not be read.
+    # The store may hold keys of earlier processes, which must not be read.
     store = dist.PrefixStore(  # type: ignore[attr-defined]
         rendezvous(store, rank, count), store
     )
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 
 
-def is_of_a_lost_process(error: BaseException) -> bool:
+def is_lost_process_error(error: BaseException) -> bool:
     """Whether an error means that another process exited."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError)

@@ -1,8 +1,8 @@
 """The rendezvous of processes that were restarted together.
 
 The store of torchrun outlives a process. Keys of a process that died, such as its address, must not
-be mistaken for those of its replacement. A count of restarts does not identify a launch, because
-machines may have restarted their processes a different number of times.
+be mistaken for keys of its replacement. A count of restarts does not identify a launch, because
+machines may restart their processes a different number of times.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from typing import Any
 
 from sslcore.errors import UsageError
 
-#: Seconds between two attempts, and before it gives up.
+#: Seconds between two attempts, and until it gives up.
 _PAUSE, _PATIENCE = 0.05, 600.0
 
 
 def rendezvous(store: Any, rank: int, count: int, *, patience: float = _PATIENCE) -> str:
-    """Return a key that these processes share, and that no earlier processes have shared.
+    """Return a key that these processes share and that no earlier processes shared.
 
-    Each process writes a token of its own. The main process joins the tokens to a key, and replaces
-    the key when a token changes; the others confirm a key that contains their token.
+    Each process writes a token of its own. The main process joins the tokens into a key, and
+    replaces the key when a token changes. The other processes confirm a key that contains their
+    token.
 
     Args:
         store: a `torch.distributed.Store`.
-        rank: of this process.
-        count: of all processes.
-        patience: seconds before it gives up.
+        rank: rank of this process.
+        count: number of processes.
+        patience: seconds until it gives up.
 
     Raises:
         UsageError: not all processes arrived in time.
@@ -51,4 +52,4 @@ def rendezvous(store: Any, rank: int, count: int, *, patience: float = _PATIENCE
                 if store.check([f"settled/{key}"]):
                     return key
         time.sleep(_PAUSE)
-    raise UsageError(f"waited {patience:.0f} s for {count} processes, and not all of them came")
+    raise UsageError(f"waited {patience:.0f} s for {count} processes, but not all of them started")

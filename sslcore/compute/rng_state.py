@@ -1,7 +1,7 @@
 """torch's global random generators, of the CPU and of the device that a run uses.
 
-Dropout and the like draw from them, so a run seeds them, keeps their state in its checkpoints, and
-gives them back to the caller as they were. Those of other devices are nobody's business.
+Dropout and similar layers draw from them. A run seeds them, saves their states in its checkpoints,
+and restores the caller's states at its end. Generators of other devices are not touched.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """Seed the generator of the CPU and that of `device`."""
+    """Seed the generators of the CPU and of `device`."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -34,7 +34,7 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put states back; that of another type of device has no place here and is left out."""
+    """Restore states; the state of another type of device is ignored."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -44,7 +44,7 @@ def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> No
 
 @contextmanager
 def preserved_generators(device: torch.device) -> Iterator[None]:
-    """Leave the generators, in the end, as the caller had them."""
+    """Restore the states of the generators at the end of the context."""
     states = generator_states(device)
     try:
         yield

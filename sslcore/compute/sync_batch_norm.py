@@ -1,8 +1,8 @@
-"""Batch norm with the statistics of a batch that several processes share.
+"""Batch norm with statistics over all processes that share a batch.
 
 `torch.nn.SyncBatchNorm` replaces modules and runs on accelerators only. This version replaces the
-function that every batch norm calls, so it serves any class of module on any device, and the names
-in a checkpoint stay the same.
+function that every batch norm calls. It therefore works for any module on any device, and keeps the
+names of weights in a checkpoint.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 
 class SharedStatistics(TorchFunctionMode):
-    """A context in which batch norm takes its statistics over all processes.
+    """A context in which batch norm computes its statistics over all processes.
 
-    Each process must bring the same number of values.
+    Every process must pass inputs of the same shape.
     """
 
     def __torch_function__(
@@ -31,7 +31,7 @@ class SharedStatistics(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call a function of torch, batch norm in training by way of `shared_batch_norm`."""
+        """Call a function of torch; `shared_batch_norm` replaces batch norm."""
         run = shared_batch_norm if function is F.batch_norm else function
         return run(*args, **(kwargs or {}))
 
@@ -46,20 +46,20 @@ def shared_batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Do what `torch.nn.functional.batch_norm` does, with the statistics of all processes.
+    """Normalise as `torch.nn.functional.batch_norm` does, with statistics over all processes.
 
     Args:
         input: (N, C, *), the same shape in every process.
-        running_mean: (C,), moved towards the mean of all; None where none is kept.
-        running_var: (C,), moved towards the unbiased variance of all.
-        weight: (C,), what is multiplied with.
-        bias: (C,), what is added.
-        training: whether statistics are taken; otherwise the running ones serve.
+        running_mean: (C,), moved in place towards the mean over all processes, or None.
+        running_var: (C,), moved in place towards the unbiased variance over all processes, or None.
+        weight: (C,), the scale, or None.
+        bias: (C,), the shift, or None.
+        training: whether to normalise by the statistics of the batch; if not, by the running ones.
         momentum: how far the running statistics move, in [0, 1].
         eps: added to the variance, > 0.
 
     Returns:
-        shaped and typed as `input`.
+        Tensor of the shape and type of `input`.
     """
     if not training:
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -69,11 +69,11 @@ def shared_batch_norm(
         wide = input.to(torch.promote_types(input.dtype, torch.float32))
         var, mean = torch.var_mean(wide, axes, correction=0)
         own = torch.stack((mean, var))
-        every = [torch.empty_like(own) for _ in range(processes)]
-        dist.all_gather(every, own)
-        means, variances = torch.stack(every).unbind(1)
+        gathered = [torch.empty_like(own) for _ in range(processes)]
+        dist.all_gather(gathered, own)
+        means, variances = torch.stack(gathered).unbind(1)
         mean = means.mean(0)
-        # Of equal parts, the variance is the mean of theirs and the variance of their means.
+        # Law of total variance, for shares of equal size.
         var = variances.mean(0) + (means - mean).square_().mean(0)
         count = input.numel() // input.shape[1] * processes
         if running_mean is not None and running_var is not None:
@@ -85,7 +85,7 @@ def shared_batch_norm(
 
 
 class _Normalised(torch.autograd.Function):
-    """Normalises by statistics that depend on the input here and in the other processes."""
+    """Normalises by statistics that depend on the inputs of all processes."""
 
     @staticmethod
     def forward(
@@ -117,14 +117,14 @@ class _Normalised(torch.autograd.Function):
         total = sums.clone()
         dist.all_reduce(total)
         total /= ctx.count
-        # What moves all values alike, or stretches them alike, changes nothing.
+        # Shift and scale of the input do not change the output, so the gradient has no such part.
         to_input = gradient_wide - total[0].view(shape) - unit.mul_(total[1].view(shape))
         to_input.mul_((scale if weight is None else scale * weight.to(scale.dtype)).view(shape))
         return to_input.to(input.dtype), to_weight, to_bias, None, None, None, None
 
 
 def batch_norm_layers(module: nn.Module) -> int:
-    """Return the number of layers that normalise over the batch in training."""
+    """Return the number of batch norm layers of a module."""
     # torch has no public base class of its batch norms.
     base = nn.modules.batchnorm._BatchNorm
     return sum(isinstance(layer, base) for layer in module.modules())

@@ -1,6 +1,6 @@
-"""What torchrun says of the processes that it has started, in their environment.
+"""The environment variables that torchrun sets for the processes that it starts.
 
-Nothing here imports torch: an error may have to be printed before that is worth its time.
+Nothing here imports torch, so an early error is printed without waiting for that import.
 """
 
 from __future__ import annotations
@@ -12,31 +12,31 @@ from sslcore.errors import UsageError
 
 
 def process_count() -> int:
-    """Return how many processes torchrun has started on all machines; 1 without it."""
+    """Return the number of processes on all machines; 1 without torchrun."""
     return max(1, _number("WORLD_SIZE", 1))
 
 
 def rank() -> int:
-    """Return which of all processes this is, counted from 0."""
+    """Return the rank of this process over all machines, counted from 0."""
     return _number("RANK", 0)
 
 
 def local_rank() -> int:
-    """Return which of the processes on this machine this is, counted from 0."""
+    """Return the rank of this process on its machine, counted from 0."""
     return _number("LOCAL_RANK", 0)
 
 
 def attempt() -> int:
-    """Return how often torchrun has started these processes again, since one of them had died."""
+    """Return how often torchrun restarted these processes because one of them died."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0) if process_count() > 1 else 0
 
 
 def launch_id() -> str:
-    """Return what names this launch by torchrun, after a restart too; empty without torchrun."""
+    """Return a name of this launch that survives restarts; empty without torchrun."""
     if process_count() == 1:
         return ""
     given = os.environ.get("TORCHELASTIC_RUN_ID", "none")
-    # It has a name only where it was given one; but what has started us stays the same process.
+    # Without --rdzv-id the launch has no name, but its torchrun process survives restarts.
     return given if given != "none" else f"{socket.gethostname()}:{os.getppid()}"
 
 
@@ -46,5 +46,5 @@ def _number(name: str, default: int) -> int:
         return int(text) if text else default
     except ValueError:
         raise UsageError(
-            f"{name}={text!r} in the environment is no number; torchrun sets it, or unset it"
+            f"{name}={text!r} in the environment is not a number; unset it: torchrun sets it itself"
         ) from None

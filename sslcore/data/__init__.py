@@ -1,4 +1,4 @@
-"""Data sets: images in splits, as arrays that a batch of rows indexes; and how they are read."""
+"""Data sets: images in splits, and how the rows of a batch are read."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Data", "MappedFile", "Split"]
 
 @dataclass(frozen=True)
 class Split:
-    """Images with or without their classes.
+    """Images with or without labels.
 
     Attributes:
         images: uint8, (N, C, H, W), or (N, T, C, H, W) for clips; H = W. It may be memory-mapped:
-            the engine touches only the rows of each batch.
-        labels: int64, (N,), or None where there are none.
-        file: the file that `images` is mapped from, where there is one. Batches are then read
-            from the file, so that a cut-off file raises an error.
+            the engine reads only the rows of each batch.
+        labels: int64, (N,), or None.
+        file: the file that `images` is mapped from, or None. The engine then reads batches from
+            the file, so that a cut-off file raises an error.
 
     Raises:
-        DataError: a shape or type is wrong.
+        DataError: a shape or type is wrong, or the numbers of images and labels differ.
     """
 
     images: Tensor
@@ -50,7 +50,7 @@ class Split:
 
     @property
     def channels(self) -> int:
-        """Channels of an image."""
+        """Number of channels of an image."""
         return self.images.shape[-3]
 
     @property
@@ -60,7 +60,7 @@ class Split:
 
     @property
     def num_frames(self) -> int | None:
-        """Frames in a clip; None for images."""
+        """Number of frames of a clip; None for images."""
         return self.images.shape[1] if self.images.dim() == 5 else None
 
 
@@ -69,12 +69,12 @@ class Data:
     """The splits of a data set.
 
     Attributes:
-        train: what is trained on; labels are optional and no training stage sees them.
-        test: what is scored, and never trained on.
-        probe: the labelled images that evaluators fit on, where they differ from `train` (a data
-            set with a large unlabelled part).
-        classes: their names; label i is the class `classes[i]`. Empty where there are no labels.
-        notes: sentences that the user should read once, such as files that could not be read.
+        train: the images to train on; labels are optional, and only a supervised loss gets them.
+        test: the images to score; never trained on.
+        probe: the labelled images that evaluators fit on, if they differ from `train` (as in a
+            data set with many unlabelled images).
+        classes: names of the classes; label i is the class `classes[i]`. Empty without labels.
+        notes: sentences for the user, such as which files can't be read; printed once.
     """
 
     train: Split
@@ -85,7 +85,7 @@ class Data:
 
     @property
     def fit(self) -> Split:
-        """The labelled split that evaluators fit on."""
+        """The split that evaluators fit on."""
         return self.probe if self.probe is not None else self.train
 
     @property

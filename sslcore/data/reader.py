@@ -1,7 +1,7 @@
-"""Rows of images: copied from memory, or read from the file that they are mapped from.
+"""Reads rows of images from memory, or from the file that they are memory-mapped from.
 
-When a mapped file becomes shorter, or a disk fails, touching its pages ends the process with a
-signal. Reading the file raises an error instead.
+If a mapped file becomes shorter, or a disk fails, access to the mapped memory kills the process.
+Reading the file raises an error instead.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch import Tensor
 class MappedFile:
     """The file from which the images of a split are memory-mapped.
 
-    A data set that maps a file gives it with its splits, `Split(images, labels, file=file)`, where
+    A data set that maps a file passes it to its splits, `Split(images, labels, file=file)`, where
     `images` may be any view of the mapped tensor. Training then reads the rows from the file. The
-    file stays open, so it can be read even after its name is gone.
+    file stays open, so it can be read even after it is deleted.
 
     Args:
         path: the file.
-        offset: the byte of the file where the mapped tensor begins.
+        offset: position in the file where the mapped tensor begins, bytes.
         images: the mapped tensor, uint8, or a view of it.
 
     Raises:
-        OSError: it can't be opened.
+        OSError: the file can't be opened.
     """
 
     def __init__(self, path: str | Path, offset: int, images: Tensor | None = None) -> None:
@@ -41,32 +41,34 @@ class MappedFile:
         return MappedFile, (self.path, self.offset)
 
     def backs(self, images: Tensor) -> bool:
-        """Whether a tensor is the mapped one or a view of it, and was not written to."""
-        # What is written to a mapping that is copied on write stands in memory alone.
+        """Whether a tensor is the mapped one or a view of it, and nothing was written to it."""
+        # Writes to a copy-on-write mapping change the memory and not the file.
         return images.untyped_storage().data_ptr() == self._address and images._version == 0
 
     def read_into(self, buffer: memoryview, position: int) -> None:
-        """Fill a writable buffer with the bytes from `position` of the mapped tensor on.
+        """Fill a writable buffer with bytes of the mapped tensor, from byte `position` on.
 
         Raises:
-            OSError: the file can't be read, or ends before.
+            OSError: the file can't be read, or is too short.
         """
         position += self.offset
         while buffer:
             count = os.preadv(self._descriptor, [buffer], position)
             if count == 0:
-                raise OSError(f"{self.path} ends before byte {position}: it was changed or cut off")
+                raise OSError(
+                    f"{self.path} ends before byte {position}: it was changed or truncated"
+                )
             buffer, position = buffer[count:], position + count
 
 
 class Rows:
     """Reads rows of images (N, …), uint8, from memory or from the file that they are mapped from.
 
-    Reading uses one thread, releases the interpreter's lock, and may be done by several at once.
+    Reading uses one thread and releases the GIL; several threads may read at once.
 
     Args:
         images: the images.
-        file: the file that they are mapped from, where there is one.
+        file: the file that they are mapped from, or None.
     """
 
     def __init__(self, images: Tensor, file: MappedFile | None = None) -> None:
@@ -74,23 +76,23 @@ class Rows:
         self._strides, self._size = images.stride()[1:], self.shape.numel()
         self._begin, self._step = images.storage_offset(), images.stride(0)
         extent = 1 + sum((n - 1) * s for n, s in zip(self.shape, self._strides, strict=True))
-        # A row can be read at once if it fills the bytes that it spans.
+        # One read suffices for a row whose values fill the bytes that it spans.
         usable = extent == self._size and hasattr(os, "preadv")
         self.file = file if usable and file is not None and file.backs(images) else None
-        # A process that reads ahead receives the file alone, without the mapped images.
+        # A reading process then receives only the file, and not the mapped images.
         self._images = images if self.file is None else None
 
     def read(self, rows: Tensor, device: torch.device | None = None) -> Tensor:
-        """Return the rows (B,) as (B, …), in pinned memory where they go to a CUDA device.
+        """Return the rows (B,) as (B, …), in pinned memory if `device` is a CUDA device.
 
         Raises:
-            OSError: the file can't be read, or ends before one of the rows.
+            OSError: the file can't be read, or is too short.
         """
         pinned = device is not None and device.type == "cuda"
         with current_device(device):
             read = torch.empty(len(rows), self._size, dtype=torch.uint8, pin_memory=pinned)
         if self.file is not None:
-            # Planes and lines keep the order that they have in the file.
+            # Axes keep their order in the file, such as channels last.
             for buffer, row in zip(read.numpy(), rows.tolist(), strict=True):
                 self.file.read_into(memoryview(buffer), self._begin + row * self._step)
             return read.as_strided((len(rows), *self.shape), (self._size, *self._strides))
@@ -103,9 +105,9 @@ class Rows:
 
 
 def current_device(device: torch.device | None) -> AbstractContextManager[object]:
-    """Return a context in which a CUDA device is the current one; for others it does nothing.
+    """Return a context in which a CUDA device is the current one; other devices have none.
 
-    A thread begins with the first one, and pinning memory there would begin to use that too.
+    The current device of a new thread is the first one, and pinning memory would initialise it.
     """
     if device is None or device.type != "cuda":
         return nullcontext()

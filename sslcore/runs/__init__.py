@@ -1,1 +1,1 @@
-"""The folder of a run: its recipe, metrics, checkpoints, encoder and figures."""
+"""The folder of a run: its recipe, metrics, checkpoints, encoder and evaluation."""

@@ -1,7 +1,7 @@
-"""The file of a checkpoint: named tensors and scalars, complete at every moment.
+"""The file of a checkpoint: named tensors and scalars, written atomically.
 
-A checkpoint is a safetensors file with a checksum, written beside, synced and renamed. The newest
-two are kept, so a damaged one costs no more than the steps since the one before it.
+A checkpoint is a safetensors file with a checksum. The newest two are kept, so that a run can
+resume from the older one if the newer one is damaged.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Checkpoint:
 
     Attributes:
         step: steps done.
-        tensors: by `part/name`.
+        tensors: tensors by `section/name`.
         scalars: groups and numbers of the optimizer, and numbers of the gradient scaler.
-        skipped: damaged checkpoints that are newer, with the reason.
+        skipped: newer checkpoints that are damaged, with the reason.
     """
 
     step: int
@@ -40,9 +40,9 @@ class Checkpoint:
     scalars: dict[str, Any]
     skipped: tuple[str, ...] = ()
 
-    def part(self, part: str) -> dict[str, Tensor]:
-        """Return the tensors of one part by their names within it."""
-        start = f"{part}/"
+    def section(self, section: str) -> dict[str, Tensor]:
+        """Return the tensors of a section by their names within it."""
+        start = f"{section}/"
         return {
             name.removeprefix(start): tensor
             for name, tensor in self.tensors.items()
@@ -56,13 +56,16 @@ def save_checkpoint(
     """Write a checkpoint into `folder` and delete all but the one before it.
 
     Args:
-        folder: where to.
+        folder: the folder of checkpoints.
         step: steps done.
-        tensors: by `part/name`.
+        tensors: tensors by `section/name`.
         scalars: values that JSON can hold.
 
+    Returns:
+        The path of the file.
+
     Raises:
-        RunFolderError: it can't be written; earlier checkpoints are untouched.
+        RunFolderError: the file can't be written; earlier checkpoints are unchanged.
     """
     # safetensors refuses tensors that share memory or are not contiguous.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -76,10 +79,10 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read the newest checkpoint that is whole.
+    """Read the newest checkpoint that is intact.
 
     Raises:
-        RunFolderError: there is none; `has_checkpoint` tells whether there is one at all.
+        RunFolderError: there is no checkpoint, or all are damaged.
     """
     skipped: list[str] = []
     for path in reversed(_files(folder)):
@@ -88,25 +91,27 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             skipped.append(f"{path.name} is damaged ({first_line(error)})")
     if skipped:
-        raise RunFolderError(f"{folder}: no checkpoint is whole: {'; '.join(skipped)}")
-    raise RunFolderError(f"{folder}: there is no checkpoint; was the run stopped before its first?")
+        raise RunFolderError(f"{folder}: every checkpoint is damaged: {'; '.join(skipped)}")
+    raise RunFolderError(
+        f"{folder}: there is no checkpoint; the run may have stopped before its first one"
+    )
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is a checkpoint."""
+    """Whether a folder holds a checkpoint, intact or damaged."""
     return bool(_files(folder))
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    # Opened once, so that its content belongs together even if the file is replaced meanwhile.
+    # Opened only once, since the file may be replaced meanwhile.
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     for name in ("step", "scalars", "checksum"):
         if name not in metadata:
-            raise ValueError(f"it does not say its {name}")
+            raise ValueError(f"its metadata lacks {name}")
     if metadata["checksum"] != str(checksum(tensors, metadata)):
-        raise ValueError("its checksum differs")
+        raise ValueError("its checksum does not match")
     if path.stem != _stem(int(metadata["step"])):
         raise ValueError(f"it is of step {metadata['step']}")
     for name in ("random/cpu", "training/losses"):
@@ -129,11 +134,11 @@ def _check_scalars(scalars: object) -> None:
         and all(isinstance(group, dict) and "params" in group for group in scalars["groups"])
         and isinstance(scalars["scaler"], dict)
     ):
-        raise ValueError("its scalars are not those of a checkpoint")
+        raise ValueError("its scalars are not a state of training")
 
 
 def _files(folder: Path) -> list[Path]:
-    # A step of ten digits comes after those of nine.
+    # By length first: a step may have ten digits.
     return sorted(folder.glob("step-*.safetensors"), key=lambda path: (len(path.name), path.name))
 
 
@@ -142,7 +147,7 @@ def _stem(step: int) -> str:
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> int:
-    """Return a number for everything in a checkpoint: tensors, step and scalars."""
+    """Return the checksum of the content of a checkpoint: tensors, step and scalars."""
     total = zlib.crc32(f"{metadata['step']} {metadata['scalars']}".encode())
     for name in sorted(tensors):
         data = tensors[name].flatten().view(torch.uint8).numpy().data

@@ -1,4 +1,4 @@
-"""A run is a folder: recipe, metrics, checkpoints, encoder, evaluation."""
+"""The folder of a run: recipe, metrics, checkpoints, encoder, evaluation."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
     "evaluation.json",
 )
 
-#: The file with the launch (of several processes) that a run belongs to.
+#: The file with the name of the torchrun launch that started the run.
 LAUNCH = ".launch"
 
-#: The sections of a run's recipe that name something.
+#: The sections of a recipe that must have a `name`.
 _SECTIONS = ("data", "augmentation", "encoder", "head", "loss", "optimizer")
 
 
 class Run:
-    """A run folder, new or already there.
+    """The folder of a new or existing run.
 
     Args:
         path: the folder.
 
     Raises:
-        UsageError: the path can't name a folder.
+        UsageError: the path is not valid.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -62,7 +62,7 @@ class Run:
 
     @staticmethod
     def default_path(recipe: Recipe) -> Path:
-        """Return `runs/<method>-<data>-<time>`, with a number behind it if that is taken."""
+        """Return `runs/<method>-<data>-<time>`, with a number at the end if that exists."""
         stem = f"{recipe.method.rpartition(':')[2]}-{recipe.data.name}"
         path = Path("runs") / f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         candidate, number = path, 2
@@ -73,11 +73,11 @@ class Run:
 
     @staticmethod
     def of_launch(launch: str, path: str | Path | None) -> Run | None:
-        """Return the run that a launch of several processes started before its restart.
+        """Return the run that a launch of several processes started before it was restarted.
 
         Args:
             launch: the name of the launch.
-            path: the folder that the user asked for; None looks under `runs/`.
+            path: the `--output` of the user; None searches `runs/`.
         """
         folders = [Path(path)] if path is not None else sorted(Path("runs").glob("*"))
         for folder in folders:
@@ -92,20 +92,21 @@ class Run:
     def create(
         self, recipe: Recipe, shape: ImageShape, train_images: int, launch: str = ""
     ) -> None:
-        """Make the folder of a new run and write its recipe.
+        """Create the folder of a new run and write its recipe.
 
         Args:
             recipe: the recipe.
-            shape: of the images.
+            shape: shape of the images.
             train_images: number of training images.
-            launch: the name of the launch of several processes that starts it.
+            launch: the name of the torchrun launch that starts the run; empty without torchrun.
 
         Raises:
-            RunFolderError: it exists and is not empty, or can't be written.
+            RunFolderError: the folder exists and is not empty, or can't be written.
+            UsageError: a setting can't be written as TOML.
         """
-        # A lock file that a crash left behind means nothing.
-        nothing = (LOCK, LAUNCH)
-        taken = self.path.is_dir() and any(item.name not in nothing for item in self.path.iterdir())
+        # A crash may leave these files behind; a folder with nothing else is empty.
+        ignored = (LOCK, LAUNCH)
+        taken = self.path.is_dir() and any(item.name not in ignored for item in self.path.iterdir())
         if taken or (self.path.exists() and not self.path.is_dir()):
             is_run = (self.recipe_path).exists()
             advice = f"go on with it: --resume {self.path}; or " if is_run else ""
@@ -122,7 +123,7 @@ class Run:
             self.checkpoints.mkdir(parents=True)
         except OSError as error:
             raise RunFolderError(
-                f"{self.path} can't be made: {error.strerror}; choose another --output"
+                f"{self.path} can't be created: {error.strerror}; choose another --output"
             ) from error
         if launch:
             write_safely(self.path / LAUNCH, launch)
@@ -130,10 +131,10 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Open the folder of a run.
+        """Open the folder of an existing run.
 
         Raises:
-            RunFolderError: there is no run.
+            RunFolderError: the folder does not exist or is not a run.
         """
         run = cls(path)
         if not (run.recipe_path).is_file():
@@ -142,7 +143,7 @@ class Run:
         return run
 
     def config(self) -> dict[str, object]:
-        """Return the recipe as a configuration, complete with names.
+        """Return the recipe as tables; every part has its name.
 
         Raises:
             RunFolderError: the file can't be read, or is not the recipe of a run.
@@ -163,10 +164,10 @@ class Run:
         return tables
 
     def shape(self) -> ImageShape:
-        """Return the sizes of the images that the run was made for.
+        """Return the shape of the images that the run was started on.
 
         Raises:
-            RunFolderError: the recipe does not say, or not in numbers.
+            RunFolderError: the recipe does not record it, or not as integers.
         """
         sizes = self.config().get("images")
         try:
@@ -180,17 +181,17 @@ class Run:
             ) from None
 
     def train_images(self) -> int:
-        """Return how many training images the run was started on.
+        """Return the number of training images that the run was started on.
 
         Raises:
-            RunFolderError: the recipe does not say.
+            RunFolderError: the recipe does not record it.
         """
         counted = self.config().get("train_images")
         count = counted.get("count") if isinstance(counted, dict) else None
         if type(count) is not int:
             raise RunFolderError(
-                f"{self.recipe_path} does not say how many images the run was started on "
-                "([train_images] count): it can be evaluated, not resumed"
+                f"{self.recipe_path} does not record the number of training images "
+                "([train_images] count): the run can be evaluated, but not resumed"
             )
         return count
 
@@ -200,11 +201,11 @@ class Run:
         return (self.path / ENCODER).exists()
 
     def discard_evaluation(self) -> None:
-        """Remove figures that become untrue when training goes on."""
+        """Remove the evaluation, which further training makes outdated."""
         (self.path / EVALUATION).unlink(missing_ok=True)
 
     def write_encoder(self, encoder: nn.Module) -> None:
-        """Write `encoder.safetensors`."""
+        """Write the weights of the encoder to `encoder.safetensors`."""
         from safetensors.torch import save
 
         weights = {
@@ -217,7 +218,7 @@ class Run:
         """Return the weights of the trained encoder.
 
         Raises:
-            RunFolderError: there are none yet, or the file is damaged.
+            RunFolderError: the run has not finished, or the file is damaged.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -234,10 +235,10 @@ class Run:
             raise RunFolderError(f"{path} is damaged: {error}") from error
 
     def read_evaluation(self) -> dict[str, dict[str, float]]:
-        """Return `evaluation.json`, or an empty table where there is none.
+        """Return the table in `evaluation.json`; an empty one if there is no file.
 
         Raises:
-            RunFolderError: it can't be read, or is no table of numbers.
+            RunFolderError: the file can't be read, or is not a table of numbers.
         """
         path = self.path / EVALUATION
         try:
@@ -258,10 +259,10 @@ class Run:
         }
 
     def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> str:
-        """Write `evaluation.json`, and keep the figures of other evaluators in it.
+        """Write `evaluation.json`, and keep its figures of other evaluators.
 
         Returns:
-            A note for the user where earlier figures could not be kept, else an empty text.
+            A note for the user if earlier figures could not be kept; otherwise an empty string.
         """
         note = ""
         try:

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: a line for each log step of a run, written as it goes and read back."""
+"""`metrics.jsonl`: one line for each log step of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ from sslcore.system.files import to_json, write_safely
 
 @dataclass(frozen=True)
 class LogLine:
-    """What is told of a log step: the mean loss since the last one, and readings of this one."""
+    """The numbers of a log step.
+
+    Attributes:
+        step: steps done.
+        epoch: epochs done.
+        loss: mean loss since the last log step.
+        learning_rate: of the first parameter group.
+        images_per_second: since the last log step, over all processes.
+        reading: statistics of the representations of this step, or None.
+        numbers: numbers that parts log, by name.
+    """
 
     step: int
     epoch: float
@@ -27,7 +37,7 @@ class LogLine:
     numbers: dict[str, float]
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as a line of metrics.jsonl; no number of a part replaces one of the engine."""
+        """Return the line of metrics.jsonl; a part can't replace a number of the engine."""
         line: dict[str, object] = {
             "step": self.step,
             "epoch": round(self.epoch, 4),
@@ -45,14 +55,14 @@ class LogLine:
 
 
 class Metrics:
-    """The metrics file of a run that trains.
+    """The metrics file of a run in training.
 
     Args:
         path: the file.
-        upto: lines of later steps are dropped: they will be written again.
+        upto: the step to resume from; lines of later steps are deleted.
 
     Raises:
-        RunFolderError: the file can't be written.
+        RunFolderError: the file can't be read or written.
     """
 
     def __init__(self, path: Path, upto: int = 0) -> None:
@@ -61,10 +71,10 @@ class Metrics:
         self._path = path
 
     def write(self, line: Mapping[str, object]) -> None:
-        """Append a line; a number that is not finite is written as null.
+        """Append a line; numbers that are not finite are written as null.
 
         Raises:
-            RunFolderError: it can't be written.
+            RunFolderError: the file can't be written.
         """
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -74,12 +84,12 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a metrics file: objects with an integer `step`.
+    """Return the lines of a metrics file; an empty list if there is no file.
 
-    A line that is cut short, or is something else, is left out; those after it are kept.
+    Lines that are incomplete, or not objects with an integer `step`, are left out.
 
     Raises:
-        RunFolderError: the file is there and can't be read.
+        RunFolderError: the file can't be read.
     """
     try:
         texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -95,6 +105,6 @@ def _line(text: str) -> dict[str, Any] | None:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    # True is an integer to Python, and no step.
+    # `True` is an int in Python, but not a step.
     whole = isinstance(line, dict) and type(line.get("step")) is int
     return line if whole else None

@@ -15,21 +15,21 @@ from sslcore.registry.origin import FILE, Origin
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 
-#: What pip would understand as the name of a distribution.
+#: A valid name of a distribution.
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(KINDS)) -> Request:
-    """Return the request that stands for the recipe of a run.
+    """Return the request that gives the recipe of a run.
 
     Args:
         run: the run.
-        registry: what is installed.
-        kinds: the kinds of parts that are needed here.
+        registry: the installed parts.
+        kinds: the kinds of parts that must be installed.
 
     Raises:
         RunFolderError: the recipe can't be read, or parts of these kinds are not installed; the
-            message says which distributions have them.
+            message names their distributions.
     """
     config = run.config()
     missing = [
@@ -43,17 +43,17 @@ def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(
 
 
 def recorded_parts(run: Run, kinds: Sequence[str], registry: Registry) -> list[Part]:
-    """Return the parts of some kinds as a run's recipe has them; no other part is needed.
+    """Return the parts of some kinds of a run's recipe; other parts need not be installed.
 
     Raises:
-        UsageError: one is not installed, or its settings are not what it takes.
+        UsageError: a part is not installed, or does not accept its settings.
     """
     request = recorded_request(run, registry, kinds)
     return [resolve_part(kind, request, registry) for kind in kinds]
 
 
 def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield (kind, name, distribution and version) of each part that says where it came from."""
+    """Yield (kind, name, distribution and version) of each part with a recorded origin."""
     method, origin = str(config.get("method", "")), config.get(FROM)
     if isinstance(origin, str):
         yield "method", method, origin

@@ -1,4 +1,4 @@
-"""Files that are never half written, JSON that every reader takes, and paths that a user names."""
+"""Files written atomically, JSON without NaN, and paths given by users."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from sslcore.errors import RunFolderError, UsageError
 
 
 def write_safely(path: Path, content: bytes | str) -> None:
-    """Write a file beside, sync it and rename it, so that `path` is never half a file.
+    """Write a file atomically: `path` is either the old file or the whole new one.
 
     Raises:
-        RunFolderError: it can't be written; what was there before is untouched.
+        RunFolderError: the file can't be written; the old file is unchanged.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
         directory = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
     except BaseException as error:
-        # Whatever struck (Ctrl-C too), half a file must not stay behind.
+        # After any error (Ctrl-C too), no partial file must remain.
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
         raise RunFolderError(
-            f"{path} can't be written: {error.strerror}; what was written before is untouched"
+            f"{path} can't be written: {error.strerror}; the file before it is unchanged"
         ) from error
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:
-    """Return a value as JSON; a number that is not finite, which JSON has not, becomes null."""
+    """Return a value as JSON; numbers that are not finite become null, since JSON has none."""
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
@@ -55,14 +55,14 @@ def _finite(value: object) -> object:
 
 
 def user_path(named: str | Path, option: str) -> Path:
-    """Return the path that a user named, `~` expanded.
+    """Return the path given by a user, with `~` expanded.
 
     Args:
-        named: what the user wrote.
-        option: where, for the message: `"--data"`.
+        named: the text of the user.
+        option: the option, for messages: `"--data"`.
 
     Raises:
-        UsageError: it is empty, too long or not UTF-8, or the `~user` in it is nobody.
+        UsageError: the path is empty, too long or not UTF-8, or its `~user` does not exist.
     """
     text = str(named)
     shown = text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"

@@ -1,7 +1,7 @@
-"""A lock on a run folder, so that no two processes train in it.
+"""A lock on a run folder, so that only one process trains in it.
 
-The lock belongs to the kernel: it ends with the process, however that ends, and the file that stays
-behind means nothing.
+The operating system holds the lock and releases it when the process ends, also after a crash. The
+lock file remains and has no meaning without the lock.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ LOCK = ".lock"
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of a run folder.
 
-    A child that is forked meanwhile closes its copy: a reader of images that outlives a killed run
-    would otherwise hold the lock.
+    Forked children don't hold it: a process that reads images may outlive a killed run.
 
     Raises:
         RunFolderError: another process holds the lock, or the folder can't be written.
@@ -39,7 +38,7 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} is in use: a process is training in it; wait for it, or stop it"
         ) from None
     except NotImplementedError:
-        # A file system without locks (some network ones) is used without.
+        # Some network file systems have no locks.
         yield
         return
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Consoles that go quiet when their reader has gone, so that the work goes on to its end."""
+"""Consoles whose output may be closed without ending the program."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from sslcore.system.printable import printable
 
 
 class LastingConsole(Console):
-    """A console whose reader (`head`, a closed terminal) may leave without ending the program."""
+    """A console that prints nothing more after its reader (`head`, a terminal) closes."""
 
     def print(self, *objects: object, **options: Any) -> None:
-        """Print, text without what a terminal would obey: plugins have a say in it."""
+        """Print, without control characters: text may come from plugins."""
         shown = (printable(each) if isinstance(each, str) else each for each in objects)
         super().print(*shown, **options)
 
     def _check_buffer(self) -> None:
-        # A terminal that has gone is an input/output error, of which rich knows nothing.
+        # A closed terminal raises an input/output error, which rich does not handle.
         try:
             super()._check_buffer()
         except OSError:
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Say nothing from now on, not even what is still buffered when Python exits."""
+        """Print nothing from now on, and discard the buffered text when Python exits."""
         self.quiet = True
         # A file in memory has no descriptor.
         with suppress(OSError, ValueError, AttributeError):
@@ -40,7 +40,7 @@ class LastingConsole(Console):
 def stderr_console() -> Console:
     """Return the console for everything that is not a result.
 
-    Markup is off: a path or a plugin's message may hold square brackets.
+    Markup is off, because paths and messages may hold square brackets.
     """
     return LastingConsole(stderr=True, highlight=False, soft_wrap=True, markup=False)
 

@@ -1,4 +1,4 @@
-"""Whether loss and gradient are numbers, watched without making the host wait for the device."""
+"""Checks that loss and gradient are finite, without making the host wait for the device."""
 
 from __future__ import annotations
 
@@ -12,72 +12,72 @@ from sslcore.errors import TrainingError
 
 
 @dataclass
-class _Look:
-    """A look that has been taken and not been read yet."""
+class _Check:
+    """A check whose result is not read yet."""
 
     finite: Tensor
     loss_finite: Tensor
     ready: torch.cuda.Event | None
-    complaint: Callable[[str], TrainingError]
+    error: Callable[[str], TrainingError]
 
     def read(self) -> None:
         if self.ready is not None:
             self.ready.synchronize()
         if not bool(self.finite):
-            raise self.complaint("gradient" if bool(self.loss_finite) else "loss")
+            raise self.error("gradient" if bool(self.loss_finite) else "loss")
 
 
 class FiniteCheck:
-    """Stops a run whose loss or gradient is not finite, with the weights as they were before.
+    """Raises an error if loss or gradient is not finite, and keeps the weights before that step.
 
-    On an accelerator the host is ahead of the device, and to ask it for a number would make it
-    wait. There the optimizer itself leaves the weights alone where it is told to, on the device,
-    and the answer is read a step later. It can be told so if it is fused.
+    On an accelerator the host runs ahead of the device, and reading a number makes it wait. The
+    check is therefore read a step later. Until then a fused optimizer protects the weights: on the
+    device, it skips a step that is not finite.
 
     Args:
-        optimizer: moves the weights.
-        later: whether the answer is read a step later.
+        optimizer: the optimizer of the run; fused, with `later`.
+        later: whether to read the check a step later.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, *, later: bool) -> None:
         self.optimizer, self.later = optimizer, later
-        self._taken: _Look | None = None
+        self._last: _Check | None = None
 
     def __call__(
-        self, watched: Tensor, loss: Tensor, complaint: Callable[[str], TrainingError]
+        self, watched: Tensor, loss: Tensor, error: Callable[[str], TrainingError]
     ) -> None:
-        """Look at a step before the optimizer moves the weights.
+        """Check a step before the optimizer moves the weights.
 
         Args:
-            watched: scalar, not finite where the step must not be made.
-            loss: scalar, to tell whether it is the loss or the gradient.
-            complaint: makes the error, given which of the two it is.
+            watched: scalar; if it is not finite, the weights must not move.
+            loss: scalar, which tells whether the loss or only the gradient is not finite.
+            error: makes the error from "loss" or "gradient".
 
         Raises:
             TrainingError: this step, or with `later` the one before it, is not finite.
         """
         self.settle()
-        looked = (torch.isfinite(watched), torch.isfinite(loss))
+        flags = (torch.isfinite(watched), torch.isfinite(loss))
         if not self.later:
-            _Look(*looked, None, complaint).read()
+            _Check(*flags, None, error).read()
             return
-        # What the optimizer looks at: 1 makes it leave weights and state as they are.
-        self.optimizer.found_inf = (~looked[0]).float()  # type: ignore[attr-defined]
-        self._taken = _Look(*_on_their_way(looked), complaint)
+        # A fused optimizer reads this: 1 makes it skip the step.
+        self.optimizer.found_inf = (~flags[0]).float()  # type: ignore[attr-defined]
+        self._last = _Check(*_copied_to_host(flags), error)
 
     def settle(self) -> None:
-        """Read the look that has been taken last, if that has not been done.
+        """Read the check of the last step, if it is not read yet.
 
         Raises:
             TrainingError: the step was not finite.
         """
-        if self._taken is not None:
-            self._taken.read()
-            self._taken = None
+        if self._last is not None:
+            self._last.read()
+            self._last = None
 
 
-def _on_their_way(flags: Sequence[Tensor]) -> tuple[Tensor, Tensor, torch.cuda.Event | None]:
-    """Return two flags copied to the host, and what tells that the copies have arrived."""
+def _copied_to_host(flags: Sequence[Tensor]) -> tuple[Tensor, Tensor, torch.cuda.Event | None]:
+    """Start to copy two flags to the host; return the copies and the event of their completion."""
     if flags[0].device.type != "cuda":
         return flags[0], flags[1], None
     first, second = (

@@ -1,4 +1,4 @@
-"""The gradient of a batch's loss: at once or in micro-batches, in one process or in several."""
+"""The gradient of the loss of a batch: whole or in micro-batches, in one process or several."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Gradients:
-    """Scores batches and leaves the gradient of their loss in the parameters.
+    """Computes the loss of a batch, and adds its gradient to the parameters' `grad`.
 
-    It is the gradient of the whole batch's loss whatever the number of processes and micro-batches.
+    For any number of processes and micro-batches, this is the gradient of the global batch.
 
     Args:
         pipeline: the stages, on the device.
@@ -33,11 +33,11 @@ class Gradients:
         device: where to compute.
         precision: "fp32", "bf16" or "fp16".
         scaler: multiplies the loss, so that small gradients don't vanish in fp16.
-        sample: a few images, on the device, to try it with.
-        processes: those that share the batches.
+        sample: a few images on the device, for checks before training.
+        processes: the processes that share the batches.
 
     Raises:
-        UsageError: the processes can't share a batch evenly, or it can't be split exactly.
+        UsageError: the processes can't share a batch evenly, or micro-batches change the result.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Gradients:
         self._rows = processes.share(training.batch_size)
         self._score: nn.Module = _Scored(pipeline)
         self._micro_batches: MicroBatches | None = None
-        # Normalised by itself, a micro-batch lies in one process.
+        # A micro-batch with batch statistics of its own lies in one process.
         self._apart = training.batch_statistics == "micro-batch"
         if training.micro_batch is not None and training.micro_batch < training.batch_size:
             check_splits(pipeline, training, processes, sample)
@@ -66,9 +66,11 @@ class Gradients:
             self._score = _over_processes(self._score, self._leaves_parameters_unused(sample))
 
     def __call__(self, batch: Batch, progress: float) -> Signals:
-        """Return the signals of a batch; `loss` is that of all processes.
+        """Return the signals of a batch without graphs; `loss` is the mean over all processes.
 
-        Only their values are left: the graph has been used.
+        Args:
+            batch: the images of this process.
+            progress: fraction of training that is done, in [0, 1).
         """
         random = BatchRandom(
             self.seed,
@@ -104,19 +106,19 @@ class Gradients:
         return signals
 
     def _leaves_parameters_unused(self, sample: Tensor) -> bool:
-        """Whether the loss of a few images does not depend on every parameter, early or later."""
+        """Whether some parameter has no gradient, at the start or in the middle of training."""
         parameters = self.pipeline.trainable()
         labels = torch.zeros(len(sample), dtype=torch.int64, device=self.device)
         for progress in (0.0, 0.5):
             with unmoved_buffers(self.pipeline):
-                made = self.pipeline(
+                signals = self.pipeline(
                     sample,
                     random=BatchRandom(0, 0, len(sample), device=self.device),
                     progress=progress,
                     labels=labels if self.pipeline.supervised else None,
                 )
-                found = torch.autograd.grad(made["loss"], parameters, allow_unused=True)
-            if any(gradient is None for gradient in found):
+                gradients = torch.autograd.grad(signals["loss"], parameters, allow_unused=True)
+            if any(gradient is None for gradient in gradients):
                 return True
         return False
 
@@ -126,7 +128,7 @@ class Gradients:
 
 
 def _autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context under which encoder and head run."""
+    """Return the context in which encoder and head run."""
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])
@@ -134,21 +136,24 @@ def _autocast(precision: str, device: torch.device) -> AbstractContextManager[ob
 
 def _over_processes(module: nn.Module, unused: bool) -> DistributedDataParallel:
     with warnings.catch_warnings():
-        # Newer versions of torch have another name for it, which the oldest here don't know.
+        # Newer versions of torch rename this argument; the oldest one here has only this name.
         warnings.filterwarnings("ignore", message=".*broadcast_buffers")
-        # Statistics are shared already, and a queue sees what all processes have made.
+        # Buffers are equal already, since batch norm and queues see the global batch.
         return DistributedDataParallel(
             module, broadcast_buffers=False, find_unused_parameters=unused
         )
 
 
 class _Scored(nn.Module):
-    """A pipeline whose loss alone has a graph, so that it can be told what the loss depends on."""
+    """A pipeline of whose signals only the loss has a graph.
+
+    `DistributedDataParallel` can then find the parameters that the loss does not depend on.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         super().__init__()
         self.pipeline = pipeline
 
-    def forward(self, images: Tensor, **how: Any) -> Signals:
+    def forward(self, images: Tensor, **options: Any) -> Signals:
         """Return the signals of a batch, as the pipeline does."""
-        return without_graphs(self.pipeline(images, **how), but=("loss",))
+        return without_graphs(self.pipeline(images, **options), but=("loss",))

@@ -1,4 +1,4 @@
-"""A line of metrics.jsonl from the signals of a step."""
+"""The line of metrics.jsonl that describes a step."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def log_line(
     learning_rate: float,
     images_per_second: float,
 ) -> LogLine:
-    """Return the line of a step: its readings, and the numbers that parts log.
+    """Return the line of a step: loss, readings and the numbers that parts log.
 
     Args:
         signals: the signals of the step in this process.
-        processes: the processes that share the batch; the line is about all of them.
+        processes: the processes that share the batch; the line describes the global batch.
         step: steps done.
         epoch: epochs done.
         loss: mean loss since the last line.
@@ -50,7 +50,7 @@ def log_line(
 
 
 def _of_all(signals: Signals, processes: Processes) -> Signals:
-    """Return representations and numbers of all processes."""
+    """Return the representations and numbers of the global batch."""
     if not processes.several:
         return signals
     shown: Signals = {}

@@ -1,4 +1,4 @@
-"""What ended training, in words: what it was, whose, what is saved and how to go on."""
+"""The errors that end training: the cause, the part at fault, what is saved and how to go on."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sslcore.recipe.recipe import Recipe
 def not_finite(
     what: str, step: int, losses: Sequence[Tensor], rate: float, precision: str
 ) -> TrainingError:
-    """Say that a step was not made, since its loss or gradient is no number.
+    """Return the error of a step whose loss or gradient is not finite.
 
     Args:
         what: "loss" or "gradient".
         step: the step, counted from 0.
-        losses: those of the steps before.
+        losses: losses of the steps before, scalars.
         rate: the learning rate.
-        precision: of encoder and head.
+        precision: "fp32", "bf16" or "fp16".
     """
-    last = ", ".join(f"{float(item):.4g}" for item in losses) or "none before it"
+    last = ", ".join(f"{float(item):.4g}" for item in losses) or "none"
     return TrainingError(
-        f"the {what} is not finite at step {step + 1} (last losses: {last}); the weights are "
-        f"as they were before it. Try a lower rate (--set optimizer.lr={rate / 10:.2g}), "
+        f"the {what} is not finite at step {step + 1} (losses before it: {last}); the weights "
+        f"are those before this step. Try a lower rate (--set optimizer.lr={rate / 10:.2g}), "
         "--set training.clip_grad_norm=1, a warm-up (--set training.warmup_epochs=5)"
         + ("" if precision == "fp32" else ", or --precision fp32")
     )
@@ -35,24 +35,24 @@ def not_finite(
 def out_of_memory(
     what: str, step: int, recipe: Recipe, device: torch.device, precision: str, saved: str
 ) -> TrainingError:
-    """Say what was too large for the memory, and what would fit.
+    """Return the error of a step that ran out of memory, with settings that need less.
 
     Args:
         what: "images", a stage's kind, "teacher" or "gradient".
         step: the step, counted from 0.
-        recipe: of the run.
-        device: whose memory it is.
-        precision: of encoder and head.
-        saved: what is saved, as `how_to_go_on` says it.
+        recipe: the recipe of the run.
+        device: the device that ran out of memory.
+        precision: "fp32", "bf16" or "fp16".
+        saved: the text of `how_to_go_on`.
     """
     size = recipe.training.batch_size
     if what == "images":
-        ways = ["--workers 2, which reads each batch from disk", f"--batch-size {_part(size, 2)}"]
+        ways = ["--workers 2 (reads each batch from disk)", f"--batch-size {max(1, size // 2)}"]
     else:
-        ways = [f"--batch-size {_part(size, 2)}"]
+        ways = [f"--batch-size {max(1, size // 2)}"]
     if what not in ("images", "loss"):
-        split = min(recipe.training.micro_batch or size, size)
-        ways.append(f"--micro-batch {_part(split, 4)}, for the result of the whole batch")
+        micro_batch = min(recipe.training.micro_batch or size, size)
+        ways.append(f"--micro-batch {max(1, micro_batch // 4)} (same result as the whole batch)")
         ways += ["--precision bf16"] if precision == "fp32" else []
         ways.append("a smaller encoder")
     names = {part.kind: part.name for part in recipe.parts}
@@ -63,19 +63,15 @@ def out_of_memory(
     )
 
 
-def _part(size: int, parts: int) -> int:
-    return max(1, size // parts)
-
-
 def unreadable(error: BaseException, step: int, saved: str) -> TrainingError:
-    """Say that the images of a step, counted from 0, can't be read."""
+    """Return the error of a step, counted from 0, whose images can't be read."""
     return TrainingError(
         f"the images of step {step + 1} can't be read: {last_line(error)}; {saved}"
     )
 
 
 def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> TrainingError:
-    """Say that the optimizer could not make a step, counted from 0."""
+    """Return the error of a step, counted from 0, in which the optimizer failed."""
     return TrainingError(
         f"optimizer {recipe.optimizer} failed at step {step + 1}: {last_line(error)}; its "
         f"settings are {dict(recipe.optimizer_settings)}"
@@ -83,7 +79,7 @@ def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> Trainin
 
 
 def lost_process(saved: str) -> LostProcessError:
-    """Return the error of a process after another one exited."""
+    """Return the error of a process whose run lost another process."""
     return LostProcessError(
         f"another process of this run exited; see its output for the cause; {saved}. With "
         "--max-restarts, torchrun restarts all processes and the run goes on"
@@ -91,16 +87,17 @@ def lost_process(saved: str) -> LostProcessError:
 
 
 def how_to_go_on(saved: int | None, command: str) -> str:
-    """Say what is saved, and the command that goes on from there.
+    """Return a sentence with the saved step, and the command that resumes from it.
 
     Args:
-        saved: the step; None where nothing is.
-        command: resumes the run.
+        saved: the step of the last checkpoint, or None.
+        command: the command that resumes the run.
     """
     what = "nothing is saved yet" if saved is None else f"step {saved} is saved"
     return f"{what}, go on with: {command}" if command else what
 
 
-def is_of_a_reader(error: BaseException) -> bool:
-    """Whether a process that reads images has died: torch has no exception of its own for that."""
+def is_reader_error(error: BaseException) -> bool:
+    """Whether an error means that a reading process died."""
+    # torch raises a plain RuntimeError.
     return isinstance(error, RuntimeError) and "DataLoader worker" in str(error)

@@ -1,9 +1,9 @@
-"""A batch that is too large for the device, split exactly.
+"""The exact gradient of a batch that is too large for the memory of the device.
 
-The loss compares all images of a batch, so it can't be split; encoder and head can. They run twice
-(Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup",
-section 3): on each micro-batch without a graph, to know what the loss is to compare; then again
-with one, to take the gradient that the loss of the whole batch has for it further back.
+The loss compares all images of a batch, so only encoder and head can run on micro-batches. They run
+twice (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited setup",
+section 3). The first pass has no graph and computes the inputs of the loss, which then gives their
+gradient for the whole batch. The second pass has a graph and propagates that gradient.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from sslcore.signals import batch_axis
 
 
 class MicroBatches:
-    """Scores a batch in micro-batches and leaves the gradient of its loss in the parameters.
+    """Computes the loss of a batch in micro-batches, and adds its gradient to the parameters.
 
     Args:
         pipeline: the stages, on the device.
-        size: images that go through encoder and head at a time.
+        size: images in a micro-batch.
         device: where to compute.
-        processes: those that share the batch.
-        apart: whether a micro-batch is one process's, and moves the buffers of encoder and head
-            (statistics of batch norm) from where the step found them; what becomes of them is the
-            mean. Otherwise all processes share each, and buffers move on from one to the next.
+        processes: the processes that share the batch.
+        apart: whether each micro-batch belongs to one process and has batch statistics of its own.
+            Each then moves the buffers of encoder and head from their values before the step, and
+            the step ends with the mean. If not, all processes share each micro-batch, and the
+            buffers move from one micro-batch to the next.
     """
 
     def __init__(
@@ -62,58 +63,58 @@ class MicroBatches:
         precision: Callable[[], AbstractContextManager[object]],
         scale: Callable[[Tensor], Tensor],
     ) -> Signals:
-        """Return the signals that the loss compares, and the loss, without graphs.
+        """Return the loss and its inputs, without graphs.
 
         Args:
-            images: (B, …), this process's part of the batch.
+            images: (B, …), the images of this process.
             labels: (B,), for a supervised loss.
             random: the random numbers of these images.
-            progress: the part of training that is done.
-            precision: makes the autocast under which encoder and head run.
-            scale: what the loss is put through before its gradient is taken.
+            progress: fraction of training that is done, in [0, 1).
+            precision: makes the context in which encoder and head run.
+            scale: scales the loss before its gradient is computed.
         """
-        parts = [
+        slices = [
             slice(start, min(start + self.size, len(images)))
             for start in range(0, len(images), self.size)
         ]
 
-        def views_of(part: slice) -> Signals:
-            made = self.pipeline.augment(
-                images[part], random=random.select(part), progress=progress
+        def views_of(rows: slice) -> Signals:
+            views = self.pipeline.augment(
+                images[rows], random=random.select(rows), progress=progress
             )
-            return made if labels is None else made | {"labels": labels[part]}
+            return views if labels is None else views | {"labels": labels[rows]}
 
-        kept, trained, states = self._first_pass(parts, views_of, precision)
+        kept, trained, states = self._first_pass(slices, views_of, precision)
         leaves = {name: kept[name].requires_grad_() for name in trained}
         # The batch as floats takes memory, so it is made only for a loss that names it.
         named = "images" in signal_names(self.pipeline.loss)
         whole = engine_signals(images, random, progress, as_floats=named)
-        made = self.pipeline.score(whole | kept, self.processes)
-        scale(made["loss"]).backward()
-        wanted = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
-        self._second_pass(parts, views_of, precision, wanted, states)
+        scored = self.pipeline.score(whole | kept, self.processes)
+        scale(scored["loss"]).backward()
+        gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        self._second_pass(slices, views_of, precision, gradients, states)
         self.processes.average_gradients(self.pipeline.trainable())
-        return without_graphs(whole | kept | made)
+        return without_graphs(whole | kept | scored)
 
     def _first_pass(
         self,
-        parts: list[slice],
+        slices: list[slice],
         views_of: Callable[[slice], Signals],
         precision: Callable[[], AbstractContextManager[object]],
     ) -> tuple[Signals, set[str], list[dict[str, Tensor]]]:
-        """Return the signals of the whole batch that are kept, without graph.
+        """Return the inputs of the loss for the whole batch, without graph.
 
-        With them, the names of those that have a gradient, and the random states before each part.
-        Buffers are left as they were: the second pass moves them, once.
+        Also return the names of those that need a gradient, and the random states before each
+        micro-batch. Buffers keep their values, because the second pass moves them.
         """
         wanted = {*signal_names(self.pipeline.loss), "projections", "features"}
         found: dict[str, list[Tensor]] = {}
         trained: set[str] = set()
         states = []
         with torch.no_grad(), unmoved_buffers(self.pipeline.encoder, self.pipeline.head):
-            for part in parts:
+            for rows in slices:
                 states.append(generator_states(self.device))
-                signals = views_of(part)
+                signals = views_of(rows)
                 with precision():
                     student = self.pipeline.represent(signals)
                     taught = {} if self.pipeline.teacher is None else self.pipeline.teach(signals)
@@ -133,25 +134,25 @@ class MicroBatches:
 
     def _second_pass(
         self,
-        parts: list[slice],
+        slices: list[slice],
         views_of: Callable[[slice], Signals],
         precision: Callable[[], AbstractContextManager[object]],
         gradients: dict[str, Tensor],
         states: list[dict[str, Tensor]],
     ) -> None:
-        """Take the gradient of the loss by the kept signals further back, part by part."""
+        """Propagate the gradients of the inputs of the loss into the parameters."""
         after = generator_states(self.device)
         moved = _MeanOfBuffers(self.pipeline.encoder, self.pipeline.head) if self.apart else None
-        for part, state in zip(parts, states, strict=True):
-            # What is dropped must be what was dropped in the first pass.
+        for rows, state in zip(slices, states, strict=True):
+            # Dropout must draw the same numbers as in the first pass.
             restore_generators(state, self.device)
             with precision():
-                again = self.pipeline.represent(views_of(part))
+                again = self.pipeline.represent(views_of(rows))
             self.pipeline.at = "gradient"
             ends = [name for name in gradients if again[name].requires_grad]
             torch.autograd.backward(
                 [again[name] for name in ends],
-                [_rows(gradients[name], name, part).to(again[name].dtype) for name in ends],
+                [_select(gradients[name], name, rows).to(again[name].dtype) for name in ends],
             )
             if moved is not None:
                 moved.add()
@@ -160,36 +161,36 @@ class MicroBatches:
         restore_generators(after, self.device)
 
 
-def _rows(item: Tensor, name: str, part: slice) -> Tensor:
-    return item.narrow(batch_axis(name), part.start, part.stop - part.start)
+def _select(signal: Tensor, name: str, rows: slice) -> Tensor:
+    return signal.narrow(batch_axis(name), rows.start, rows.stop - rows.start)
 
 
 class _MeanOfBuffers:
-    """Moves the buffers of modules to the mean of what several parts of a batch make of them."""
+    """Moves the buffers of modules to the mean of their values after each micro-batch."""
 
     def __init__(self, *modules: nn.Module | None) -> None:
         self._buffers = _buffers_of(modules)
         self._before = [buffer.clone() for buffer in self._buffers]
-        self._made: list[Tensor] = []
+        self._sums: list[Tensor] = []
         self._count = 0
 
     @torch.no_grad()
     def add(self) -> None:
-        """Take note of what a part has made of the buffers, and put them back."""
-        made = [buffer.clone() for buffer in self._buffers]
-        for index, one in enumerate(made):
-            # Of counts and flags, every part makes the same.
-            if self._count and one.is_floating_point():
-                one += self._made[index]
-        self._made, self._count = made, self._count + 1
+        """Add the values of the buffers after a micro-batch, and restore those before it."""
+        sums = [buffer.clone() for buffer in self._buffers]
+        for index, value in enumerate(sums):
+            # Counts and flags are equal after every micro-batch.
+            if self._count and value.is_floating_point():
+                value += self._sums[index]
+        self._sums, self._count = sums, self._count + 1
         for buffer, before in zip(self._buffers, self._before, strict=True):
             buffer.copy_(before)
 
     @torch.no_grad()
     def settle(self, processes: Processes) -> None:
-        """Move the buffers to the mean over the parts of all processes."""
-        for buffer, made in zip(self._buffers, self._made, strict=True):
-            mean = processes.mean(made / self._count) if made.is_floating_point() else made
+        """Move the buffers to the mean over the micro-batches of all processes."""
+        for buffer, total in zip(self._buffers, self._sums, strict=True):
+            mean = processes.mean(total / self._count) if total.is_floating_point() else total
             buffer.copy_(mean)
 
 
@@ -199,7 +200,7 @@ def _buffers_of(modules: Iterable[nn.Module | None]) -> list[Tensor]:
 
 @contextmanager
 def unmoved_buffers(*modules: nn.Module | None) -> Iterator[None]:
-    """Put the buffers of modules back, in the end, as they were."""
+    """Restore the buffers of modules at the end of the context."""
     buffers = _buffers_of(modules)
     before = [buffer.clone() for buffer in buffers]
     try:

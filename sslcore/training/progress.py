@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-#: Seconds between two lines where there is no terminal to draw a bar in.
+#: Seconds between two printed lines if there is no terminal for a progress bar.
 _QUIET_SECONDS = 10.0
 
 
 class Observer(Protocol):
-    """Observes training, in the process that runs it."""
+    """Is notified of the progress of training."""
 
     def advanced(self, step: int) -> None:
-        """Called after each step, with the steps done."""
+        """Called after each step, with the number of steps done."""
 
     def logged(self, line: LogLine) -> None:
-        """Called after each log step."""
+        """Called after each log step, with its numbers."""
 
 
 class Silence:
-    """Prints and writes nothing: the observer in all processes but the main one."""
+    """Prints and writes nothing; the observer of every process but the main one."""
 
     def advanced(self, step: int) -> None:
         """Do nothing."""
@@ -45,14 +45,14 @@ class Silence:
 
 
 class ProgressDisplay:
-    """Shows training as it goes and writes metrics.jsonl.
+    """Shows the progress of training and writes metrics.jsonl.
 
     Args:
-        console: where to draw.
-        metrics: the run's metrics.
+        console: where to print.
+        metrics: the metrics file of the run.
         step: steps done before.
-        total: steps in all.
-        epochs: epochs in all.
+        total: steps of the run.
+        epochs: epochs of the run.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class ProgressDisplay:
         self.console, self.metrics = console, metrics
         self.total, self.epochs = total, epochs
         self._warned = False
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -95,16 +95,16 @@ class ProgressDisplay:
         self._bar.update(self._task, completed=step)
 
     def logged(self, line: LogLine) -> None:
-        """Show and keep the numbers of a log step; warn of a collapse once until it is over."""
+        """Show and write the numbers of a log step; print one warning for each collapse."""
         self.metrics.write(line.to_dict())
         numbers = describe(line)
         epoch = f"{line.epoch:.0f}/{self.epochs}"
         self._bar.update(self._task, epoch=epoch, numbers=numbers)
         last = line.step == self.total
         if not self.console.is_terminal and (
-            last or time.monotonic() - self._told > _QUIET_SECONDS
+            last or time.monotonic() - self._printed > _QUIET_SECONDS
         ):
-            self._told = time.monotonic()
+            self._printed = time.monotonic()
             self.console.print(f"epoch {epoch}, step {line.step}/{self.total}: {numbers}")
         warning = line.reading.warning() if line.reading is not None else ""
         if warning and not self._warned:
@@ -113,9 +113,9 @@ class ProgressDisplay:
 
 
 def describe(line: LogLine) -> str:
-    """Return the numbers of a log step in one short line."""
-    said = [f"loss {line.loss:.4g}", f"{line.images_per_second:,.0f} images/s"]
+    """Return the numbers of a log step on one short line."""
+    numbers = [f"loss {line.loss:.4g}", f"{line.images_per_second:,.0f} images/s"]
     if line.reading is not None:
-        said.append(f"rank {line.reading.effective_rank:.1f}/{line.reading.dim}")
-        said.append(f"spread {line.reading.spread:.2f}")
-    return " · ".join(said)
+        numbers.append(f"rank {line.reading.effective_rank:.1f}/{line.reading.dim}")
+        numbers.append(f"spread {line.reading.spread:.2f}")
+    return " · ".join(numbers)

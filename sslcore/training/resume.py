@@ -1,4 +1,4 @@
-"""A run that was stopped, resumed: by its own recipe, from its last checkpoint."""
+"""Resuming a run: its recipe and its last checkpoint."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def recipe_to_resume(
 
     Args:
         run: the run.
-        request: what the user asked for besides.
-        output: the folder that the user asked for.
-        registry: where to look for parts.
+        request: the other options of the user.
+        output: the `--output` of the user.
+        registry: the installed parts.
 
     Raises:
-        RunFolderError: the request would make it another run, or a part of it is not installed.
+        RunFolderError: the options would change the recipe, or a part of it is not installed.
     """
     if output is not None and Path(output).absolute() != run.path.absolute():
         raise RunFolderError("a resumed run stays in its folder: leave out --output")
@@ -49,7 +49,7 @@ def recipe_to_resume(
 
 
 def _split_as(other: Recipe, recipe: Recipe) -> Recipe:
-    """Return a recipe with the other's micro-batches, where these change no result."""
+    """Return a recipe with the other's micro-batches, if these don't change the result."""
     exact = all(each.training.batch_statistics == "batch" for each in (recipe, other))
     if not exact:
         return recipe
@@ -58,10 +58,10 @@ def _split_as(other: Recipe, recipe: Recipe) -> Recipe:
 
 
 def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
-    """Return what to go on from; None where a run was stopped before its first checkpoint.
+    """Return the checkpoint to resume from; None if the run stopped before its first one.
 
     Raises:
-        RunFolderError: the data is not what the run was started on, or no checkpoint is whole.
+        RunFolderError: the data changed since the run was started, or no checkpoint is intact.
     """
     images = len(session.data.train)
     if images != run.train_images():
@@ -71,15 +71,15 @@ def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
         )
     if session.shape != run.shape():
         raise RunFolderError(
-            f"{run.path} was made for {run.shape()}, and the data now has {session.shape}: "
+            f"{run.path} was started on {run.shape()}, and there are {session.shape} now: "
             "the data set has changed since"
         )
     if has_checkpoint(run.checkpoints):
         return load_checkpoint(run.checkpoints)
     if run.finished:
         raise RunFolderError(
-            f"{run.path} has finished and its checkpoints are gone: nothing is left to go on "
-            "with; its encoder can still be loaded"
+            f"{run.path} has finished and has no checkpoints: there is nothing to resume; its "
+            "encoder can still be loaded"
         )
     run.checkpoints.mkdir(exist_ok=True)
     session.console.print("note: the run was stopped before its first checkpoint; starting over")
@@ -87,11 +87,11 @@ def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
 
 
 def unfinished(run: Run, recipe: Recipe, step: int) -> str:
-    """Say that a run has not come to its last step; empty where it has."""
+    """Return a note that a run has not reached its last step; empty if it has."""
     try:
         steps_per_epoch = run.train_images() // recipe.training.batch_size
     except RunFolderError:
-        # A recipe that does not say how many images there were can be evaluated none the less.
+        # A run can be evaluated even if its recipe does not record the number of images.
         return "" if run.finished else f"step {step}: the run has not finished"
     total = recipe.training.epochs * steps_per_epoch
     return "" if step >= total else f"step {step} of {total}: the run has not finished"

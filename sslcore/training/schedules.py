@@ -1,4 +1,4 @@
-"""How the learning rate and the momentum of the teacher change with the step."""
+"""Schedules of the learning rate and of the teacher's momentum."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def learning_rate_factor(step: int, *, total: int, warmup: int, schedule: str) -
 def teacher_momentum(teacher: Teacher, step: int, total: int) -> float:
     """Return the teacher's momentum at a step, counted from 0.
 
-    Constant, or from `momentum` to `final_momentum` along half a cosine (Grill et al. 2020,
-    section 3.3).
+    It is constant, or changes from `momentum` to `final_momentum` along half a cosine (Grill et al.
+    2020, section 3.3).
     """
     momentum, final = teacher.momentum, teacher.final_momentum
     if final is None:

@@ -35,7 +35,7 @@ class Session:
     Attributes:
         recipe: the recipe.
         data: the images.
-        shape: of the images that the pipeline was built for.
+        shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
         device: where to compute.
         console: where notes and warnings are printed.
@@ -66,7 +66,7 @@ class Session:
             recipe: the recipe.
             device: where to compute.
             console: where notes and warnings are printed.
-            shape: of the images to build for; the data's own by default.
+            shape: shape of the images to build for; that of the data by default.
             processes: the processes that train together.
 
         Raises:
@@ -97,7 +97,7 @@ class Session:
             self.device,
             labels=self.pipeline.supervised,
             workers=workers,
-            part=self.processes.share(training.batch_size),
+            share=self.processes.share(training.batch_size),
         )
         if compile:
             self.pipeline.encoder.compile()
@@ -149,11 +149,11 @@ class Session:
                 trainer.train(display, go_on=go_on)
             run.write_encoder(self.pipeline.encoder)
         except RunFolderError as error:
-            # The folder could be written at the start; a disk that fills up later is no misuse.
+            # The folder was writable at the start, so this is a full disk and not a usage error.
             raise TrainingError(f"{error}; go on with: {go_on}") from error
 
     def evaluate(self) -> Table:
-        """Evaluate the pipeline beside its baselines; an empty table if no evaluator can run."""
+        """Evaluate the pipeline and its baselines; an empty table if no evaluator can run."""
         evaluators = self._evaluators()
         if not evaluators:
             return {}
@@ -166,11 +166,11 @@ class Session:
                 self.data,
                 device=self.device,
                 seed=self.recipe.training.seed,
-                warn=lambda said: self.console.print(f"warning: {said}", style="bold yellow"),
+                warn=lambda text: self.console.print(f"warning: {text}", style="bold yellow"),
             )
-        said = verdict(table)
-        if said:
-            self.console.print(f"warning: {said}", style="bold yellow")
+        warning = verdict(table)
+        if warning:
+            self.console.print(f"warning: {warning}", style="bold yellow")
         return table
 
     def _evaluators(self) -> tuple[Part, ...]:

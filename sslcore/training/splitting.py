@@ -1,4 +1,4 @@
-"""Whether a batch can be split exactly, and what to say where it can't."""
+"""Checks before training that micro-batches give the result of the whole batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Training
 from sslcore.signals import batch_axis
 
-#: How far apart two ways to compute the same may be, as a part of the largest value.
+#: Tolerated difference between two computations of the same values, relative to the largest.
 _ROUNDING = 1e-3
 
 _WITHOUT = {
@@ -27,17 +27,17 @@ _WITHOUT = {
 def check_splits(
     pipeline: Pipeline, training: Training, processes: Processes, sample: Tensor
 ) -> None:
-    """Refuse micro-batches that would give another result than the whole batch.
+    """Check that micro-batches give the same result as the whole batch.
 
     Args:
         pipeline: the stages, on the device.
         training: the settings of the loop.
-        processes: those that share the batches.
-        sample: a few images to try it with, on the device.
+        processes: the processes that share the batches.
+        sample: a few images on the device, to run encoder and head on.
 
     Raises:
-        UsageError: encoder or head look at several images at a time, or the sizes don't go
-            together.
+        UsageError: the output of encoder or head for an image depends on other images, or the
+            sizes don't divide each other.
     """
     size, count = training.micro_batch, processes.count
     assert size is not None
@@ -46,14 +46,14 @@ def check_splits(
         if each % size:
             where = f"each of {count} processes has" if count > 1 else "a batch has"
             raise UsageError(
-                f"training.micro_batch: {where} {each} images, no multiple of {size}, so that the "
-                "last would be normalised by fewer; use --micro-batch "
-                f"{_largest_divisor(each, size)}"
+                f"training.micro_batch: {where} {each} images, not a multiple of {size}, so "
+                "the last micro-batch would have fewer images for its statistics; use "
+                f"--micro-batch {_largest_divisor(each, size)}"
             )
         return
     if size % count:
         raise UsageError(
-            f"training.micro_batch: {count} processes can't share {size} images evenly; say "
+            f"training.micro_batch: {count} processes can't share {size} images evenly; use "
             f"--micro-batch {max(1, size // count) * count}"
         )
     stages = {"encoder": pipeline.encoder, "head": pipeline.head}
@@ -62,12 +62,12 @@ def check_splits(
     if normalised:
         where = " and ".join(f"the {kind} ({layers[kind]} layers)" for kind in normalised)
         raise UsageError(
-            f"training.micro_batch: there is batch norm in {where}, whose statistics are those of "
-            f"all {training.batch_size} images; split, the result would be another. Say --set "
-            "training.batch_statistics=micro-batch to normalise each micro-batch by itself, "
+            f"training.micro_batch: there is batch norm in {where}, with statistics over all "
+            f"{training.batch_size} images, so micro-batches would change the result. Use --set "
+            "training.batch_statistics=micro-batch to normalise each micro-batch by itself, use "
             f"--batch-size {size}, or choose {' and '.join(_WITHOUT[kind] for kind in normalised)}"
         )
-    _try(pipeline, sample)
+    _check_independence(pipeline, sample)
 
 
 def _largest_divisor(number: int, limit: int) -> int:
@@ -75,32 +75,32 @@ def _largest_divisor(number: int, limit: int) -> int:
 
 
 @torch.no_grad()
-def _try(pipeline: Pipeline, sample: Tensor) -> None:
-    """Refuse an encoder or head that makes another thing of images alone than of all of them."""
+def _check_independence(pipeline: Pipeline, sample: Tensor) -> None:
+    """Check that the outputs of encoder and head for an image don't depend on the other images."""
     encoder, head = copy.deepcopy(pipeline.encoder), copy.deepcopy(pipeline.head)
     for module in (*encoder.modules(), *(() if head is None else head.modules())):
-        # What is dropped differs between any two calls, and is no look at other images.
+        # Dropout differs between any two calls, and does not depend on other images.
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
     random = BatchRandom(0, 0, len(sample), device=sample.device)
 
-    def made_of(part: slice) -> tuple[Signals, Signals]:
-        views = augment(pipeline.augmentation, sample[part], random=random.select(part))
+    def outputs(rows: slice) -> tuple[Signals, Signals]:
+        views = augment(pipeline.augmentation, sample[rows], random=random.select(rows))
         features = encode(encoder, views)
         return features, project(head, views | features)
 
-    every = made_of(slice(0, len(sample)))
-    alone = made_of(slice(0, len(sample) // 2))
-    for kind, whole, half in zip(("encoder", "head"), every, alone, strict=True):
+    of_all = outputs(slice(0, len(sample)))
+    of_half = outputs(slice(0, len(sample) // 2))
+    for kind, whole, half in zip(("encoder", "head"), of_all, of_half, strict=True):
         for name, item in whole.items():
             if not isinstance(item, Tensor) or not item.dim():
                 continue
             axis = batch_axis(name)
             first = item.narrow(axis, 0, half[name].shape[axis]).float()
-            apart = (first - half[name].float()).abs().max()
-            if not apart <= _ROUNDING * (first.abs().max() + _ROUNDING):
+            difference = (first - half[name].float()).abs().max()
+            if not difference <= _ROUNDING * (first.abs().max() + _ROUNDING):
                 raise UsageError(
-                    f"training.micro_batch: what the {kind} makes of an image ({name}) depends on "
-                    "the other images of the batch, so a split batch would give another result; "
+                    f"training.micro_batch: the output of the {kind} for an image ({name}) depends "
+                    "on the other images of the batch, so micro-batches would change the result; "
                     f"choose a smaller --batch-size, or another {kind}"
                 )

@@ -1,4 +1,4 @@
-"""A run started or resumed, and trained to its end: in every process that trains it."""
+"""Starts or resumes a run and trains it to its end, in each of its processes."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a request for training comes to.
+    """A resolved request for training.
 
     Attributes:
-        recipe: what is trained.
-        notes: sentences that the user should read.
-        resumed: the run to resume; None for a new one.
+        recipe: the recipe to train.
+        notes: sentences for the user.
+        resumed: the run to resume; None for a new run.
     """
 
     recipe: Recipe
@@ -49,16 +49,16 @@ def plan(
     output: str | Path | None = None,
     resume: str | Path | None = None,
 ) -> Plan:
-    """Resolve a request for training; nothing is run or written.
+    """Resolve a request for training, without running or writing anything.
 
     Args:
-        request: what the user asked for.
-        registry: where to look for parts.
+        request: the options of the user.
+        registry: the installed parts.
         output: the folder of a new run; None for the default one.
         resume: the folder of a run to resume; None for a new run.
 
     Raises:
-        UsageError: it can't be done as asked.
+        UsageError: the request is not valid.
     """
     if resume is not None:
         run = Run.open(resume)
@@ -85,25 +85,25 @@ def carry_out(
     """Start a run or resume one, and train it to its end.
 
     Args:
-        request: what the user asked for.
+        request: the options of the user.
         output: the folder of a new run; None for the default one.
-        resume: the folder of a run to go on with; None for a new run.
+        resume: the folder of a run to resume; None for a new run.
         device: where this process computes.
         compile: whether to compile encoder and head.
         workers: processes that read images ahead; None for threads.
         console: where notes and warnings are printed.
-        registry: where to look for parts.
+        registry: the installed parts.
         processes: the processes that train together.
         held: keeps the lock of the run's folder until the caller closes it.
 
     Raises:
-        UsageError: the request can't be carried out as asked.
+        UsageError: the request is not valid.
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C or SIGTERM; the run can be resumed.
     """
     if resume is None and processes.any(attempt() > 0):
-        # A process died and torchrun restarted all of them with the same command. Machines may
-        # count restarts differently.
+        # A process died, and torchrun restarted all of them with the same command. Machines may
+        # count restarts differently, so one restarted process is enough.
         resume = processes.from_main(lambda: _begun(output)) or None
     planned = plan(request, registry, output=output, resume=resume)
     for note in planned.notes:
@@ -112,7 +112,7 @@ def carry_out(
     session = Session.prepare(recipe, device=device, console=console, processes=processes)
     checkpoint = None
     if run is None:
-        # The folder is made last, so that a refused request leaves nothing behind.
+        # The folder is made last, so that an invalid request leaves no files behind.
         path = processes.from_main(
             lambda: str(output if output is not None else Run.default_path(recipe))
         )
@@ -131,7 +131,7 @@ def carry_out(
         if checkpoint is not None and checkpoint.step == trainer.total_steps:
             console.print(f"note: {run.path} has finished: no step is left to train")
         elif processes.is_main:
-            # Figures of an earlier step must not pass for those of the finished run.
+            # Figures of an earlier step must not count as those of the finished run.
             run.discard_evaluation()
     session.train(trainer, run, checkpoint)
     return session, run

@@ -1,4 +1,4 @@
-"""The state of training: everything that a run needs to go on from a step."""
+"""The state of training: everything that is needed to resume a run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class TrainingState:
 
     Args:
         pipeline: the stages, with their weights and buffers.
-        optimizer: moves the weights.
-        scaler: scales the loss for fp16.
-        device: where training computes.
+        optimizer: the optimizer of the weights.
+        scaler: the gradient scaler.
+        device: the device of the run, whose generator is part of the state.
     """
 
     def __init__(
@@ -33,14 +33,14 @@ class TrainingState:
         self.device = device
         #: Steps done.
         self.step = 0
-        #: The losses since the last line of metrics.jsonl, scalars.
+        #: Losses since the last line of metrics.jsonl, scalars.
         self.losses: list[Tensor] = []
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into `folder`.
 
         Raises:
-            RunFolderError: it can't be written; earlier checkpoints are untouched.
+            RunFolderError: it can't be written; earlier checkpoints are unchanged.
         """
         state = self.optimizer.state_dict()
         tensors = {f"model/{name}": item for name, item in self.pipeline.state_dict().items()}
@@ -62,19 +62,19 @@ class TrainingState:
         save_checkpoint(folder, self.step, tensors, scalars)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to the state of a checkpoint.
+        """Restore the state of a checkpoint.
 
         Raises:
-            RunFolderError: the checkpoint belongs to other modules, or is not one of training.
+            RunFolderError: the checkpoint belongs to other modules.
         """
         restore_weights(self.pipeline, checkpoint)
         state: dict[int, dict[str, object]] = {}
-        for name, tensor in checkpoint.part("optimizer").items():
+        for name, tensor in checkpoint.section("optimizer").items():
             index, _, key = name.partition("/")
             state.setdefault(int(index), {})[key] = tensor
         for index, numbers in checkpoint.scalars["optimizer"].items():
             state.setdefault(int(index), {}).update(numbers)
-        # Whether an optimizer is fused depends on the device, not on the run.
+        # Whether the optimizer is fused depends on the device, which may be another one now.
         groups = [
             {**saved, "fused": group.get("fused")} if "fused" in saved else saved
             for saved, group in zip(
@@ -86,19 +86,19 @@ class TrainingState:
             _lay_out_as(weight, kept)
         if self.scaler.is_enabled() and checkpoint.scalars["scaler"]:
             self.scaler.load_state_dict(checkpoint.scalars["scaler"])
-        restore_generators(checkpoint.part("random"), self.device)
+        restore_generators(checkpoint.section("random"), self.device)
         self.losses = [loss.to(self.device) for loss in checkpoint.tensors["training/losses"]]
         self.step = checkpoint.step
 
 
 def restore_weights(pipeline: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put the weights and buffers of a checkpoint into a pipeline.
+    """Load the weights and buffers of a checkpoint into a pipeline.
 
     Raises:
         RunFolderError: the checkpoint belongs to other modules.
     """
     try:
-        pipeline.load_state_dict(checkpoint.part("model"))
+        pipeline.load_state_dict(checkpoint.section("model"))
     except RuntimeError as error:
         raise RunFolderError(
             f"the checkpoint does not fit the recipe: {last_line(error)}"
@@ -108,7 +108,7 @@ def restore_weights(pipeline: nn.Module, checkpoint: Checkpoint) -> None:
 def _lay_out_as(weight: Tensor, kept: dict[str, object]) -> None:
     """Give the state of an optimizer the memory layout of its weight.
 
-    A file has no layout, and a fused optimizer walks through weight and state in memory order.
+    Files don't store the layout, and a fused optimizer reads weight and state in memory order.
     """
     for name, item in kept.items():
         if isinstance(item, Tensor) and item.shape == weight.shape:

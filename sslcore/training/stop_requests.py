@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals that end a process, turned into a question asked between two steps."""
+"""Ctrl-C and the signals that end a process, as requests to stop after the current step."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from sslcore.compute.torchrun import process_count
 if TYPE_CHECKING:
     from types import FrameType
 
-#: Seconds within which two signals under torchrun are one.
-_SAME = 2.0
+#: Under torchrun, a second signal within these seconds counts as the first one.
+_REPEATED = 2.0
 
-#: Of these, the ones that the system has. SIGHUP comes when the terminal has gone.
+#: Signals to handle where the system has them. A closed terminal sends SIGHUP.
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether a stop has been asked for.
+    """Yield a function that returns whether a stop was requested.
 
-    A signal that the process ignores stays ignored: under `nohup`, SIGHUP does. A second Ctrl-C
-    is not waited with: it interrupts at once. Under torchrun, which passes on what the process may
-    have been sent as well, it is one if it comes later.
+    Signals that the process ignores stay ignored, such as SIGHUP under `nohup`. A second Ctrl-C
+    interrupts at once. A terminal sends Ctrl-C to torchrun and to its processes, and torchrun sends
+    it to them again, so the second one must come later there.
     """
-    asked = threading.Event()
-    apart = 0.0 if process_count() == 1 else _SAME
+    requested = threading.Event()
+    repeated = 0.0 if process_count() == 1 else _REPEATED
     first = 0.0
     if threading.current_thread() is not threading.main_thread():
-        # Only the main thread may handle signals; elsewhere nothing can be asked.
-        yield asked.is_set
+        # Only the main thread can handle signals.
+        yield requested.is_set
         return
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if asked.is_set():
-            if number == signal.SIGINT and time.monotonic() - first >= apart:
+        if requested.is_set():
+            if number == signal.SIGINT and time.monotonic() - first >= repeated:
                 raise KeyboardInterrupt
             return
         first = time.monotonic()
-        asked.set()
+        requested.set()
 
     before = {}
     for name in _NAMES:
         number = getattr(signal, name, None)
-        # None is a handler that was not installed from Python, and could not be put back.
+        # None is a handler that was not installed from Python and can't be restored.
         if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
-            before[number] = signal.signal(number, ask)
+            before[number] = signal.signal(number, request)
     try:
-        yield asked.is_set
+        yield requested.is_set
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The loop: batches through a pipeline, an optimizer step each, checkpoints on the way."""
+"""The training loop: a step of the optimizer for each batch, log lines and checkpoints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sslcore.compute.device import is_out_of_memory
-from sslcore.compute.processes import ALONE, Processes, is_of_a_lost_process
+from sslcore.compute.processes import ALONE, Processes, is_lost_process_error
 from sslcore.compute.rng_state import seed_generators
 from sslcore.data.batches import Batch, Batches
 from sslcore.errors import InterruptedRun, TrainingError, UsageError
@@ -31,24 +31,25 @@ from sslcore.training.schedules import learning_rate_factor, teacher_momentum
 from sslcore.training.state import TrainingState
 from sslcore.training.stop_requests import stop_requests
 
-#: Images that are tried before training, where something has to be tried.
+#: Images for checks of the pipeline before training.
 _SAMPLE = 4
 
 
 class Trainer:
-    """Trains a pipeline by a recipe.
+    """Trains a pipeline according to a recipe.
 
     Args:
-        recipe: what decides the result.
+        recipe: the recipe.
         pipeline: the stages, on the device.
-        batches: the data, by step.
+        batches: the training images, by step.
         device: where to train.
         precision: "fp32", "bf16" or "fp16".
-        checkpoints: the folder for checkpoints.
-        processes: those that share the batches.
+        checkpoints: the folder of the checkpoints.
+        processes: the processes that share the batches.
 
     Raises:
-        UsageError: the optimizer refuses its settings, or the batches can't be shared or split.
+        UsageError: the optimizer refuses its settings, the processes can't share a batch evenly, or
+            micro-batches change the result.
         TrainingError: no stage has trainable parameters.
     """
 
@@ -78,7 +79,7 @@ class Trainer:
         self.gradients = Gradients(
             pipeline, self.training, device, precision, self.scaler, sample, processes
         )
-        # A scaled gradient is looked at by the scaler, which makes the host wait anyway.
+        # A gradient scaler makes the host wait for the device in any case.
         fused = bool(self.optimizer.defaults.get("fused"))
         later = device.type == "cuda" and fused and not self.scaler.is_enabled()
         self.finite = FiniteCheck(self.optimizer, later=later)
@@ -93,11 +94,11 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """Number of steps done."""
         return self.state.step
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint.
+        """Restore the state of training from a checkpoint.
 
         Raises:
             RunFolderError: the checkpoint belongs to other modules.
@@ -108,16 +109,19 @@ class Trainer:
     def train(self, observer: Observer, *, go_on: str = "") -> None:
         """Train up to the last step and save.
 
-        Whatever ends it between two steps, save a second Ctrl-C, finds the last step saved. What
-        strikes within a step leaves half of it done, and costs the steps since the last checkpoint.
+        If an error ends training between two steps, the last step is saved. An error within a step
+        leaves that step half done, so the steps since the last checkpoint are lost. A second Ctrl-C
+        ends training without saving.
 
         Args:
-            observer: is told how it goes.
-            go_on: the command that resumes this run, for the messages.
+            observer: is notified of each step and log line.
+            go_on: the command that resumes this run, for messages.
 
         Raises:
             InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
+            LostProcessError: another process of this run exited.
             TrainingError: the loss is not finite, memory ran out, or the images can't be read.
+            UsageError: a part refused a batch.
         """
         self._go_on = go_on
         self.pipeline.train()
@@ -128,9 +132,9 @@ class Trainer:
                 raise
             except BaseException as error:
                 self._rescue()
-                if messages.is_of_a_reader(error):
+                if messages.is_reader_error(error):
                     raise self._unreadable(error) from error
-                if self.processes.several and is_of_a_lost_process(error):
+                if self.processes.several and is_lost_process_error(error):
                     saved = messages.how_to_go_on(self._saved, self._go_on)
                     raise messages.lost_process(saved) from error
                 raise
@@ -148,7 +152,7 @@ class Trainer:
             if self.step % self.training.log_every == 0 or self.step == self.total_steps:
                 elapsed = time.perf_counter() - started
                 observer.logged(self._log_line(signals, (self.step - since) / elapsed))
-                # Only now: a line that could not be written must not take its losses along.
+                # After the line: if it can't be written, the checkpoint must still hold its losses.
                 self.state.losses.clear()
                 since, started = self.step, time.perf_counter()
             if self.step % self.training.checkpoint_every == 0:
@@ -173,7 +177,7 @@ class Trainer:
             raise
 
     def save(self) -> None:
-        """Write a checkpoint, in the process that leads; nothing is saved that is not finite."""
+        """Write a checkpoint in the main process, after checking that the last step is finite."""
         self.finite.settle()
         if self.processes.is_main:
             self.state.save(self.checkpoints)
@@ -184,13 +188,13 @@ class Trainer:
             self.save()
 
     def _rescue(self) -> None:
-        """Save if the state is that of a whole step; what ended training matters more than this."""
+        """Save unless a step is half done; an error here must not hide the one before it."""
         if self._between_steps:
             with suppress(Exception):
                 self._save_once()
 
     def train_step(self, batch: Batch) -> Signals:
-        """Move the weights by one batch and return its signals, without graphs.
+        """Train on one batch and return its signals, without graphs.
 
         Raises:
             TrainingError: loss or gradient is not finite, or the optimizer fails.
@@ -206,7 +210,7 @@ class Trainer:
             group["lr"] = rate * factor
         self.optimizer.zero_grad(set_to_none=True)
         if self.processes.several:
-            # What a model draws differs between processes, and is what it was when taken up again.
+            # Dropout must differ between processes, and must not change when the run is resumed.
             self._seed_model(batch.step)
         signals = self.gradients(batch, progress)
         loss = signals["loss"]
@@ -229,19 +233,19 @@ class Trainer:
         try:
             self.scaler.step(self.optimizer)
         except (RuntimeError, TypeError, ArithmeticError) as error:
-            if is_out_of_memory(error) or messages.is_of_a_reader(error):
+            if is_out_of_memory(error) or messages.is_reader_error(error):
                 raise
             raise messages.optimizer_failed(error, step, self.recipe) from error
 
     def _check_finite(self, step: int, loss: Tensor) -> None:
-        """Clip gradients; stop before the weights change if the loss or one is not finite."""
+        """Clip gradients; raise before the weights move if the loss or a gradient is not finite."""
         gradients = [item.grad for item in self.parameters if item.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         limit = self.training.clip_grad_norm
         if limit is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, limit, norm)
-        # With fp16 the scaler skips a step whose scaled gradient overflowed and halves the scale;
-        # that is no failure until there is nothing left to halve.
+        # With fp16, the scaler skips a step whose scaled gradient overflows, and halves the scale.
+        # This is not an error until the scale reaches 1.
         skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         watched = loss if skips else loss + norm.to(loss.device)
         recent, rate = list(self._recent), self.optimizer.param_groups[0]["lr"]

@@ -39,7 +39,7 @@ def cli(capsys):
         (["components", "nt-xent"], "(loss): sslcore components loss nt-xent"),
         (["components", "sslcore:knn"], "(evaluator): sslcore components evaluator sslcore:knn"),
         (["components", "autoencoder"], "sslcore methods autoencoder"),
-        ([*AUTOENCODER, "--device", "cpu:5"], "--device cpu:5: there is one cpu; use --device cpu"),
+        ([*AUTOENCODER, "--device", "cpu:5"], "cpu:5: there is only one cpu; use --device cpu"),
         ([*AUTOENCODER, "--data", ""], "--data: expected a path, got ''"),
         ([*AUTOENCODER, "--data", LONG], "(5000 characters): File name too long"),
         ([*AUTOENCODER, "--data", "~nosuchuser/a"], "there is no user '~nosuchuser' here"),

@@ -41,13 +41,13 @@ def trainer_of(words, processes, folder):
     pipeline = build_pipeline(recipe, ImageShape.of(data.train, len(data.classes)))
     pipeline = pipeline.double().to(memory_format=torch.channels_last)
     size = recipe.training.batch_size
-    batches = Batches(data.train, size, 0, DEVICE, workers=0, part=processes.share(size))
+    batches = Batches(data.train, size, 0, DEVICE, workers=0, share=processes.share(size))
     pipeline.train()
     return Trainer(recipe, pipeline, batches, DEVICE, "fp32", folder, processes)
 
 
 def main():
-    """Train, and write what the process that leads has."""
+    """Train, and write the results of the main process."""
     folder = Path(sys.argv[1])
     torch.set_num_threads(1)
     pipeline_module.as_float = lambda images: images.double() / 255

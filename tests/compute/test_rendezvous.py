@@ -1,4 +1,4 @@
-"""Processes find those started with them, whatever earlier ones have left in the store."""
+"""Processes that start together share a key, whatever earlier processes left in the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sslcore.compute.rendezvous import rendezvous
 from sslcore.errors import UsageError
 
 
-def _meet(store, ranks, count, delays=None, patience=20.0):
+def _keys(store, ranks, count, delays=None, patience=20.0):
     keys = {}
 
     def one(rank):
@@ -28,27 +28,27 @@ def _meet(store, ranks, count, delays=None, patience=20.0):
 
 
 @pytest.mark.parametrize("late", [0, 1, 2])
-def test_all_share_a_key_and_those_started_again_share_another(late):
+def test_all_processes_share_a_key_and_restarted_ones_share_another(late):
     store = dist.HashStore()
-    first = _meet(store, range(3), 3)
-    again = _meet(store, range(3), 3, {late: 0.4})
+    first = _keys(store, range(3), 3)
+    again = _keys(store, range(3), 3, {late: 0.4})
     for keys in (first, again):
         assert keys.keys() == {0, 1, 2}
         assert len({*keys.values()}) == 1
     assert first[0] != again[0]
 
 
-def test_one_that_died_before_they_met_is_not_taken_for_the_one_in_its_place():
+def test_a_process_that_died_is_not_mistaken_for_its_replacement():
     store = dist.HashStore()
     store.set("token/1", "dead")
     store.set("key", "old-dead")
-    keys = _meet(store, range(2), 2, {1: 0.4})
+    keys = _keys(store, range(2), 2, {1: 0.4})
     assert keys[0] == keys[1]
     assert "dead" not in keys[0]
 
 
-def test_waiting_has_an_end():
+def test_a_process_gives_up_when_the_others_do_not_start():
     store = dist.HashStore()
     store.set("key", "of-others")
-    with pytest.raises(UsageError, match="not all of them came"):
+    with pytest.raises(UsageError, match="not all of them started"):
         rendezvous(store, 1, 2, patience=0.3)

@@ -127,7 +127,7 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
             ["--batch-size", "63"],
             "use --batch-size 62 or 64, or start a number of processes that divides 63",
         ),
-        (["--device", "cuda:1"], "each of several processes takes a device of its own"),
+        (["--device", "cuda:1"], "each of several processes needs a device of its own"),
         (["--set", "loss.temperature=hot"], "loss.temperature: expected"),
         (["--output", "taken"], "taken exists already"),
     ],

@@ -104,7 +104,7 @@ def test_the_parts_of_all_processes_are_the_global_batch(workers, resident, tmp_
     split = _split() if resident else _in_file(tmp_path / "images")
     whole = list(Batches(split, 6, 4, CPU, labels=True, workers=workers).between(1, 8))
     parts = [
-        Batches(split, 6, 4, CPU, labels=True, workers=workers, part=slice(2 * rank, 2 * rank + 2))
+        Batches(split, 6, 4, CPU, labels=True, workers=workers, share=slice(2 * rank, 2 * rank + 2))
         for rank in range(3)
     ]
     for batch, *taken in zip(whole, *(part.between(1, 8) for part in parts), strict=True):

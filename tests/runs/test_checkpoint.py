@@ -64,19 +64,19 @@ SCALARS = json.dumps({"optimizer": {}, "groups": [{"params": [0, 1], "lr": 9.0}]
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"metadata": {"step": "9"}}, "checksum differs"),
-        ({"metadata": {"scalars": SCALARS}}, "checksum differs"),
-        ({"tensors": {"model/bias": torch.ones(2)}}, "checksum differs"),
-        ({"drop": ["checksum"]}, "does not say its checksum"),
-        ({"drop": ["scalars"]}, "does not say its scalars"),
+        ({"metadata": {"step": "9"}}, "checksum does not match"),
+        ({"metadata": {"scalars": SCALARS}}, "checksum does not match"),
+        ({"tensors": {"model/bias": torch.ones(2)}}, "checksum does not match"),
+        ({"drop": ["checksum"]}, "its metadata lacks checksum"),
+        ({"drop": ["scalars"]}, "its metadata lacks scalars"),
         ({"metadata": {"step": "9"}, "checked": True}, "it is of step 9"),
         ({"metadata": {"step": "nine"}, "checked": True}, "nine"),
-        ({"metadata": {"scalars": "3"}, "checked": True}, "scalars are not those"),
-        ({"metadata": {"scalars": "{}"}, "checked": True}, "scalars are not those"),
+        ({"metadata": {"scalars": "3"}, "checked": True}, "scalars are not a state of training"),
+        ({"metadata": {"scalars": "{}"}, "checked": True}, "scalars are not a state of training"),
         ({"metadata": {"scalars": "{"}, "checked": True}, "damaged"),
         (
             {"metadata": {"scalars": SCALARS.replace("{}", "3")}, "checked": True},
-            "scalars are not those",
+            "scalars are not a state of training",
         ),
         ({"drop": ["random/cpu"], "checked": True}, "lacks random/cpu"),
     ],
@@ -102,7 +102,7 @@ def test_a_file_that_only_looks_like_a_checkpoint_is_not_used(folder):
     )
     for path in folder.glob("step-0*"):
         path.unlink()
-    with pytest.raises(RunFolderError, match="no checkpoint is whole"):
+    with pytest.raises(RunFolderError, match="every checkpoint is damaged"):
         load_checkpoint(folder)
 
 

@@ -80,9 +80,12 @@ def test_a_folder_with_nothing_but_a_lock_is_free_for_a_new_run(tiny, registry, 
     assert sslcore.train("agreement", data="noise", output=folder, **options).finished
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+@pytest.mark.parametrize("name", ["file", "nowhere"])
+def test_what_is_not_a_folder_is_named(name, tmp_path):
+    (tmp_path / "file").touch()
     with (
-        pytest.raises(RunFolderError, match="nowhere can't be written"),
-        locked(tmp_path / "nowhere"),
+        pytest.raises(RunFolderError, match=f"{name} can't be written: there is no such folder"),
+        locked(tmp_path / name),
     ):
         pytest.fail("locked nothing")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "work"] == ["file"]

@@ -1,4 +1,4 @@
-"""A loss that is no number stops the run, also where the answer is read a step later."""
+"""A loss that is not finite stops the run, also if the check is read a step later."""
 
 from __future__ import annotations
 

@@ -203,7 +203,7 @@ def test_a_run_without_a_whole_checkpoint_says_so_instead_of_starting_over(
     run = _train(output="run", settings=settings, **options)
     for path in run.checkpoints.iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(RunFolderError, match="no checkpoint is whole"):
+    with pytest.raises(RunFolderError, match="every checkpoint is damaged"):
         sslcore.train(resume="run", evaluate=False, **options)
 
 
@@ -244,7 +244,7 @@ def test_a_finished_run_without_checkpoints_is_not_started_over(settings, regist
     run = _train(output="run", settings=settings, **options)
     for path in run.checkpoints.iterdir():
         path.unlink()
-    with pytest.raises(RunFolderError, match="its checkpoints are gone"):
+    with pytest.raises(RunFolderError, match="has no checkpoints: there is nothing"):
         sslcore.train(resume="run", evaluate=False, **options)
     assert read_metrics(run.path / METRICS)
 

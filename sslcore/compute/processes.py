@@ -252,5 +252,8 @@ def is_lost_process_error(error: BaseException) -> bool:
     """Whether an error means that another process exited."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError)
-        and any(word in str(error) for word in ("closed by peer", "gloo", "Gloo", "NCCL"))
+        and any(
+            word in str(error)
+            for word in ("closed by peer", "reset by peer", "gloo", "Gloo", "NCCL")
+        )
     )

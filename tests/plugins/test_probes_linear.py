@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from sslcore_probes import linear, penalty, softmax_regression
+from sslcore_probes import linear, penalty
 from sslcore_probes.linear import LinearProbe, draw_per_class
 from sslcore_probes.penalty import choose_penalty
 from sslcore_probes.scaling import standardize
@@ -72,10 +70,10 @@ def test_problems_solved_together_are_those_solved_alone():
     problems = [_problem(seed, signal=signal) for seed, signal in ((0, 30.0), (1, 0.0), (2, 1.0))]
     features = torch.stack([features for features, _ in problems])
     targets = torch.stack([targets for _, targets in problems])
-    together = fit(features, targets, 4, l2=0.1, tolerance=1e-10)
+    together = fit(features, targets, 4, l2=0.1, tolerance=1e-12)
     for index in range(3):
         rows = slice(index, index + 1)
-        alone = fit(features[rows], targets[rows], 4, l2=0.1, tolerance=1e-10)
+        alone = fit(features[rows], targets[rows], 4, l2=0.1, tolerance=1e-12)
         torch.testing.assert_close(together[rows], alone, atol=1e-3, rtol=1e-3)
 
 
@@ -103,36 +101,6 @@ def test_asking_for_more_than_float32_can_tell_stays_at_the_solution():
     found = fit(features[None], targets[None], 4, l2=1.0, tolerance=0.0, max_iterations=1000)
     expected = fit(features.double()[None], targets[None], 4, l2=1.0, tolerance=1e-14)
     torch.testing.assert_close(found.double(), expected, atol=1e-3, rtol=1e-3)
-
-
-def test_a_step_of_no_length_teaches_nothing():
-    nothing = torch.zeros(1, 2, 3)
-    pair = softmax_regression.Curvature(nothing, nothing)
-    gradient = torch.ones(1, 2, 3)
-    estimate = softmax_regression.inverse_hessian_times(gradient, deque([pair]), 10)
-    assert torch.equal(estimate, gradient)
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(0, 2**31), st.floats(-4, 4), st.floats(-2, 3))
-@example(seed=43, exponent=3.0, confidence=3.0)
-def test_a_line_search_gets_near_the_lowest_point(seed, exponent, confidence):
-    # Steps from far too short to far too long, from scores that know nothing or are far off.
-    generator = torch.Generator().manual_seed(seed)
-    scores = 10**confidence * torch.randn(2, 3, 20, generator=generator, dtype=torch.float64)
-    change = 10**exponent * torch.randn(2, 3, 20, generator=generator, dtype=torch.float64)
-    wanted = torch.eye(3, dtype=torch.float64)[torch.arange(20) % 3].T.expand(2, 3, 20)
-    zero = torch.zeros(2, 1, 1, dtype=torch.float64)
-    flat = softmax_regression.Line(scores, change, wanted, zero, zero)
-    slope, _ = flat.derivatives(zero, scores.softmax(1))
-    # Downhill, and with a penalty that ends the descent somewhere.
-    change = -slope.sign() * change
-    line = softmax_regression.Line(scores, change, wanted, zero, zero + 1e-3 * 100**exponent)
-    length, probabilities = line.search(scores.softmax(1))
-    assert torch.allclose(probabilities, (scores + length * change).softmax(1))
-    left, _ = line.derivatives(length, probabilities)
-    assert (length > 0).all()
-    assert (left.abs() <= 0.3 * slope.abs()).all()
 
 
 def test_the_probe_scores_as_scikit_learn_does():

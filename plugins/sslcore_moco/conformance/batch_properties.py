@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sslcore.testing.losses.arithmetic import log1p_exp
 from sslcore.testing.losses.draws import fixed
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.invariances import (
@@ -24,7 +25,7 @@ from sslcore.testing.losses.invariances import (
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import examples
 from sslcore.testing.property import Property, declare
-from sslcore_moco.conformance.examples import Signals, log1p_exp, small_anchors, unit
+from sslcore_moco.conformance.examples import Signals, small_anchors, unit
 
 
 def _at_temperatures(subject: LossSubject) -> Sequence[Example]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,11 +62,6 @@ def norm_detached(rows: Tensor) -> Tensor:
     """Return rows at unit length whose gradient does not know of the length: a fault."""
     result: Tensor = rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
     return result
-
-
-def log1p_exp(value: float) -> float:
-    """Return log(1 + e^value) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
 def small_anchors(subject: LossSubject) -> Sequence[Example]:

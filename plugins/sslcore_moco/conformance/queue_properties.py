@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from sslcore.testing import Violation
+from sslcore.testing.losses.arithmetic import log1p_exp
 from sslcore.testing.losses.draws import fixed
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.invariances import (
@@ -23,7 +24,7 @@ from sslcore.testing.losses.invariances import (
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import examples
 from sslcore.testing.property import Property, declare
-from sslcore_moco.conformance.examples import Signals, log1p_exp, small_anchors, unit
+from sslcore_moco.conformance.examples import Signals, small_anchors, unit
 from sslcore_moco.queue import first_queue
 
 Reference = Callable[..., Tensor]

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from sslcore.testing.losses.example import Example
-from sslcore.testing.losses.subject import DTYPE, LossSubject
+from sslcore.testing.losses.spec import DTYPE
+from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import Property, declare
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from sslcore.testing.losses.example import Example
-from sslcore.testing.losses.subject import DTYPE, LossSubject
+from sslcore.testing.losses.spec import DTYPE
+from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import first_anchors, unsupported
 from sslcore.testing.property import Property, declare
 from sslcore.testing.violation import Violation

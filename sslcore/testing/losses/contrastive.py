@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
 from sslcore.testing.losses import invariances
+from sslcore.testing.losses.arithmetic import log1p_exp
+from sslcore.testing.losses.constant_similarities import (
+    constant_anchors,
+    constant_similarities,
+    drawn_constants,
+)
 from sslcore.testing.losses.draws import fixed
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors as all_anchors
 from sslcore.testing.losses.tried import examples, first_anchors
 from sslcore.testing.property import Property, declare
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
-
-_TEMPERATURES = (0.5, 0.1, 1.0, 5.0)
 
 
 def anchors(subject: LossSubject) -> Sequence[Example]:
@@ -106,62 +106,9 @@ def bounds(subject: LossSubject, example: Example) -> None:
     value, slope = subject.value(example), 2 / example.hyper["temperature"]
     count = math.log(_negatives(subject, example))
     tolerance = subject.tolerance(example, value)
-    high = _log1p_exp(count + slope)
+    high = log1p_exp(count + slope)
     subject.at_most(value, high, tolerance, example, "L above its upper bound")
-    subject.at_most(-value, -_log1p_exp(count - slope), tolerance, example, "−L, below its bound")
-
-
-def _closed_forms() -> SearchStrategy[Example]:
-    @st.composite
-    def drawn(draw: st.DrawFn) -> Example:
-        count = draw(st.integers(2, 6))
-        positive = draw(st.sampled_from([1.0, 0.5, 0.0, -0.5, -1.0, 0.9]))
-        temperature = draw(st.sampled_from([*_TEMPERATURES, 0.25, 2.0]))
-        lowest, highest = _admissible(count, positive)
-        share = draw(st.sampled_from([0.0, 1.0, 0.5, 0.25, 0.75]))
-        return constant_similarities(
-            count, positive, lowest + share * (highest - lowest), temperature
-        )
-
-    return drawn()
-
-
-def _admissible(count: int, positive: float) -> tuple[float, float]:
-    """Return between which similarities all negatives of such pairs can be."""
-    return -(1 + positive) / (2 * (count - 1)), (1 + positive) / 2
-
-
-def constant_similarities(
-    count: int, positive: float, negative: float, temperature: float
-) -> Example:
-    """Return N pairs at similarity `positive`, with all other similarities at `negative`."""
-    gram = torch.full((2 * count, 2 * count), negative, dtype=torch.float64)
-    index = torch.arange(2 * count)
-    gram[index, (index + count) % (2 * count)] = positive
-    gram[index, index] = 1.0
-    values, vectors = torch.linalg.eigh(gram)
-    rows = vectors * values.clamp_min(0).sqrt()
-    return Example(
-        {"projections": rows.view(2, count, 2 * count)},
-        {"temperature": temperature},
-        f"positives at {positive:g}, all others at {negative:.4g}",
-        {"positive": positive, "negative": negative},
-    )
-
-
-def _closed_form_anchors(subject: LossSubject) -> Sequence[Example]:
-    return [
-        subject.adapt(constant_similarities(count, positive, negative, temperature))
-        for temperature in (0.5, 0.1, 2.0)
-        for count, positive, negative in (
-            (2, 1.0, 1.0),  # collapse: L = log(M + 1)
-            (2, 1.0, 0.0),  # identical orthonormal pairs
-            (2, 0.0, 0.0),  # 2N orthonormal rows: log(M + 1) again
-            (2, 0.5, -0.25),
-            (3, 0.5, 0.25),
-            (5, -0.5, 0.125),
-        )
-    ]
+    subject.at_most(-value, -log1p_exp(count - slope), tolerance, example, "−L, below its bound")
 
 
 @declare(
@@ -170,13 +117,13 @@ def _closed_form_anchors(subject: LossSubject) -> Sequence[Example]:
     formula="positives at s, all others at ρ: L = log(1 + M e^((ρ − s)/τ)); collapsed, log(M + 1)",
     kills="temperature missing, inverted or twice; positives or self-similarity miscounted",
     precondition="s ≤ 1, 1 + s ≥ 2ρ, 1 + s + 2(N − 1)ρ ≥ 0, so that such rows exist",
-    anchors=_closed_form_anchors,
-    examples=lambda subject: _closed_forms().map(subject.adapt),
+    anchors=constant_anchors,
+    examples=lambda subject: drawn_constants().map(subject.adapt),
 )
 def closed_form(subject: LossSubject, example: Example) -> None:
     gap = example.case["negative"] - example.case["positive"]
     slope = gap / example.hyper["temperature"]
-    expected = _log1p_exp(math.log(_negatives(subject, example)) + slope)
+    expected = log1p_exp(math.log(_negatives(subject, example)) + slope)
     # The rows reach these similarities but for the rounding of an eigenvalue decomposition.
     tolerance = 8 * subject.tolerance(example, expected)
     subject.compare(subject.value(example), expected, tolerance, example, example.geometry)
@@ -303,11 +250,6 @@ def mutual_information_bound(subject: LossSubject, example: Example) -> None:
     )
     spread = float(gains.std() / draws**0.5)
     subject.at_most(float(gains.mean()), information, 4 * spread, example, "E[log N − L]")
-
-
-def _log1p_exp(value: float) -> float:
-    """Return log(1 + e^value) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
 
 
 #: What a loss over pairs of views of any kind may claim.

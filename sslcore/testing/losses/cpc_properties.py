@@ -7,28 +7,27 @@ the other `images` at the predicted view, or all `positions` of all images.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
-from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslcore.testing.losses.arithmetic import log1p_exp
+from sslcore.testing.losses.constant_scores import (
+    constant_anchors,
+    constant_draws,
+    constant_scores,
+)
 from sslcore.testing.losses.draws import irregular
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.prediction_examples import (
     counted_pairs,
     exact_predictions,
-    sequence,
 )
 from sslcore.testing.losses.prediction_properties import PREDICTION, moved, same, signals_of
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import APPLIES, Property, declare
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
 
 
 def _everywhere(subject: LossSubject) -> bool:
@@ -206,63 +205,22 @@ def mean_over_rolls_of_images(subject: LossSubject, example: Example) -> None:
     subject.at_most(-mean, -math.log(count), tolerance, example, "−(the mean over rolls)")
 
 
-def _constant_scores(
-    sizes: tuple[int, int, int], positive: float, other: float, temperature: float
-) -> Example:
-    """Return (K, V, B) predictions that score `positive` with the right features, else `other`."""
-    steps, views, count = sizes
-    features = torch.eye(views * count, dtype=torch.float64).view(views, count, -1)
-    predictions = other + (positive - other) * exact_predictions(features, steps)
-    return Example(
-        sequence(predictions, features),
-        {"temperature": temperature},
-        f"right ones score {positive:g}, all others {other:g}",
-        {"positive": positive, "other": other},
-    )
-
-
-def _constant_anchors(subject: LossSubject) -> Sequence[Example]:
-    return [
-        subject.adapt(_constant_scores(sizes, positive, other, temperature))
-        for temperature in (1.0, 0.1, 2.0)
-        for sizes, positive, other in (
-            ((1, 2, 2), 1.0, 0.0),
-            ((1, 2, 3), 1.0, 1.0),  # nothing to tell them apart: L = log N
-            ((2, 3, 2), 0.5, -0.25),
-            ((3, 5, 4), -0.5, 0.125),
-        )
-    ]
-
-
-def _constant_draws(subject: LossSubject) -> SearchStrategy[Example]:
-    @st.composite
-    def drawn(draw: st.DrawFn) -> Example:
-        views = draw(st.integers(2, 4))
-        sizes = (draw(st.integers(1, views - 1)), views, draw(st.integers(2, 4)))
-        positive = draw(st.sampled_from([1.0, 0.5, -0.5, -1.0, 3.0]))
-        other = draw(st.sampled_from([0.0, 1.0, 0.25, -0.5, -2.0]))
-        temperature = draw(st.sampled_from([1.0, 0.5, 0.1, 2.0, 5.0]))
-        return _constant_scores(sizes, positive, other, temperature)
-
-    return drawn().map(subject.adapt)
-
-
 @declare(
     "constant-scores",
     "C8",
     formula="right ones score s and all others ρ: L = log(1 + (N − 1) e^((ρ − s)/τ))",
     kills="temperature missing, inverted or twice; positives miscounted; an offset of k",
-    anchors=_constant_anchors,
-    examples=_constant_draws,
+    anchors=constant_anchors,
+    examples=constant_draws,
 )
-def constant_scores(subject: LossSubject, example: Example) -> None:
+def right_ones_and_others(subject: LossSubject, example: Example) -> None:
     _, features = signals_of(example)
     positive, other = example.case["positive"], example.case["other"]
     length = 1.0
     if _cosine(subject):
         length = math.hypot(positive, other * math.sqrt(features.shape[-1] - 1))
     gap = (other - positive) / (length * example.hyper["temperature"])
-    expected = _log1p_exp(math.log(_candidates(subject, features) - 1) + gap)
+    expected = log1p_exp(math.log(_candidates(subject, features) - 1) + gap)
     tolerance = 2 * subject.tolerance(example, expected)
     subject.compare(subject.value(example), expected, tolerance, example, example.geometry)
 
@@ -273,7 +231,7 @@ def constant_scores(subject: LossSubject, example: Example) -> None:
     formula="predictions that are one-hot for view t + k: any one step off by a view raises L",
     kills="an offset of k, steps or views in another order, views and steps exchanged",
     anchors=lambda subject: [
-        subject.adapt(_constant_scores(sizes, 1.0, 0.0, 1.0))
+        subject.adapt(constant_scores(sizes, 1.0, 0.0, 1.0))
         for sizes in ((1, 3, 2), (2, 4, 3), (3, 6, 2))
     ],
 )
@@ -318,11 +276,6 @@ def hardest_candidate_bounds(subject: LossSubject, example: Example) -> None:
     subject.at_most(value, max(means) + room, tolerance, example, "L")
 
 
-def _log1p_exp(value: float) -> float:
-    """Return log(1 + e^value) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
-
-
 CPC: tuple[Property, ...] = (
     *PREDICTION,
     empty_predictions_give_log_n,
@@ -333,7 +286,7 @@ CPC: tuple[Property, ...] = (
     lengths_do_not_matter,
     features_padded_with_zeros,
     mean_over_rolls_of_images,
-    constant_scores,
+    right_ones_and_others,
     right_offset_is_lowest,
     hardest_candidate_bounds,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslcore.testing.losses import answers, extreme_inputs, side_effects
-from sslcore.testing.losses.subject import DTYPE
+from sslcore.testing.losses.spec import DTYPE
 from sslcore.testing.property import Property
 
 GENERIC: tuple[Property, ...] = (

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from sslcore.errors import UsageError
 from sslcore.testing.losses.family import Family
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
+DTYPE = {name: getattr(torch, name) for name in DTYPES}
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,27 @@ class LossSpec:
     stateful: bool = False
     suite: str = "2026.1"
     seconds: float = 10.0
+
+
+def check_spec(spec: LossSpec, family: Family) -> None:
+    """Check that the family has what the spec names.
+
+    Raises:
+        UsageError: `make` can't be called, or a constant, the convention or a type is unknown.
+    """
+    if not callable(spec.make):
+        raise UsageError(f"make must be callable, got {type(spec.make).__name__}")
+    unknown = [name for name in spec.constants if name not in family.hyper]
+    if unknown:
+        known = ", ".join(family.hyper) or "none"
+        raise UsageError(
+            f"constants: the family {family.name} has no {', '.join(unknown)}; it has {known}"
+        )
+    if spec.convention is not None and spec.convention not in family.conventions:
+        known = ", ".join(family.conventions) or "none"
+        raise UsageError(
+            f"convention: the family {family.name} has no {spec.convention!r}; it has {known}"
+        )
+    wrong = [name for name in spec.dtypes if name not in DTYPE]
+    if wrong:
+        raise UsageError(f"dtypes: unknown {', '.join(wrong)}; known are {', '.join(DTYPE)}")

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sslcore.errors import UsageError
 from sslcore.testing.limits import OutOfTime, within
-from sslcore.testing.losses.example import Example, Inputs, as_code
-from sslcore.testing.losses.family import Family, family_of
-from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.losses.convention import find_reference
+from sslcore.testing.losses.example import Example
+from sslcore.testing.losses.family import Family, Reference, family_of
+from sslcore.testing.losses.pasted import calling_code
+from sslcore.testing.losses.signature import is_plain, parameters_of
+from sslcore.testing.losses.spec import DTYPE, LossSpec, check_spec
 from sslcore.testing.losses.supplied import supplied
 from sslcore.testing.search import Meter
 from sslcore.testing.violation import Hung, Violation, said
 
 #: Errors are measured in units of this many roundings.
 _ROUNDINGS = 8
-#: Conventions are told apart by fixed examples of at most so many numbers.
-_TOLD_APART = 2000
 #: After a call that hung, later ones get this part of the time.
 _AFTER_HANGING = 0.2
-
-DTYPE = {name: getattr(torch, name) for name in ("float64", "float32", "bfloat16", "float16")}
 
 
 class LossSubject:
@@ -44,9 +42,8 @@ class LossSubject:
         self.family: Family = family_of(spec)
         self.meter = Meter()
         self._seconds = spec.seconds
-        self._convention: Callable[[Inputs, Mapping[str, float]], Tensor] | None = None
-        _check_spec(spec, self.family)
-        self._accepted = _parameters(spec.make)
+        check_spec(spec, self.family)
+        self._accepted = parameters_of(spec.make)
 
     # Making and calling
 
@@ -98,37 +95,7 @@ class LossSubject:
         Raises:
             Violation: it is neither.
         """
-        if self.spec.signals is not None:
-            return True
-        function = loss.forward if isinstance(loss, torch.nn.Module) else loss
-        try:
-            parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):
-            raise Violation(
-                f"make returned {type(loss).__name__}, which can't be called with tensors"
-            ) from None
-        needed = [
-            item.name
-            for item in parameters
-            if item.default is item.empty
-            and item.kind not in (item.VAR_POSITIONAL, item.VAR_KEYWORD)
-        ]
-        if needed and set(needed) <= {*self.family.signals, "rows"}:
-            return False
-        several = any(item.kind is item.VAR_POSITIONAL for item in parameters)
-        if self.family.plain is not None and (
-            len(needed) == len(self.family.plain_names) or (several and not needed)
-        ):
-            return True
-        names = ", ".join(needed) or "nothing"
-        raise Violation(
-            f"the loss takes {names}; a loss of the family {self.family.name} takes "
-            f"{', '.join(self.family.signals)}"
-            + (
-                f", or as a plain function {', '.join(self.family.plain_names)}"
-                * bool(self.family.plain)
-            )
-        )
+        return self.spec.signals is not None or is_plain(loss, self.family)
 
     def call(self, loss: Any, example: Example, **further: Any) -> Tensor:
         """Return the loss of an example, a scalar tensor.
@@ -168,7 +135,7 @@ class LossSubject:
         """Return the keywords that the loss is called with: of the signals, those it takes."""
         if not keywords:
             return {}
-        taken = _parameters(loss.forward if isinstance(loss, torch.nn.Module) else loss)
+        taken = parameters_of(loss.forward if isinstance(loss, torch.nn.Module) else loss)
         if taken is None:
             return dict(keywords)
         signals = {name: item for name, item in keywords.items() if name in self.family.signals}
@@ -241,12 +208,12 @@ class LossSubject:
     def reference(self, example: Example) -> float:
         """Return the reference's value in float64."""
         with torch.no_grad():
-            return float(self._reference()(example.to(torch.float64).inputs, example.hyper))
+            return float(self._reference(example.to(torch.float64).inputs, example.hyper))
 
     def reference_gradients(self, example: Example) -> dict[str, Tensor]:
         """Return the reference's gradient by signal, in float64."""
         example = _leaves(example.to(torch.float64), self.family.trainable)
-        score = self._reference()(example.inputs, example.hyper)
+        score = self._reference(example.inputs, example.hyper)
         leaves = [example.inputs[name] for name in self.family.trainable]
         found = torch.autograd.grad(score, leaves, allow_unused=True)
         return {
@@ -254,35 +221,9 @@ class LossSubject:
             for name, leaf, gradient in zip(self.family.trainable, leaves, found, strict=True)
         }
 
-    def _reference(self) -> Callable[[Inputs, Mapping[str, float]], Tensor]:
-        if self._convention is None:
-            self._convention = self._find_convention()
-        return self._convention
-
-    def _find_convention(self) -> Callable[[Inputs, Mapping[str, float]], Tensor]:
-        """Return the reference in the convention that the loss follows where papers differ."""
-        if self.spec.reference is not None:
-            stated, taken = self.spec.reference, _parameters(self.spec.reference)
-            return lambda inputs, hyper: stated(
-                **inputs, **{name: hyper[name] for name in hyper if taken and name in taken}
-            )
-        assert self.family.reference is not None
-        if self.spec.convention is not None:
-            return self.family.conventions[self.spec.convention]
-        candidates = [self.family.reference, *self.family.conventions.values()]
-        if len(candidates) == 1:
-            return candidates[0]
-        tried = [self.adapt(item) for item in self.family.anchors() if item.size <= _TOLD_APART]
-        try:
-            values = [self.value(example) for example in tried]
-        except Violation:
-            return candidates[0]
-
-        def off(reference: Callable[[Inputs, Mapping[str, float]], Tensor]) -> float:
-            found = [float(reference(example.inputs, example.hyper)) for example in tried]
-            return sum(abs(one - other) for one, other in zip(found, values, strict=True))
-
-        return min(candidates, key=off)
+    @cached_property
+    def _reference(self) -> Reference:
+        return find_reference(self)
 
     def tolerance(self, example: Example, value: float, dtype: str = "float64") -> float:
         """Return how far a value may be off: eight roundings of the numbers that it is made of."""
@@ -326,30 +267,7 @@ class LossSubject:
 
     def code(self, example: Example) -> str:
         """Return Python that calls the loss on the example, to be pasted."""
-        lines = ["import torch"]
-        arguments = self.arguments(example)
-        made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
-        shown = example.inputs
-        try:
-            loss = self.spec.make(**arguments)
-            plain = self.is_plain(loss)
-            shown = shown if plain else self.given(loss, shown)
-        except Exception:  # noqa: BLE001 - what is checked may raise anything
-            plain = False
-        if plain and self.family.plain is not None:
-            names = self.family.plain_names
-            if self.spec.signals:
-                names = tuple(part.strip() for part in self.spec.signals.split(","))
-            calls = self.family.plain(example.inputs)
-            for each in calls:
-                lines += [
-                    f"{name} = {as_code(item)}" for name, item in zip(names, each, strict=False)
-                ]
-                lines.append(f"{made}({', '.join(names)})")
-        else:
-            lines += [f"{name} = {as_code(item)}" for name, item in shown.items()]
-            lines.append(f"{made}({', '.join(f'{name}={name}' for name in shown)})")
-        return "\n".join(lines)
+        return calling_code(self, example)
 
 
 def _leaves(example: Example, names: tuple[str, ...]) -> Example:
@@ -357,33 +275,3 @@ def _leaves(example: Example, names: tuple[str, ...]) -> Example:
     return example.with_inputs(
         **{name: example.inputs[name].detach().clone().requires_grad_() for name in names}
     )
-
-
-def _parameters(make: Callable[..., Any]) -> frozenset[str] | None:
-    """Return the names of the parameters that `make` takes; None where it takes any."""
-    try:
-        parameters = inspect.signature(make).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(item.kind is item.VAR_KEYWORD for item in parameters):
-        return None
-    return frozenset(item.name for item in parameters)
-
-
-def _check_spec(spec: LossSpec, family: Family) -> None:
-    if not callable(spec.make):
-        raise UsageError(f"make must be callable, got {type(spec.make).__name__}")
-    unknown = [name for name in spec.constants if name not in family.hyper]
-    if unknown:
-        known = ", ".join(family.hyper) or "none"
-        raise UsageError(
-            f"constants: the family {family.name} has no {', '.join(unknown)}; it has {known}"
-        )
-    if spec.convention is not None and spec.convention not in family.conventions:
-        known = ", ".join(family.conventions) or "none"
-        raise UsageError(
-            f"convention: the family {family.name} has no {spec.convention!r}; it has {known}"
-        )
-    wrong = [name for name in spec.dtypes if name not in DTYPE]
-    if wrong:
-        raise UsageError(f"dtypes: unknown {', '.join(wrong)}; known are {', '.join(DTYPE)}")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -25,6 +22,7 @@ from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.testing.losses.family import families
 from sslcore.testing.losses.spec import LossSpec
+from sslcore.testing.parts.folder import on_a_folder
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.settings import settings_at_bounds
 from sslcore.testing.parts.spec import (
@@ -48,8 +46,6 @@ _FOR_HEAD = {"features", "feature_maps", "views", "random", "progress"}
 _SIZES = (16, 32, 64, 224)
 #: Frames of a clip.
 _FRAMES = 6
-#: Images of each of two classes in a folder, for data sets that open one.
-_FILES = 8
 
 
 def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
@@ -178,7 +174,7 @@ def _evaluator(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     record = entry.record
     assert isinstance(record, Dataset)
-    make = _on_a_folder(target) if record.opens_paths else target
+    make = on_a_folder(target) if record.opens_paths else target
     return [DatasetSpec(make, entry.name, clips=record.clips)]
 
 
@@ -278,24 +274,3 @@ def _beside_views(
         }
 
     return signals
-
-
-def _on_a_folder(target: Any) -> Callable[..., Any]:
-    """Return what opens a folder of a few images, which is there as long as it is."""
-    from PIL import Image
-
-    folder = tempfile.TemporaryDirectory(prefix="sslcore-check-")
-    for number, pixels in enumerate(example_images(2 * _FILES, 3, 20)):
-        place = Path(folder.name, "first" if number < _FILES else "second")
-        place.mkdir(exist_ok=True)
-        bytes_ = (pixels * 255).round().to(torch.uint8).movedim(0, -1).contiguous().numpy()
-        Image.fromarray(bytes_).save(place / f"{number}.png")
-
-    @functools.wraps(target)
-    def make(**settings: Any) -> Any:
-        return target(path=folder.name, **settings)
-
-    signature = inspect.signature(target)
-    kept = [item for name, item in signature.parameters.items() if name != "path"]
-    make.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    return make

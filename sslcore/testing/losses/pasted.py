@@ -1,0 +1,36 @@
+"""Python that shows a violation: the loss, called on an example."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslcore.testing.losses.example import Example, as_code
+
+if TYPE_CHECKING:
+    from sslcore.testing.losses.subject import LossSubject
+
+
+def calling_code(subject: LossSubject, example: Example) -> str:
+    """Return Python that calls the loss on the example, to be pasted."""
+    lines = ["import torch"]
+    arguments = subject.arguments(example)
+    made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+    shown = example.inputs
+    try:
+        loss = subject.spec.make(**arguments)
+        plain = subject.is_plain(loss)
+        shown = shown if plain else subject.given(loss, shown)
+    except Exception:  # noqa: BLE001 - what is checked may raise anything
+        plain = False
+    if plain and subject.family.plain is not None:
+        names = subject.family.plain_names
+        if subject.spec.signals:
+            names = tuple(part.strip() for part in subject.spec.signals.split(","))
+        calls = subject.family.plain(example.inputs)
+        for each in calls:
+            lines += [f"{name} = {as_code(item)}" for name, item in zip(names, each, strict=False)]
+            lines.append(f"{made}({', '.join(names)})")
+    else:
+        lines += [f"{name} = {as_code(item)}" for name, item in shown.items()]
+        lines.append(f"{made}({', '.join(f'{name}={name}' for name in shown)})")
+    return "\n".join(lines)

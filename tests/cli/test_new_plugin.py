@@ -199,7 +199,7 @@ def test_a_new_plugin_is_built_installed_and_found(kind, new, site, tmp_path):
         assert trained.returncode == 0, trained.stderr
 
 
-@pytest.mark.parametrize("kind", _kinds("method", "loss"))
+@pytest.mark.parametrize("kind", _kinds("loss"))
 def test_the_tests_that_come_with_a_new_plugin_pass(kind, new, site):
     name = f"new-{kind}"
     assert new(name, "--kind", kind)[0] == 0

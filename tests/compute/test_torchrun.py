@@ -91,6 +91,7 @@ def dying(tmp_path):
     return ("-p", str(path), "--loss", "dying", "--epochs", "1", "--no-evaluate")
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_costs_the_steps_since_the_last_checkpoint(dying):
     often = ("--set", "training.checkpoint_every=4", "--set", "training.log_every=1")
     whole = _train(*dying, *often, "--output", "whole")
@@ -127,8 +128,16 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
             ["--batch-size", "63"],
             "use --batch-size 62 or 64, or start a number of processes that divides 63",
         ),
-        (["--device", "cuda:1"], "each of several processes needs a device of its own"),
-        (["--set", "loss.temperature=hot"], "loss.temperature: expected"),
+        pytest.param(
+            ["--device", "cuda:1"],
+            "each of several processes needs a device of its own",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--set", "loss.temperature=hot"],
+            "loss.temperature: expected",
+            marks=pytest.mark.slow,
+        ),
         (["--output", "taken"], "taken exists already"),
     ],
 )
@@ -168,6 +177,7 @@ def test_an_error_of_one_process_alone_is_said_with_its_rank(tmp_path):
     assert "gloo" not in "".join(_own_words(done))
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_one_recipe():
     done = _train("--dry-run")
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,7 @@ def failing(make, **stated):
     return {row.property for row in report.failures}, report.notes
 
 
+@pytest.mark.slow
 def test_a_setting_that_does_nothing_is_found_where_the_reference_has_it_too():
     right, notes = failing(Right, reference=reference)
     assert not any("reference" in name for name in right)

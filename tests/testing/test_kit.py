@@ -95,6 +95,7 @@ def test_a_temperature_that_is_built_in_may_be_stated():
     assert report.passed, str(report)
 
 
+@pytest.mark.slow
 def test_make_that_returns_one_object_twice_is_told_so():
     class Loss(torch.nn.Module):
         def forward(self, z1, z2):
@@ -189,6 +190,7 @@ def test_a_property_whose_draws_are_all_rejected_is_vacuous_and_does_not_pass():
     assert run_property(never, Subject()).status == "vacuous"
 
 
+@pytest.mark.slow
 def test_the_verdict_is_the_same_each_time():
     def make(temperature=0.5):
         return lambda z1, z2: right(temperature)(z1, z2 * (1 + (len(z1) == 3)) + z1[:1] * 0.1)

@@ -90,5 +90,5 @@ def test_an_interruption_arrives_inside_the_call_or_never():
 
 
 def test_a_call_that_a_busy_machine_delays_is_not_interrupted():
-    # Waiting stands for a processor that others use: little of the time is the process's own.
-    assert within(0.1, lambda: time.sleep(0.5) or "done") == "done"
+    # Waiting stands for a processor that others use: none of the time is the process's own.
+    assert within(2, lambda: time.sleep(2.5) or "done") == "done"

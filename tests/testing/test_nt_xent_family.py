@@ -92,6 +92,7 @@ def test_every_broken_variant_is_caught(mutant):
     assert caught_by(SUBJECT, mutant, PROPERTIES)
 
 
+@pytest.mark.slow
 def test_every_property_catches_a_broken_variant():
     idle = []
     for item in PROPERTIES:
@@ -126,6 +127,7 @@ def test_the_reference_has_the_closed_form_of_constant_similarities(positive, ne
     assert float(reference(example.inputs, example.hyper)) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_report_measures_its_checks_on_the_broken_variants():
     report = check(LossSpec(make=cross_entropy, family="nt-xent"))
     assert report.mutation is not None
@@ -134,6 +136,7 @@ def test_a_report_measures_its_checks_on_the_broken_variants():
     assert not report.mutation.survived
 
 
+@pytest.mark.slow
 def test_fewer_checks_are_worth_less():
     exact = LossSpec(make=cross_entropy, family="nt-xent", dtypes=("float64",))
     survived = check(exact).mutation.survived

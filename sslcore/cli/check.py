@@ -71,7 +71,7 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
         if not specs:
             unchecked.append(
                 f"{entry.kind} {entry.name} (its record names no family of losses; a test "
-                "of yours may give a reference, LossSpec(..., reference=…)"
+                "of yours may give a reference, LossSpec(..., reference=…))"
             )
         for spec in specs:
             report = testing.check(spec, mutation=mutation)

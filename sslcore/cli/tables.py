@@ -45,8 +45,9 @@ class TextTable(Table):
 def new_table(*columns: str) -> Table:
     """Return an empty table."""
     table = TextTable(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for position, column in enumerate(columns):
+        # The first column has names, which a user copies.
+        table.add_column(column, overflow="fold", no_wrap=position == 0)
     return table
 
 

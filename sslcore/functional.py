@@ -1,4 +1,4 @@
-"""Small exact operations: unit rows, images as floats, and a way out of autocast."""
+"""Small exact operations: rows of unit length, images as floats, computing without autocast."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 def unit_rows(rows: Tensor) -> Tensor:
     """Return rows (..., D) at unit length, in float32 or wider; a zero row stays zero.
 
-    No square overflows or vanishes, however large or small the rows are, and the gradient of a
-    zero row is finite.
+    Rows of any magnitude are scaled without overflow or underflow, and the gradient of a zero row
+    is finite.
     """
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
     # The result does not depend on the scale, so neither does its gradient: detaching is exact.
@@ -23,9 +23,10 @@ def unit_rows(rows: Tensor) -> Tensor:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Return a context in which products keep their precision, whatever the caller set.
+    """Return a context that disables autocast on a device.
 
-    A similarity is divided by the temperature, and so is its rounding error.
+    A loss that divides similarities by a temperature needs it: dividing by a small temperature
+    magnifies their rounding errors.
     """
     if torch.amp.is_autocast_available(device.type):
         return torch.autocast(device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""Layers that the heads of several methods are made of."""
+"""Layers that the heads of several methods share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import nn
 
-#: What stands between two layers where nothing else is said.
+#: The activation by default.
 _RELU = partial(nn.ReLU, inplace=True)
 
 
@@ -21,20 +21,20 @@ def perceptron(
 ) -> nn.Sequential:
     """Return a multilayer perceptron, from (N, widths[0]) to (N, widths[-1]).
 
-    A layer before batch normalisation has no bias, since that would be subtracted again.
+    A layer before batch normalisation has no bias, because the normalisation would subtract it.
 
     Args:
         widths: of the input, of each hidden layer, and of the output; at least two.
         batch_norm: whether each hidden layer is normalised over the batch before its activation.
-        norm_output: whether the output is normalised over the batch, without a scale or shift of
-            its own (as in Chen & He 2021, section 3, and Chen, Xie & He 2021, section 4).
-        activation: makes what follows each hidden layer.
+        norm_output: whether the output is normalised over the batch, without a learned scale or
+            shift (as in Chen & He 2021, section 3, and Chen, Xie & He 2021, section 4).
+        activation: constructs the activation after each hidden layer.
 
     Raises:
         ValueError: there are fewer than two widths.
     """
     if len(widths) < 2:
-        raise ValueError(f"a perceptron has an input and an output, got widths {tuple(widths)}")
+        raise ValueError(f"widths: expected at least two, input and output, got {tuple(widths)}")
     layers: list[nn.Module] = []
     hidden = len(widths) - 2
     for position, (before, after) in enumerate(pairwise(widths)):

@@ -1,6 +1,7 @@
-"""Images as patches, row by row, and where each of them stands.
+"""Images as patches, row by row, and the position embeddings of patches.
 
-What masks patches, encodes them and fills them in must agree on these.
+An augmentation that masks patches, its encoder and its decoder share these functions, so that they
+agree on the order and the side of patches.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ _LONGEST = 100.0
 
 
 def patch_side(image_size: int, patch_size: int | None) -> int:
-    """Return the side of patches that fill views, px.
+    """Return the side of the patches that a view is cut into, px.
 
     Args:
         image_size: side of the views, px.
-        patch_size: as it was set; none means 2 for views of up to 16 px, 4 up to 64, else 16.
+        patch_size: the setting; None means 2 for views of up to 16 px, 4 up to 64, else 16.
 
     Raises:
-        ValueError: the patches don't fill the views.
+        ValueError: the side of the views is not a multiple of the side of the patches.
     """
     if patch_size is None:
         patch_size = next((side for most, side in _PATCHES if image_size <= most), _LARGE_PATCH)
     if image_size % patch_size:
         fitting = [str(side) for side in range(1, image_size + 1) if image_size % side == 0]
         raise ValueError(
-            f"patch_size: patches of {patch_size} px don't fill views of {image_size} px; those "
-            f"that do are of {', '.join(fitting)} px"
+            f"patch_size: views of {image_size} px can't be cut into patches of {patch_size} px; "
+            f"use one of {', '.join(fitting)} px"
         )
     return patch_size
 
@@ -47,7 +48,7 @@ def cut(images: Tensor, side: int) -> Tensor:
 
 
 def joined(patches: Tensor, channels: int, side: int) -> Tensor:
-    """Return the square images (..., C, h, w) of patches (..., L, C·side²); it undoes `cut`."""
+    """Return the square images (..., C, h, w) of patches (..., L, C·side²); inverse of `cut`."""
     grid = math.isqrt(patches.shape[-2])
     cells = patches.unflatten(-1, (channels, side, side)).unflatten(-4, (grid, grid))
     # From (row, column, channel, y, x) to (channel, row, y, column, x).
@@ -58,11 +59,12 @@ def joined(patches: Tensor, channels: int, side: int) -> Tensor:
 def sines_and_cosines(
     rows: int, columns: int, width: int, device: torch.device | None = None
 ) -> Tensor:
-    """Return where each patch of a grid stands, (rows·columns, width), row by row.
+    """Return the position embedding of each patch of a grid, (rows·columns, width), row by row.
 
-    A quarter of the numbers each are sines of the column, its cosines, sines and cosines of the
-    row, at wavelengths from 2π to nearly 100·2π patches (Vaswani et al. 2017, section 3.5, for two
-    axes as in He et al. 2022, appendix A.1, with 100 in the place of 10,000).
+    The first quarter of an embedding holds sines of the column, the second its cosines; the third
+    and the fourth hold those of the row. Wavelengths range from 2π to nearly 100·2π
+    patches (Vaswani et al. 2017, section 3.5, for two axes as in He et al. 2022, appendix A.1, with
+    100 in the place of 10,000).
 
     Args:
         rows: rows of patches.

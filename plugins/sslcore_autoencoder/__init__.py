@@ -21,13 +21,13 @@ def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
     )
     yield sslcore.Augmentation(
         name="denoising",
-        summary="The image with Gaussian noise and masked pixels; the clean one is the target",
+        summary="An image with Gaussian noise and masked pixels; the target is the clean image",
         reference=f"{_DENOISING}, section 3.3",
         build="sslcore_autoencoder.augmentations:Denoising",
     )
     yield sslcore.Augmentation(
         name="cutout",
-        summary="The image with square holes; the whole one is the target",
+        summary="An image with square holes; the target is the whole image",
         reference="DeVries & Taylor 2017, Cutout; Pathak et al. 2016, Context encoders",
         build="sslcore_autoencoder.augmentations:Cutout",
     )
@@ -37,7 +37,7 @@ def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
 def sslcore_encoders() -> Iterator[sslcore.Encoder]:
     yield sslcore.Encoder(
         name="conv-encoder",
-        summary="Strided 4×4 convolutions, each halving the side",
+        summary="Strided 4×4 convolutions; each halves the side",
         reference="Masci et al. 2011, Stacked convolutional auto-encoders",
         build="sslcore_autoencoder.encoder:ConvEncoder",
     )
@@ -47,7 +47,7 @@ def sslcore_encoders() -> Iterator[sslcore.Encoder]:
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="conv-decoder",
-        summary="Transposed 4×4 convolutions, each doubling the side, back to an image",
+        summary="Transposed 4×4 convolutions back to an image; each doubles the side",
         reference="Masci et al. 2011, Stacked convolutional auto-encoders",
         build="sslcore_autoencoder.decoder:ConvDecoder",
     )
@@ -57,7 +57,7 @@ def sslcore_heads() -> Iterator[sslcore.Head]:
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="mse",
-        summary="Mean squared error of reconstructions against the undisturbed views",
+        summary="Mean squared error between reconstructions and the clean views",
         reference="Vincent et al. 2010, section 2.2",
         build="sslcore_autoencoder.loss:MSE",
         family="reconstruction",

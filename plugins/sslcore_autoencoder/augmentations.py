@@ -90,7 +90,7 @@ class Cutout(_Disturbance):
     Args:
         image_size: side of the images, px.
         holes: holes per image; they may overlap.
-        length: side of a hole, px, at most the image's; none takes half the image's side.
+        length: side of a hole, px, at most the side of the image; none means half of it.
         fill: grey level of a hole, in [0, 1].
 
     Raises:

@@ -18,7 +18,7 @@ _SIMSIAM = "Chen & He, Exploring Simple Siamese Representation Learning, 2021, a
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="prediction",
-        summary="A projector, and a predictor on top of it",
+        summary="A projector followed by a predictor",
         reference=f"{_BYOL}, section 3.3",
         build="sslcore_byol.heads:Prediction",
     )
@@ -28,14 +28,14 @@ def sslcore_heads() -> Iterator[sslcore.Head]:
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="byol",
-        summary="Squared distance of predictions to a teacher's projections of the other views",
+        summary="Squared distance of predictions from a teacher's projections of other views",
         reference=f"{_BYOL}, equation (2)",
         build="sslcore_byol.losses:BYOL",
         family="byol",
     )
     yield sslcore.Loss(
         name="negative-cosine",
-        summary="Negative cosine of predictions to the projections of the other views",
+        summary="Negative cosine similarity of predictions and projections of the other views",
         reference=f"{_SIMSIAM}, equations (1) to (4)",
         build="sslcore_byol.losses:NegativeCosine",
         family="sslcore_byol.conformance:NEGATIVE_COSINE",
@@ -46,7 +46,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="byol",
-        summary="Predict an averaged teacher's projection of the other view",
+        summary="Predict the projection of the other view by a momentum teacher",
         reference=_BYOL,
         augmentation="two-views",
         encoder="small-cnn",
@@ -65,7 +65,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
     )
     yield sslcore.Method(
         name="simsiam",
-        summary="Predict the projection of the other view, taken as constant; no teacher",
+        summary="Predict the projection of the other view, which gets no gradient; no teacher",
         reference=_SIMSIAM,
         augmentation="two-views",
         encoder="small-cnn",

@@ -29,10 +29,12 @@ class Prediction(nn.Module):
         feature_dim: length of a feature vector.
         hidden: widths of the projector's hidden layers; an empty list makes it one linear layer.
         dim: length of a projection, and of a prediction.
-        predictor_hidden: widths of the predictor's hidden layers, likewise.
-        norm_output: whether projections are normalised over the batch, without a scale or shift
-            of their own.
-        norm_predictions: whether predictions are, likewise.
+        predictor_hidden: widths of the predictor's hidden layers; an empty list makes it one linear
+            layer.
+        norm_output: whether projections are normalised over the batch, without a learned scale
+            or shift.
+        norm_predictions: whether predictions are normalised over the batch, without a learned scale
+            or shift.
     """
 
     def __init__(

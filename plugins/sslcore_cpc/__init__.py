@@ -14,13 +14,13 @@ _RAO_BALLARD = "Rao & Ballard 1999, Predictive coding in the visual cortex"
 def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
     yield sslcore.Augmentation(
         name="patches",
-        summary="An overlapping grid of patches, row by row, each a view",
+        summary="Overlapping patches of an image as views, row by row",
         reference=f"{_PAPER}, section 3.2",
         build="sslcore_cpc.patches:Patches",
     )
     yield sslcore.Augmentation(
         name="frames",
-        summary="Consecutive frames of a clip, each a view",
+        summary="Consecutive frames of a clip as views",
         build="sslcore_cpc.frames:Frames",
     )
 
@@ -39,14 +39,14 @@ def sslcore_heads() -> Iterator[sslcore.Head]:
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="cpc",
-        summary="Cross-entropy of finding the features that come k steps later",
+        summary="Cross-entropy of identifying the features k steps later among negatives",
         reference=f"{_PAPER}, eq. 4",
         build="sslcore_cpc.losses:CPC",
         family="cpc",
     )
     yield sslcore.Loss(
         name="predictive-coding",
-        summary="Mean squared error of predicted against actual later features",
+        summary="Mean squared error between predicted and actual later features",
         reference=_RAO_BALLARD,
         build="sslcore_cpc.losses:PredictiveCoding",
         family="predictive-coding",
@@ -57,7 +57,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="cpc",
-        summary="Tell the patch or frame that comes next from those of other images",
+        summary="Identify the next patch or frame among those of other images",
         reference=_PAPER,
         augmentation=("patches", "frames"),
         encoder="small-cnn",
@@ -67,7 +67,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
     )
     yield sslcore.Method(
         name="predictive-coding",
-        summary="Predict the features of the patch or frame that comes next",
+        summary="Predict the features of the next patch or frame",
         reference=_RAO_BALLARD,
         augmentation=("patches", "frames"),
         encoder="small-cnn",

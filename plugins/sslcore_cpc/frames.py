@@ -20,9 +20,9 @@ class Frames(nn.Module):
         channels: channels of the frames.
         num_frames: frames in a clip.
         frames: how many consecutive frames are taken in training, from a random start; at least
-            2, at most the clip's; none takes all.
-        mean: by which channels are centred, one for all or one each; none takes 0.5.
-        std: by which channels are divided, likewise, > 0; none takes 0.25.
+            2, at most the frames of the clip; none means all.
+        mean: subtracted from the channels, one for all or one for each; none means 0.5.
+        std: divisor of the centred channels, > 0, one for all or one for each; none means 0.25.
 
     Raises:
         ValueError: a clip has fewer frames than are taken, or `mean` or `std` has neither 1 nor

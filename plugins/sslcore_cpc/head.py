@@ -19,7 +19,7 @@ class Autoregressive(nn.Module):
         feature_dim: length of a feature vector.
         num_views: views per image, in the order in which they are read.
         context: length of the context vector.
-        steps: how many steps ahead are predicted, below the number of views.
+        steps: number of steps ahead that are predicted, less than the number of views.
 
     Raises:
         ValueError: there are too few views to predict that many steps ahead.

@@ -161,7 +161,8 @@ class CPC(nn.Module):
     """InfoNCE of the predicted features among those of the batch (van den Oord et al. 2018, eq. 4).
 
     Args:
-        temperature: by which scores are divided, > 0; lower weighs near negatives more.
+        temperature: divisor of the scores, > 0. Lower values give more weight to the negatives
+            with the highest scores.
         normalize: whether the score is the cosine, which wants a temperature near 0.1; if not,
             the paper's dot product.
         negatives: "images" contrasts with the other images at the predicted position,

@@ -23,14 +23,14 @@ class Patches(nn.Module):
     Args:
         image_size: side of the images, px.
         channels: channels of the images.
-        patch_size: side of a patch, px, at most the image's; none takes half the image's side.
-        stride: px from one patch to the next; none takes half the patch's side.
-        crop: the image is shifted by up to this many px each way, its edge pixels repeated;
-            at most the image's side.
+        patch_size: side of a patch, px, at most the side of the image; none means half of it.
+        stride: px from one patch to the next; none means half the side of a patch.
+        crop: largest random shift of the image in each direction, px, at most the side of the
+            image; edge pixels are repeated.
         jitter: brightness and contrast of each patch are multiplied by a factor in
             [1 − jitter, 1 + jitter], in [0, 1].
-        mean: by which channels are centred, one for all or one each; none takes 0.5.
-        std: by which channels are divided, likewise, > 0; none takes 0.25.
+        mean: subtracted from the channels, one for all or one for each; none means 0.5.
+        std: divisor of the centred channels, > 0, one for all or one for each; none means 0.25.
 
     Raises:
         ValueError: a patch is larger than the image, `crop` exceeds it, or `mean` or `std` has

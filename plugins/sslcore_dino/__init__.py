@@ -13,7 +13,7 @@ _PAPER = "Caron et al. 2021, Emerging properties in self-supervised vision trans
 def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
     yield sslcore.Augmentation(
         name="multi-crop",
-        summary="Two large crops of each image, and several small ones of little of it",
+        summary="Two global crops of each image, and several local crops of small regions",
         reference=f"{_PAPER}, section 3.1; Caron et al. 2020 (SwAV), section 3.2",
         build="sslcore_dino.crops:MultiCrop",
     )
@@ -23,7 +23,7 @@ def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="prototypes",
-        summary="A multilayer perceptron, then cosines with learned prototypes",
+        summary="A multilayer perceptron, then cosine similarities to learned prototypes",
         reference=f"{_PAPER}, section 3.1 and appendix C",
         build="sslcore_dino.head:Prototypes",
     )
@@ -33,7 +33,7 @@ def sslcore_heads() -> Iterator[sslcore.Head]:
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="dino",
-        summary="Cross-entropy with a teacher's centred and sharpened distributions of other views",
+        summary="Cross-entropy to a teacher's centred and sharpened distributions of other views",
         reference=f"{_PAPER}, equations (1) to (4)",
         build="sslcore_dino.loss:DINO",
         family="dino",
@@ -44,7 +44,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="dino",
-        summary="Agree with a teacher that sees large crops on which prototype a crop resembles",
+        summary="Assign each crop to the prototypes that a teacher assigns to the global crops",
         reference=f"{_PAPER}, algorithm 1",
         augmentation="multi-crop",
         encoder="small-cnn",

@@ -28,27 +28,31 @@ class MultiCrop(nn.Module):
     Args:
         image_size: side of the images, px.
         channels: channels of the images.
-        size: side of a global view, px; none means that of the images.
+        size: side of a global view, px; none means the side of the images.
         local_views: local views of each image.
         local_size: side of a local view, px; none means about 3/7 of a global view's (96 px of
             224 px), a multiple of 4, or of 16 where global views are above 64 px.
-        crop_scale: least and greatest area of a global view, as parts of the image's.
-        local_scale: least and greatest area of a local view, likewise.
+        crop_scale: least and greatest area of a global view, as fractions of the image's area.
+        local_scale: least and greatest area of a local view, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
         flip: probability that a view is mirrored left to right.
-        degrees: a view is rotated by up to this angle in either direction.
+        degrees: largest angle by which a view is rotated, in either direction.
         jitter: probability that the colours of a view are jittered.
         brightness: strength of the jitter; the factor lies in 1 ± brightness.
-        contrast: as brightness.
-        saturation: as brightness; nothing happens to grey images.
-        hue: the hue is turned by up to this part of a full turn, at most 0.5, either way.
+        contrast: strength of the jitter; the factor lies in 1 ± contrast.
+        saturation: strength of the jitter; the factor lies in 1 ± saturation. Grey images do not
+            change.
+        hue: largest shift of the hue in either direction, as a fraction of a full turn, at most
+            0.5.
         grayscale: probability that a view is made grey.
-        blur: probability that a view is blurred; none means the paper's for views of 64 px or
-            more, else 0.
-        solarize: probability that a global view is solarized; none means the paper's.
-        mean: subtracted from the values of a view, one for all channels or one each; none
+        blur: probability that a view is blurred; none means the probabilities of the paper for
+            views of 64 px or more, else 0.
+        solarize: probability that a global view is solarized; none means the
+            probabilities of the paper.
+        mean: subtracted from the values of a view, one for all channels or one for each; none
             means 0.5.
-        std: what they are divided by then, likewise; none means 0.25.
+        std: divisor of the centred values, one for all channels or one for each; none means
+            0.25.
 
     Raises:
         ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, or

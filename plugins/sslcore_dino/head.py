@@ -22,12 +22,12 @@ class Prototypes(nn.Module):
     Args:
         feature_dim: length of a feature vector.
         hidden: widths of the hidden layers, each followed by a GELU.
-        bottleneck: length of what is compared with the prototypes.
+        bottleneck: length of the vector that is compared with the prototypes.
         dim: number of prototypes, the length of a projection.
         batch_norm: whether to normalise over the batch after each hidden layer; the paper does not
             with transformers (appendix C), and networks without layer norm collapse early.
-        freeze: part of training in which the prototypes stay as they are, in [0, 1]; the paper
-            has the first epoch of 100.
+        freeze: fraction of training, from its start, in which the prototypes are fixed, in
+            [0, 1]; the paper has the first epoch of 100.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class DINO(nn.Module):
 
     Args:
         projection_dim: length of a projection, K.
-        student_temperature: τ_s, > 0.
+        student_temperature: τ_s, divisor of the student's projections, > 0.
         teacher_temperature: τ_t at the start, > 0.
         final_teacher_temperature: τ_t after its warm-up, > 0; none keeps it constant. The paper
             goes up to 0.07 in its longest runs; higher values end in a uniform teacher sooner.

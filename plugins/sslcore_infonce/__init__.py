@@ -13,7 +13,7 @@ _PAPER = "van den Oord, Li & Vinyals 2018, Representation learning with CPC"
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="infonce",
-        summary="Cross-entropy of finding an image's second view among those of the batch",
+        summary="Cross-entropy of identifying an image's second view among those of the batch",
         reference=f"{_PAPER}, eq. 4",
         build="sslcore_infonce.loss:InfoNCE",
         family="infonce",
@@ -24,7 +24,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="infonce",
-        summary="Find an image's second view among those of the other images",
+        summary="Identify an image's second view among those of the other images",
         reference=_PAPER,
         augmentation="two-views",
         encoder="resnet18",

@@ -13,7 +13,7 @@ _PAPER = "He et al. 2022, Masked autoencoders are scalable vision learners, arXi
 def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
     yield sslcore.Augmentation(
         name="patch-mask",
-        summary="A random crop of the image, most of whose patches are hidden",
+        summary="A random crop of the image with most of its patches hidden",
         reference=f"{_PAPER}, section 3",
         build="sslcore_mae.masking:PatchMask",
     )
@@ -23,7 +23,7 @@ def sslcore_augmentations() -> Iterator[sslcore.Augmentation]:
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="patch-decoder",
-        summary="A small transformer that fills in the hidden patches",
+        summary="A small transformer that reconstructs the hidden patches",
         reference=f"{_PAPER}, section 3 and appendix A.1",
         build="sslcore_mae.decoder:PatchDecoder",
     )
@@ -44,7 +44,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="mae",
-        summary="Fill in the hidden patches of an image, having seen the others",
+        summary="Reconstruct the hidden patches of an image from the visible ones",
         reference=_PAPER,
         augmentation="patch-mask",
         encoder="vit",

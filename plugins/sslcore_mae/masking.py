@@ -40,14 +40,15 @@ class PatchMask(nn.Module):
         image_size: side of the images, and of the views, px.
         channels: channels of the images.
         patch_size: side of a patch, px; none means 2 for images of up to 16 px, 4 up to 64, else
-            16. The encoder's, and a decoder's, must be the same.
-        mask_ratio: part of the patches that is hidden; rounded to a whole number of patches.
-        crop_scale: least and greatest area of a crop, as parts of the image's.
+            16. The encoder and the decoder must have the same `patch_size`.
+        mask_ratio: fraction of the patches that is hidden, rounded to a whole number of patches.
+        crop_scale: least and greatest area of a crop, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
         flip: probability that a view is mirrored left to right.
-        mean: subtracted from the values of a view, one for all channels or one each; none
+        mean: subtracted from the values of a view, one for all channels or one for each; none
             means 0.5.
-        std: what they are divided by then, likewise; none means 0.25.
+        std: divisor of the centred values, one for all channels or one for each; none means
+            0.25.
 
     Raises:
         ValueError: the patches don't fill the image, all or none of them would be hidden, a range

@@ -20,14 +20,14 @@ _MOCO_V3 = (
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="queue-contrast",
-        summary="Tell an image's key from a queue of the keys of earlier images",
+        summary="Identify an image's key among a queue of keys of earlier images",
         reference=f"{_MOCO}, equation (1) and algorithm 1",
         build="sslcore_moco.queue:QueueContrast",
         family="sslcore_moco.conformance:QUEUE",
     )
     yield sslcore.Loss(
         name="momentum-contrast",
-        summary="Tell an image's key from those of the other images, predicting the other view's",
+        summary="Predict the key of the other view, and identify it among those of other images",
         reference=f"{_MOCO_V3}, equation (1) and algorithm 1",
         build="sslcore_moco.batch:MomentumContrast",
         family="sslcore_moco.conformance:BATCH",
@@ -38,7 +38,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="moco",
-        summary="Tell an image's key, made by a slowly moving teacher, from a queue of keys",
+        summary="Identify an image's key, from a momentum teacher, among a queue of keys",
         reference=f"{_MOCO_V2}, after {_MOCO}",
         augmentation="two-views",
         encoder="small-cnn",
@@ -55,7 +55,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
     )
     yield sslcore.Method(
         name="moco-v3",
-        summary="Predict the key of an image's other view, and tell it from the other images' keys",
+        summary="Predict the key of the other view, and identify it among the keys of other images",
         reference=_MOCO_V3,
         augmentation="two-views",
         encoder="small-cnn",

@@ -12,7 +12,7 @@ def sslcore_evaluators() -> Iterable[sslcore.Evaluator]:
     """Yield the evaluators."""
     yield sslcore.Evaluator(
         name="knn",
-        summary="Accuracy of a weighted vote of the nearest training images",
+        summary="Accuracy of a weighted vote among the nearest training images",
         reference="Wu et al. 2018, Unsupervised Feature Learning via Non-Parametric Instance "
         "Discrimination, section 3.4",
         build="sslcore_probes.nearest:Knn",
@@ -32,12 +32,12 @@ def sslcore_evaluators() -> Iterable[sslcore.Evaluator]:
     )
     yield sslcore.Evaluator(
         name="retrieval",
-        summary="How often the nearest other test images are of the same class",
+        summary="Fraction of the nearest other test images that have the same class",
         build="sslcore_probes.nearest:Retrieval",
     )
     yield sslcore.Evaluator(
         name="reconstruction",
-        summary="Mean squared error of reconstructed test views, against PCA for raw pixels",
+        summary="Mean squared error of reconstructed test views; the baseline is PCA of raw pixels",
         reference="Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural "
         "Networks",
         build="sslcore_probes.reconstruction:Reconstruction",

@@ -54,7 +54,7 @@ def check_classes(labels: Tensor, split: str) -> None:
         ValueError: they name one.
     """
     if bool((labels == labels[0]).all()):
-        raise ValueError(f"the {split} labels hold one class: accuracy means something from two on")
+        raise ValueError(f"the {split} labels hold one class: give images of at least two classes")
 
 
 def check_finite(tensor: Tensor, name: str, samples: str) -> None:

@@ -24,17 +24,17 @@ _BLOCK = 2**24
 class LinearProbe:
     """Accuracy of multinomial logistic regression on frozen, standardised features.
 
-    It is fitted with the labels of all training images, and, several times, with those of a few
-    images of each class. Which images these are depends on the seed and on the order of the
-    training images, not on the features, so that encoders are compared on the same ones.
+    The probe is fitted once with the labels of all training images, and several times with the
+    labels of a few images of each class. The few images depend on the seed and on the order of the
+    training images, not on the features, so all encoders are compared on the same images.
 
     Args:
-        labels_per_class: labelled images of each class in the few-label case; a class with fewer
-            gives all it has; 0 leaves the case out.
-        draws: times that the few-label case is drawn and fitted anew.
-        l2: weight of the penalty, half the squared weights, against the cross-entropy summed over
-            the images (1 / C in scikit-learn); none means that a held-out fifth of the training
-            images chooses it, and 1 in the few-label case.
+        labels_per_class: labelled images of each class in the few-label case; all images of a class
+            that has fewer. 0 disables the case.
+        draws: number of random draws of few labels, each with a fit of its own.
+        l2: weight of half the squared weights, added to the cross-entropy summed over the images
+            (1 / C in scikit-learn). None chooses it on a held-out fifth of the training images;
+            in the few-label case it means 1.
     """
 
     def __init__(

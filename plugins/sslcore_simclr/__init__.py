@@ -33,7 +33,7 @@ def sslcore_heads() -> Iterable[sslcore.Head]:
 def sslcore_losses() -> Iterable[sslcore.Loss]:
     yield sslcore.Loss(
         name="nt-xent",
-        summary="Tell the other view of an image from all views of all other images",
+        summary="Identify the other view of an image among all views of all other images",
         reference=f"{_PAPER}, equation (1)",
         build="sslcore_simclr.losses:NTXent",
         family="nt-xent",
@@ -44,7 +44,7 @@ def sslcore_losses() -> Iterable[sslcore.Loss]:
 def sslcore_methods() -> Iterable[sslcore.Method]:
     yield sslcore.Method(
         name="simclr",
-        summary="Make two views of an image agree, and differ from all other images",
+        summary="Attract two views of an image, and repel all other images",
         reference=_PAPER,
         augmentation="two-views",
         encoder="small-cnn",

@@ -19,41 +19,45 @@ class TwoViews(nn.Module):
 
     Each view is a random crop, mirrored, rotated and moved, with its colours jittered, made grey,
     blurred and solarized, in this order and each with its probability, then normalised and cut
-    holes into. In eval mode there is one view: the image itself, resized if need be, normalised.
+    holes into. In eval mode there is one view: the whole image, resized and normalised.
 
     Args:
         image_size: side of the images, px.
         channels: channels of the images.
         views: views of each image.
-        size: side of a view, px; none means that of the images.
-        crop_scale: least and greatest area of a crop, as parts of the image's.
+        size: side of a view, px; none means the side of the images.
+        crop_scale: least and greatest area of a crop, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
         interpolation: how crops are resized; bicubic keeps edges sharper and takes longer.
         flip: probability that a view is mirrored left to right.
-        degrees: a view is rotated by up to this angle in either direction.
-        translate: a view is moved by up to this part of its side, along each axis.
+        degrees: largest angle by which a view is rotated, in either direction.
+        translate: largest distance by which a view is moved along each axis, as a fraction of its
+            side.
         jitter: probability that the colours of a view are jittered.
         brightness: strength of the jitter; the factor lies in 1 ± brightness.
-        contrast: as brightness.
-        saturation: as brightness; nothing happens to grey images.
-        hue: the hue is turned by up to this part of a full turn, at most 0.5, either way; nothing
-            happens to grey images.
-        jitter_order: whether the four are applied in another random order for each view, or in
-            the order above.
+        contrast: strength of the jitter; the factor lies in 1 ± contrast.
+        saturation: strength of the jitter; the factor lies in 1 ± saturation. Grey images do not
+            change.
+        hue: largest shift of the hue in either direction, as a fraction of a full turn, at most
+            0.5. Grey images do not change.
+        jitter_order: "random" draws the order of the four jitters for each view; "fixed" applies
+            them in the order above.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred; none means 0.5 for views of 64 px or more,
             else 0.
         blur_sigma: least and greatest standard deviation of the blur, px.
-        blur_kernel: side of the blur's kernel, px, odd; none means about a tenth of the view's.
+        blur_kernel: side of the blur's kernel, px, odd; none means about a tenth of the side of
+            the view.
         solarize: probability that the bright half of a view's values is inverted; none means 0.
-        asymmetric: whether the two views are disturbed differently where blur and solarize are
-            none (BYOL, Grill et al. 2020, table 6): blur with probability 1 and 0.1, for views of
-            64 px or more; solarize with 0 and 0.2.
-        cutout_holes: square holes cut into each view.
-        cutout_length: side of a hole, px; none means half the view's.
-        mean: subtracted from the values of a view, one for all channels or one each; none
+        asymmetric: whether the first and the second view differ in the probability of blur (1 and
+            0.1, for views of 64 px or more) and of solarize (0 and 0.2), as in BYOL (Grill et al.
+            2020, table 6). It has an effect only where blur and solarize are none.
+        cutout_holes: number of square holes cut into each view.
+        cutout_length: side of a hole, px; none means half the side of the view.
+        mean: subtracted from the values of a view, one for all channels or one for each; none
             means 0.5.
-        std: what they are divided by then, likewise; none means 0.25.
+        std: divisor of the centred values, one for all channels or one for each; none means
+            0.25.
 
     Raises:
         ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, the

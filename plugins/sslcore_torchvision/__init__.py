@@ -33,7 +33,7 @@ def sslcore_encoders() -> Iterator[sslcore.Encoder]:
         )
     yield sslcore.Encoder(
         name="vit",
-        summary="A small Vision Transformer; it leaves out patches that are hidden",
+        summary="A small Vision Transformer; it skips hidden patches",
         reference=_VIT,
         build="sslcore_torchvision.vit:VisionTransformer",
     )
@@ -43,7 +43,7 @@ def sslcore_encoders() -> Iterator[sslcore.Encoder]:
 def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     yield sslcore.Dataset(
         name="digits",
-        summary="1,797 handwritten digits that come with scikit-learn; nothing is fetched",
+        summary="1,797 handwritten digits that come with scikit-learn; no download",
         reference=_UCI_DIGITS,
         build="sslcore_torchvision.digits:digits",
         default=True,
@@ -73,7 +73,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="moving-digits",
-        summary="Clips of those digits drifting over the frame and bouncing off its sides",
+        summary="Clips of the `digits`, which move over the frame and bounce off its sides",
         reference=_UCI_DIGITS,
         build="sslcore_torchvision.digits:moving_digits",
         clips=True,
@@ -87,7 +87,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="cifar10",
-        summary="60,000 colour images of 32 px in 10 classes; fetched once (170 MB)",
+        summary="60,000 colour images of 32 px in 10 classes; one download (170 MB)",
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar10",
         defaults={
@@ -96,7 +96,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="cifar100",
-        summary="60,000 colour images of 32 px in 100 classes; fetched once (168 MB)",
+        summary="60,000 colour images of 32 px in 100 classes; one download (168 MB)",
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar100",
         defaults={
@@ -105,7 +105,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="stl10",
-        summary="100,000 unlabelled and 13,000 labelled images of 96 px; fetched once (2.6 GB)",
+        summary="100,000 unlabelled and 13,000 labelled images of 96 px; one download (2.6 GB)",
         reference="Coates, Lee & Ng 2011, An analysis of single-layer networks",
         build="sslcore_torchvision.stl10:stl10",
         defaults={
@@ -114,7 +114,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="fashion-mnist",
-        summary="70,000 grey images of clothes, 28 px, in 10 classes; fetched once (31 MB)",
+        summary="70,000 grey images of clothes, 28 px, in 10 classes; one download (31 MB)",
         reference="Xiao, Rasul & Vollgraf 2017, Fashion-MNIST",
         build="sslcore_torchvision.fashion_mnist:fashion_mnist",
         defaults={
@@ -128,7 +128,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
     )
     yield sslcore.Dataset(
         name="folder",
-        summary="A folder of images of any size, in class folders or not",
+        summary="A folder of images of any size, with or without class folders",
         build="sslcore_torchvision.folder:folder",
         opens_paths=True,
     )

@@ -14,7 +14,7 @@ _BARLOW = "Zbontar et al., Barlow Twins, 2021, arXiv:2103.03230"
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="expander",
-        summary="A multilayer perceptron to projections longer than the features",
+        summary="A multilayer perceptron whose output is longer than the features",
         reference=f"{_VICREG}, section 4.2",
         build="sslcore_vicreg.heads:Expander",
     )
@@ -24,14 +24,14 @@ def sslcore_heads() -> Iterator[sslcore.Head]:
 def sslcore_losses() -> Iterator[sslcore.Loss]:
     yield sslcore.Loss(
         name="vicreg",
-        summary="Near views, dimensions that spread over the batch, no covariance between them",
+        summary="Distance between views, plus penalties on low variance and on covariance",
         reference=f"{_VICREG}, equations (1) to (6)",
         build="sslcore_vicreg.losses:VICReg",
         family="vicreg",
     )
     yield sslcore.Loss(
         name="barlow-twins",
-        summary="Correlate each dimension of two views with itself, and with no other",
+        summary="Cross-correlation of two views, compared with the identity matrix",
         reference=f"{_BARLOW}, equations (1) and (2)",
         build="sslcore_vicreg.losses:BarlowTwins",
         family="barlow-twins",
@@ -50,7 +50,7 @@ _TRAINING = {
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="vicreg",
-        summary="Make views agree while every dimension varies on its own",
+        summary="Attract views, keep the variance of each dimension, and decorrelate dimensions",
         reference=_VICREG,
         augmentation="two-views",
         encoder="small-cnn",
@@ -60,7 +60,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
     )
     yield sslcore.Method(
         name="barlow-twins",
-        summary="Make views correlate dimension by dimension, and no further",
+        summary="Correlate each dimension across views, and decorrelate different dimensions",
         reference=_BARLOW,
         augmentation="two-views",
         encoder="small-cnn",

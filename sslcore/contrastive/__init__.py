@@ -1,9 +1,10 @@
-"""The cross-entropy of telling one key from many, without the matrix of all similarities.
+"""The cross-entropy of identifying one key among many, without the matrix of all similarities.
 
-Similarities are held a few rows at a time, and the gradient needs no more of them. So memory grows
-with the number of rows, where the matrix grows with its square. There are two forms: `contrast`
-takes any queries and keys (`rows.py`); unit rows that are compared in both directions share each
-similarity, which saves a third of the arithmetic (`blocks.py`).
+Forward and backward hold the similarities of a few rows at a time. Memory therefore grows linearly
+with the number of rows, while that of the whole matrix grows quadratically. There are two forms:
+`contrast` takes any queries and keys (`rows.py`); `contrast_views` and `contrast_both_ways` compare
+unit rows in both directions and use each similarity twice, which saves a third of the arithmetic
+(`blocks.py`).
 """
 
 from __future__ import annotations

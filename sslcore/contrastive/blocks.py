@@ -1,9 +1,9 @@
 """Unit rows that are compared in both directions, one block of similarities at a time.
 
-A block's rows and its columns are both queries, so it is made once for both. Its similarities are
-made twice: first for the denominators, then, when a gradient is asked for, with their weights.
-That is 4·M²·D operations for M rows that are queries and keys at once, where the gradient of one
-row of queries after the other takes 6·M²·D.
+Both the rows and the columns of a block are queries, so each block serves both directions. A block
+is computed twice: in the forward pass for the denominators, and in the backward pass for the
+gradient. For M rows that are queries and keys at once, that takes 4·M²·D operations; computing the
+gradient row by row takes 6·M²·D.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _ALONG_DIAGONAL = 8
 def contrast_views(
     views: Tensor, temperature: float, *, rows: slice | None = None, chunk_size: int | None = None
 ) -> Tensor:
-    """Return the mean over all views of −log of an image's other view's share among all others.
+    """Return the mean over all views of the cross-entropy of identifying the other view.
 
-    With the 2N views z, s(i, k) = z_i·z_k, and p(i) the other view of the image that i is a view
-    of, it is the mean over i of log Σ_{k ≠ i} exp(s(i, k) / τ) − s(i, p(i)) / τ. Precision and
+    With the 2N views z, s(i, k) = z_i·z_k, and p(i) the other view of the same image as view i, the
+    result is the mean over i of log Σ_{k ≠ i} exp(s(i, k) / τ) − s(i, p(i)) / τ. Precision and
     repeatability are those of `contrast`.
 
     Args:
         views: (2, N, D), rows of unit length or of zeros, float32 or wider.
         temperature: τ > 0.
-        rows: the images whose views are compared with all; None: all of them.
-        chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
+        rows: the images whose views are queries; None means all of them.
+        chunk_size: rows of similarities in memory at a time; None means the fastest number.
 
     Raises:
-        ValueError: `rows` are no positions in N.
+        ValueError: `rows` is not a range of positions in N.
     """
     count = views.shape[1]
     here, unit = positions(rows, count), views.flatten(0, 1)
@@ -70,17 +70,17 @@ def contrast_both_ways(
     rows: slice | None = None,
     chunk_size: int | None = None,
 ) -> Tensor:
-    """Return the mean of `contrast` from the first to the second rows, and from these to the first.
+    """Return the mean of `contrast` in both directions: first to second rows, second to first.
 
     Args:
         first: (N, D), rows of unit length or of zeros, float32 or wider.
-        second: (N, D), likewise; row i belongs to row i of the first, the others to others.
+        second: (N, D), the same; row i is the positive of row i of `first`.
         temperature: τ > 0.
-        rows: the positions that query the other side; None: all of them.
-        chunk_size: rows of similarities that are held at a time; None: as many as are fastest.
+        rows: the positions whose rows are queries; None means all of them.
+        chunk_size: rows of similarities in memory at a time; None means the fastest number.
 
     Raises:
-        ValueError: `rows` are no positions in N.
+        ValueError: `rows` is not a range of positions in N.
     """
     here = positions(rows, len(first))
     whole = here == slice(0, len(first))

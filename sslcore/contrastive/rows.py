@@ -1,4 +1,4 @@
-"""Queries against keys, some rows of queries at a time."""
+"""Queries against keys, a chunk of queries at a time."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ def contrast(
 ) -> Tensor:
     """Return the mean over i of log Σ_k exp(q_i·k_k / τ) − q_i·k_own(i) / τ, a scalar.
 
-    It is computed in the type of the queries, which should be float32 or wider, also under
-    autocast. Value and gradient are those of the dense form up to rounding, and the same in every
-    run. Where the similarities are held in chunks it can be differentiated once.
+    The computation is in the dtype of the queries, also under autocast; use float32 or wider. Value
+    and gradient equal those of the dense form up to rounding, and are the same in every run. In
+    chunks, the result can be differentiated only once.
 
     Args:
         queries: (M, D); rows of unit length make the products cosines.
-        keys: (N, D), of the same type.
-        own: (M,) int64, the key that belongs to each query.
+        keys: (N, D), of the same dtype.
+        own: (M,) int64, the index of the positive key of each query.
         temperature: τ > 0.
-        left_out: (M,) int64, a key that each query is not compared with: itself; None: none.
-        chunk_size: queries whose similarities are held at a time; None: all of them where that
-            takes little memory, else as many as are fastest.
+        left_out: (M,) int64, the index of a key that is excluded for each query, such as the query
+            itself; None means no key.
+        chunk_size: queries whose similarities are in memory at a time; None means all of them where
+            they take little memory, else the fastest number.
     """
     if chunk_size is None:
         chunk_size = _chunk_size(queries, keys)
@@ -72,10 +73,10 @@ def _chunk_size(queries: Tensor, keys: Tensor) -> int:
 
 
 def positions(rows: slice | None, count: int) -> slice:
-    """Return `rows` of a batch of `count` images with its bounds as numbers; None: all of them.
+    """Return `rows` of a batch of `count` images with its bounds as numbers; None means all.
 
     Raises:
-        ValueError: there is no image in them, or they are not next to each other.
+        ValueError: `rows` is empty, or its step is not 1.
     """
     if rows is None:
         return slice(0, count)
@@ -89,7 +90,7 @@ def positions(rows: slice | None, count: int) -> slice:
 
 
 class _Chunked(torch.autograd.Function):
-    """The same with the gradient made on the way, for which the mean's weights are known."""
+    """`contrast` in chunks; the forward pass computes the gradient too."""
 
     @staticmethod
     def forward(
@@ -122,7 +123,7 @@ class _Chunked(torch.autograd.Function):
             powers = logits.sub_(largest).exp2_()
             total = powers.sum(1, keepdim=True)
             losses[rows] = (total.log2() + (largest - positive)).squeeze(1)
-            # What each query takes each key for, less what it is, times the total: the gradient.
+            # Probabilities minus one-hot targets, times the total: the gradient of the logits.
             powers.scatter_add_(1, itself, -total)
             if to_queries is not None:
                 step = torch.mm(powers, keys)

@@ -1,4 +1,4 @@
-"""The conformance kit: properties that every loss, and every other part, must have.
+"""The conformance kit: tests that every loss and every other part must pass.
 
     from sslcore.testing import LossSpec, conformance
 

@@ -1,4 +1,4 @@
-"""One test per property, or one report: what authors call."""
+"""The entry points for authors: one test for each property, or one report."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Case:
     Attributes:
         spec: what is checked.
         what: the property.
-        shared: the subject that all cases of the spec share, once it is made: what hung once is
-            given less time after.
+        shared: the subject that all cases of the spec share, once it exists; after one call that
+            hangs, later calls get less time.
     """
 
     spec: Any
@@ -41,7 +41,7 @@ class Case:
         return self.what.name
 
     def row(self) -> Row:
-        """Check it and return what came of it; nothing is raised."""
+        """Check the property and return the result; a failure is not raised."""
         if not self.shared:
             self.shared.append(checker_of(self.spec).subject(self.spec))
         row = _run(self.what, self.shared[0])
@@ -54,17 +54,18 @@ class Case:
             return replace(
                 row,
                 status="unexpected pass",
-                reason=f"it holds, and was expected to fail ({expected}); remove the expectation",
+                reason=f"it was expected to fail ({expected}) and holds; "
+                "remove it from expected_failures",
             )
         return row
 
     def run(self) -> None:
-        """Check it as a pytest test: fail, skip with the reason, or expect the failure.
+        """Check the property as a pytest test: pass, fail, skip or xfail.
 
         Raises:
             AssertionError: the property does not hold; the message has the counterexample.
         """
-        # A reader wants the counterexample, not the way through the kit.
+        # The traceback through the kit would hide the counterexample.
         __tracebackhide__ = True
         row = self.row()
         if row.status == "pass":
@@ -129,7 +130,7 @@ def check(spec: Any, *, mutation: bool = True) -> Report:
 
     Args:
         spec: a `LossSpec`, or the spec of another kind of part.
-        mutation: whether to measure the checks on broken variants as well, where there are some.
+        mutation: whether to also run the checks on broken variants of the loss, if there are any.
 
     Raises:
         UsageError: the spec names an unknown family, property or suite.

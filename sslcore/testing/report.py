@@ -1,4 +1,4 @@
-"""What a check found, property by property, and what it did not look at."""
+"""The report of a check: the result of each property, including those that do not apply."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Row:
     Attributes:
         property: its name.
         code: its number in the documentation.
-        status: what came of it.
-        reason: why it does not apply, is expected to fail, or failed; empty where it holds.
-        counterexample: Python that shows a failure, to be pasted; empty otherwise.
-        examples: how many examples were tried.
-        error: the largest error seen, as a multiple of the tolerance; None where none is measured.
-        formula: what should hold.
+        status: the result.
+        reason: why the property does not apply, failed or is expected to fail; else empty.
+        counterexample: Python code that reproduces a failure; else empty.
+        examples: number of examples tried.
+        error: the largest error found, as a multiple of the tolerance; None if not measured.
+        formula: the property as a formula.
     """
 
     property: str
@@ -39,11 +39,11 @@ class Row:
 
 @dataclass(frozen=True)
 class MutationScore:
-    """How many broken variants the checks that ran would have caught.
+    """How many deliberately broken variants of the loss the checks detect.
 
     Attributes:
-        killed: names of the variants that some check caught.
-        survived: names of those that none did.
+        killed: names of the variants that at least one check detects.
+        survived: names of the variants that no check detects.
     """
 
     killed: tuple[str, ...] = ()
@@ -51,19 +51,19 @@ class MutationScore:
 
     def __str__(self) -> str:
         total = len(self.killed) + len(self.survived)
-        said = f"{len(self.killed)} of {total} broken variants would have been caught"
-        return said + (f"; not: {', '.join(self.survived)}" if self.survived else "")
+        said = f"{len(self.killed)} of {total} broken variants are detected"
+        return said + (f"; not detected: {', '.join(self.survived)}" if self.survived else "")
 
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of a subject and how far they can be trusted.
+    """The results for one part, and how many faults the checks can detect.
 
     Attributes:
-        subject: what was checked.
-        rows: one for each property that was declared.
-        mutation: what the checks that ran are worth; None where there are no broken variants.
-        notes: sentences to read.
+        subject: name of the part that was checked.
+        rows: one for each declared property.
+        mutation: how many broken variants the checks detect; None if there are no variants.
+        notes: further remarks, a sentence each.
         suite: the version of the checks.
     """
 
@@ -75,7 +75,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether something was checked and nothing failed, passed unexpectedly or was vacuous."""
+        """Whether a property applied, and none failed, passed unexpectedly or was vacuous."""
         return self.checked and not self.failures
 
     @property
@@ -90,7 +90,7 @@ class Report:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many properties were declared, and how many there are of each status."""
+        """The number of declared properties, and the number of each status."""
         found = Counter(row.status for row in self.rows)
         return {"declared": len(self.rows), **dict(found.most_common())}
 
@@ -116,7 +116,7 @@ class Report:
             lines.append(f"  {row.property:<{width}}  {row.status}{tried}{error}")
             first = said.setdefault(row.reason, row.property)
             if row.reason and first != row.property:
-                lines.append(f"      as {first}")
+                lines.append(f"      same reason as {first}")
                 continue
             lines += [f"      {line}" for line in row.reason.splitlines()]
             if row.counterexample:

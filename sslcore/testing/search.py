@@ -1,4 +1,4 @@
-"""Look for an example against a property: the fixed ones first, then drawn ones, shrunk."""
+"""Search for a counterexample: fixed examples first, then drawn ones, which are shrunk."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
 
     Args:
         item: the property.
-        subject: what it is checked on; its `meter`, if it has one, is told of errors.
-        draw: whether to draw examples besides the anchors.
-        shrink: whether to look for the smallest example once one is found.
+        subject: the part to check; its `meter` records the errors.
+        draw: whether to draw examples in addition to the fixed ones.
+        shrink: whether to search for the smallest counterexample once one is found.
 
     Returns:
-        A row with status pass, fail, n/a or vacuous. Nothing that the subject does is raised.
+        A row with status pass, fail, n/a or vacuous. Exceptions of the subject are not raised.
     """
     reason = _told(lambda: item.applies(subject))
     if reason:
@@ -66,9 +66,9 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
         found = violation
     except Exception as error:  # noqa: BLE001 - what is checked may raise anything
         # Whatever a stranger's code comes up with must end as a line of the report.
-        found = Violation(f"the check could not be carried out: {said(error)}")
+        found = Violation(f"the check raised {said(error)}")
     if found is None and meter.examples == 0:
-        reason = f"no example has what it asks for ({item.precondition or 'see its anchors'})"
+        reason = f"no example meets its precondition ({item.precondition or 'see its anchors'})"
         return Row(item.name, item.code, "n/a", reason, formula=item.formula)
     return Row(
         item.name,
@@ -116,7 +116,7 @@ def _searched(
         return violation
     except Flaky:
         meter.examples += drawn
-        return Violation("the same example fails in one call and not in the next")
+        return Violation("flaky: the same example fails in one call and passes in the next")
     except Unsatisfiable:
         accepted = 0
     meter.examples += accepted

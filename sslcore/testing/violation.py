@@ -1,4 +1,4 @@
-"""How a check says that a property does not hold."""
+"""The exceptions that a check raises: a property does not hold, or a call hung."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ class Violation(AssertionError):
     """A property does not hold.
 
     Attributes:
-        code: Python that shows it, to be pasted; may be empty.
-        size: how much there is to read in the example, for choosing the smaller of two.
+        code: Python code that reproduces it; may be empty.
+        size: numbers in the example; the smaller of two counterexamples is reported.
     """
 
     def __init__(self, message: str, code: str = "", size: int = 0) -> None:
@@ -17,9 +17,9 @@ class Violation(AssertionError):
 
 
 class Hung(BaseException):
-    """A call did not come back in time.
+    """A call did not return in time.
 
-    Not an `Exception`, so that no search goes on to shrink what takes seconds a call.
+    It is not an `Exception`, so that Hypothesis does not go on to shrink an example that hangs.
     """
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -28,6 +28,6 @@ class Hung(BaseException):
 
 
 def said(error: BaseException) -> str:
-    """Return what an error is and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

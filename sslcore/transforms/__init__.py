@@ -1,14 +1,14 @@
-"""Image operations on whole batches, each sample with parameters of its own.
+"""Image operations on whole batches, with separate parameters for each sample.
 
-Every function here is pure: the same images and parameters give the same result, on any device,
-for any split of the batch. Images are float (N, C, H, W) in [0, 1] and per-sample parameters are
-tensors (N,) on the same device; another shape is a ValueError, and nothing is broadcast in
-silence. Nothing waits for the device and nothing loops over samples. Draw parameters with a
+Every function here is pure: the same images and parameters give the same result, on any device and
+for any split of the batch. Images are float (N, C, H, W) in [0, 1], and per-sample parameters are
+tensors (N,) on the same device. Other shapes raise ValueError; parameters are never broadcast. No
+function synchronizes with the device or loops over samples. Draw parameters with a
 `sslcore.BatchRandom`, directly or through the samplers below.
 
-To make V views of B images in one pass, give `resized_crop` boxes of shape (V, B) and flatten
-what it returns to a batch of V·B images for what follows. `RandomViews` does that, with all of
-these operations in a row.
+To make V views of B images in one pass, give `resized_crop` boxes of shape (V, B), flatten the
+result to a batch of V·B images, and apply the other operations to it. `RandomViews` does this with
+all operations.
 """
 
 from __future__ import annotations

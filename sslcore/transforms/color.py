@@ -1,9 +1,9 @@
-"""Operations on colour, with the meaning that torchvision gives them.
+"""Operations on colour, equal to those of torchvision.
 
-Images are float (N, C, H, W) in [0, 1], in RGB order where C = 3. Each function gives what its
-namesake in torchvision gives for one image, to within 1e-5 in float32. Images of one channel are
-grey: saturation and hue leave them as they are. For other numbers of channels these two, and
-`grayscale`, raise ValueError, since such channels are not red, green and blue.
+Images are float (N, C, H, W) in [0, 1], in RGB order where C = 3. Each function equals the function
+of the same name in torchvision on each image, to within 1e-5 in float32. Images of one channel are
+grey: saturation and hue do not change them. For other numbers of channels, saturation, hue and
+`grayscale` raise ValueError.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sslcore.transforms._batch import check_images, per_sample
 
-#: What red, green and blue add to the grey level (ITU-R 601-2, rounded as torchvision does).
+#: Weights of red, green and blue in the grey level (ITU-R 601-2, rounded as torchvision does).
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 
@@ -93,19 +93,19 @@ def color_jitter(
     order: Tensor | None = None,
     apply: Tensor | None = None,
 ) -> Tensor:
-    """Adjust brightness, contrast, saturation and hue, in the order that `order` says.
+    """Adjust brightness, contrast, saturation and hue, in the given order.
 
     Args:
         images: float (N, C, H, W) in [0, 1].
-        brightness: (N,) factors, as in `adjust_brightness`; None leaves it out.
-        contrast: (N,) factors, as in `adjust_contrast`; None leaves it out.
-        saturation: (N,) factors, as in `adjust_saturation`; None leaves it out.
-        hue: (N,) shifts, as in `adjust_hue`; None leaves it out.
+        brightness: (N,) factors, as in `adjust_brightness`; None skips it.
+        contrast: (N,) factors, as in `adjust_contrast`; None skips it.
+        saturation: (N,) factors, as in `adjust_saturation`; None skips it.
+        hue: (N,) shifts, as in `adjust_hue`; None skips it.
         order: int64 (N, 4), each row a permutation of 0 (brightness), 1 (contrast),
-            2 (saturation), 3 (hue), first to be applied first. None is 0, 1, 2, 3 for all, which
-            takes about half as long.
-        apply: bool (N,), which images to adjust; None for all. The others come back unchanged
-            (up to rounding, where there is a hue).
+            2 (saturation), 3 (hue), in the order of application. None means 0, 1, 2, 3 for all
+            images, which takes about half the time.
+        apply: bool (N,), which images to adjust; None means all. The other images are unchanged (up
+            to rounding, if a hue is given).
 
     Returns:
         (N, C, H, W).
@@ -144,9 +144,9 @@ def _jitter_in_order(
 ) -> Tensor:
     """Do what `color_jitter` does, each image in its own order.
 
-    Brightness, contrast and saturation all are a sum of image, grey level and mean grey level
-    with weights, so one operation serves whichever of them an image is due. Turning the hue is
-    dear: it is done once, with what an image has before it on one side and the rest on the other.
+    Brightness, contrast and saturation are weighted sums of image, grey level and mean grey level,
+    so one operation with weights per image covers all three. Turning the hue is expensive, so it
+    runs once: the operations that precede it for an image run before, the others after.
     """
     mixes = _mixes(images, factors)
     if not mixes:
@@ -194,7 +194,7 @@ def _mix_in_turn(images: Tensor, weights: Tensor) -> Tensor:
 def grayscale(images: Tensor, apply: Tensor | None = None) -> Tensor:
     """Replace all three channels by the grey level, where `apply` (N,), bool, is True.
 
-    `apply` None means all images. Images of one channel come back as they are.
+    `apply` None means all images. Images of one channel are returned unchanged.
     """
     if not _has_color(images, "grayscale"):
         return images
@@ -207,7 +207,7 @@ def grayscale(images: Tensor, apply: Tensor | None = None) -> Tensor:
 def solarize(images: Tensor, threshold: Tensor, apply: Tensor | None = None) -> Tensor:
     """Invert the values at or above each image's `threshold` (N,), in [0, 1].
 
-    `apply` (N,), bool, says for which images; None means all. Any number of channels.
+    `apply` (N,), bool, selects the images; None means all. Images may have any number of channels.
     """
     check_images(images)
     bright = images >= per_sample(threshold, images, "threshold")

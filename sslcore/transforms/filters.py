@@ -14,15 +14,15 @@ from sslcore.transforms._taps import RowSums, Taps, blur_taps, sums_rows, transp
 def gaussian_blur(
     images: Tensor, sigma: Tensor, kernel_size: int, apply: Tensor | None = None
 ) -> Tensor:
-    """Blur each image with a Gaussian of its own width, mirroring the image at its borders.
+    """Blur each image with its own Gaussian; images are reflected at their borders.
 
-    The result is that of torchvision's `gaussian_blur` to within 1e-5 (in float32, for images in
-    [0, 1]).
+    The result equals that of torchvision's `gaussian_blur` to within 1e-5 (in float32, for images
+    in [0, 1]).
 
     Args:
         images: float (N, C, H, W).
         sigma: (N,) standard deviations, px, > 0.
-        kernel_size: pixels that the Gaussian is cut off to, odd, at most 2·min(H, W) - 1.
+        kernel_size: side of the kernel, px, odd, at most 2·min(H, W) - 1.
         apply: bool (N,), which images to blur; None for all.
 
     Returns:

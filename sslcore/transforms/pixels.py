@@ -1,4 +1,4 @@
-"""Operations on the values of pixels, whatever their channels mean."""
+"""Operations on the values of pixels, for images with any channels."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def cutout(
 ) -> Tensor:
     """Cut square holes into each image (Cutout, DeVries & Taylor 2017).
 
-    A hole covers `length` rows from `centre_y - length // 2` on, and columns likewise; what of it
-    lies outside the image is lost.
+    A hole covers `length` rows, of which `centre_y - length // 2` is the first, and `length`
+    columns, of which `centre_x - length // 2` is the first. The part outside the image is ignored.
 
     Args:
         images: float (N, C, H, W).
         centre_y: int64 (N, n), the rows of the centres of n holes.
         centre_x: int64 (N, n), their columns.
         length: side of a hole, px, ≥ 0.
-        fill: what the holes are filled with, in the units of the images.
+        fill: value of the pixels in the holes, in the units of the images.
 
     Returns:
         (N, C, H, W).

@@ -1,6 +1,6 @@
-"""Draws of per-sample parameters, in the distributions that torchvision draws them from.
+"""Draws of per-sample parameters, from the distributions of torchvision.
 
-All return tensors (B, *shape), as `sslcore.BatchRandom` does: row i belongs to image i.
+All functions return tensors (B, *shape), as `sslcore.BatchRandom` does; row i is for image i.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CropParameters(NamedTuple):
 
 
 class ColorJitterParameters(NamedTuple):
-    """What `color_jitter` takes, in its order; None stands for an adjustment of no strength."""
+    """Arguments of `color_jitter`, in its order; None is an adjustment of strength 0."""
 
     brightness: Tensor | None
     contrast: Tensor | None
@@ -44,13 +44,13 @@ def crop_parameters(
     """Draw the box of a random resized crop, as torchvision's `RandomResizedCrop` does.
 
     The area is uniform in `scale` and the logarithm of the aspect ratio uniform in `ratio`; a box
-    that does not fit is drawn again, up to ten times, before the largest central box is taken.
+    that does not fit is drawn again, up to ten times; after that, it is the largest central box.
 
     Args:
-        random: where the numbers come from.
+        random: source of the draws.
         image_size: side of the images, px, or (height, width).
         shape: boxes per image; `crop_parameters(random, 32, 2)` gives two, (B, 2).
-        scale: least and greatest area of the box, as parts of the image's; > 0.
+        scale: least and greatest area of the box, as fractions of the image's area; > 0.
         ratio: least and greatest width / height of the box; > 0.
 
     Returns:
@@ -100,16 +100,16 @@ def color_jitter_parameters(
     saturation: float = 0.0,
     hue: float = 0.0,
 ) -> ColorJitterParameters:
-    """Draw what torchvision's `ColorJitter` draws, its order apart.
+    """Draw the factors of torchvision's `ColorJitter`, without its random order.
 
-    For an order that is random too, give `color_jitter` a `random.permutations(4, *shape)`.
+    For a random order, give `color_jitter` the result of `random.permutations(4, *shape)`.
 
     Args:
-        random: where the numbers come from.
+        random: source of the draws.
         shape: draws per image.
         brightness: the factor is uniform in [max(0, 1 - brightness), 1 + brightness].
-        contrast: as brightness.
-        saturation: as brightness.
+        contrast: the factor is uniform in [max(0, 1 - contrast), 1 + contrast].
+        saturation: the factor is uniform in [max(0, 1 - saturation), 1 + saturation].
         hue: the shift is uniform in [-hue, hue]; at most 0.5.
 
     Returns:
@@ -124,7 +124,7 @@ def color_jitter_parameters(
             raise ValueError(f"{name}: expected a number ≥ 0, got {strength}")
     if not 0 <= hue <= 0.5:
         raise ValueError(f"hue: expected a number in [0, 0.5], got {hue}")
-    # Drawn whatever the strength, so that switching one off leaves the others as they were.
+    # Drawn even at strength 0, so that disabling one does not change the draws of the others.
     factors = [
         (random.uniform(*shape, low=max(0.0, 1 - strength), high=1 + strength), strength)
         for strength in strengths.values()

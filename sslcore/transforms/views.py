@@ -1,4 +1,4 @@
-"""Random views of images: what augmentations that crop, recolour and blur are made of."""
+"""Random views of images, for augmentations that crop, recolour and blur."""
 
 from __future__ import annotations
 
@@ -31,33 +31,38 @@ class RandomViews:
     """Random views of each image, all of one size.
 
     Each view is a random crop, mirrored, rotated and moved, with its colours jittered, made grey,
-    blurred and solarized, in this order and each with its probability, then normalised and cut
-    holes into. Every part draws from a source of its own, so changing one leaves the others' draws.
+    blurred and solarized, in this order and each with its probability, then normalised; holes
+    are cut into it last. Each operation has a random stream of its own, so changing one operation
+    does not change the draws of the others.
 
     Attributes:
         size: side of a view, px.
         channels: channels of the images.
         views: views of each image.
-        crop_scale: least and greatest area of a crop, as parts of the image's.
+        crop_scale: least and greatest area of a crop, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
         interpolation: how crops are resized, "bilinear" or "bicubic".
         flip: probability that a view is mirrored left to right.
-        degrees: a view is rotated by up to this angle in either direction.
-        translate: a view is moved by up to this part of its side, along each axis.
+        degrees: largest angle by which a view is rotated, in either direction.
+        translate: largest distance by which a view is moved along each axis, as a fraction of its
+            side.
         jitter: probability that the colours of a view are jittered.
         brightness, contrast, saturation: strengths of the jitter; a factor lies in 1 ± strength.
-        hue: the hue is turned by up to this part of a full turn, at most 0.5, either way.
-        jitter_order: whether the four are applied in another random order for each view.
+        hue: largest shift of the hue in either direction, as a fraction of a full turn, at most
+            0.5.
+        jitter_order: "random" draws the order of the four jitters for each view; "fixed" keeps the
+            order above.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred, one for all views or one for each.
         blur_sigma: least and greatest standard deviation of the blur, px.
-        blur_kernel: side of the blur's kernel, px, odd; None means about a tenth of the view's.
+        blur_kernel: side of the blur's kernel, px, odd; None means about a tenth of the side of
+            the view.
         solarize: probability that the bright half of a view's values is inverted, one for all
             views or one for each.
-        cutout_holes: square holes cut into each view.
-        cutout_length: side of a hole, px; None means half the view's.
-        mean, std: subtracted from the values of a view, and what they are divided by then; one
-            number, or one for each channel.
+        cutout_holes: number of square holes cut into each view.
+        cutout_length: side of a hole, px; None means half the side of the view.
+        mean, std: subtracted from the values of a view, and divisor of the result; one number for
+            all channels, or one for each.
 
     Raises:
         ValueError: a range is empty, `mean`, `std` or a probability has the wrong number of
@@ -249,7 +254,7 @@ class RandomViews:
 
 
 def _fit_for_blocks(images: Tensor) -> bool:
-    """Return whether the images are such as a data set has, in memory; others take any device."""
+    """Return whether the images are float32 on the CPU and need no gradient."""
     differentiated = images.requires_grad and torch.is_grad_enabled()
     return images.device.type == "cpu" and images.dtype == torch.float32 and not differentiated
 
@@ -259,5 +264,5 @@ def _happens(probability: float | tuple[float, ...]) -> bool:
 
 
 def _by_view(drawn: Tensor) -> Tensor:
-    """Bring what was drawn per image and view, (B, V, *), into the order of a batch (V·B, *)."""
+    """Return draws per image and view, (B, V, *), in the order of a batch, (V·B, *)."""
     return drawn.transpose(0, 1).flatten(0, 1)

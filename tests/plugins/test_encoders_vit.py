@@ -187,7 +187,9 @@ def test_patches_are_of_2_px_up_to_views_of_16_of_4_up_to_64_and_of_16_beyond(si
 
 
 def test_a_size_that_patches_dont_fill_is_refused_with_those_that_do():
-    with pytest.raises(ValueError, match=r"4 px don't fill views of 30 px; .* 1, 2, 3, 5, 6, 10"):
+    with pytest.raises(
+        ValueError, match=r"views of 30 px can't be cut into patches of 4 px; .* 1, 2, 3, 5, 6, 10"
+    ):
         VisionTransformer(30, 1)
 
 

@@ -136,7 +136,7 @@ def test_tokens_that_dont_go_with_the_mask_are_refused(shape):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"patch_size": 3}, "patches of 3 px don't fill views of 8 px"),
+        ({"patch_size": 3}, "views of 8 px can't be cut into patches of 3 px"),
         ({"heads": 5}, "width: expected a multiple of 4 and of 5 heads, got 12"),
         ({"width": 9}, "width: expected a multiple of 4"),
     ],

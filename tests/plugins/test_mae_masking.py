@@ -110,7 +110,7 @@ def test_training_without_random_numbers_is_refused():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"patch_size": 5}, "patches of 5 px don't fill views of 16 px.* 1, 2, 4, 8, 16 px"),
+        ({"patch_size": 5}, "views of 16 px can't be cut into patches of 5 px.* 1, 2, 4, 8, 16 px"),
         ({"patch_size": 16}, "0.75 of 1 patches is 1"),
         ({"mask_ratio": 0.01}, "0.01 of 16 patches is 0"),
         ({"crop_scale": (0.9, 0.2)}, "crop_scale: expected 0 < low ≤ high"),

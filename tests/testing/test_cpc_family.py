@@ -67,7 +67,14 @@ def steps_equally(step_predictions: Tensor, features: Tensor) -> Tensor:
     return torch.stack(steps).mean()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+#: The families, of which the slow tests try all and the others the first.
+_FIRST_BY_DEFAULT = [
+    pytest.param(family, marks=pytest.mark.slow if position else ())
+    for position, family in enumerate(FAMILIES)
+]
+
+
+@pytest.mark.parametrize("family", _FIRST_BY_DEFAULT)
 def test_the_shipped_loss_conforms(family: str) -> None:
     report = check(shipped(family), mutation=False)
     assert report.passed, str(report)
@@ -80,7 +87,7 @@ def test_other_correct_losses_without_a_temperature_conform(loss: object) -> Non
     assert report.passed, str(report)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", _FIRST_BY_DEFAULT)
 def test_every_broken_variant_is_caught(family: str) -> None:
     subject = LossSubject(shipped(family))
     properties = sorted(properties_of(subject.spec), key=lambda item: "reference" not in item.name)

@@ -42,7 +42,14 @@ def normals(*shape: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+#: The families, of which the slow tests try all and the others the first.
+_FIRST_BY_DEFAULT = [
+    pytest.param(family, marks=pytest.mark.slow if position else ())
+    for position, family in enumerate(FAMILIES)
+]
+
+
+@pytest.mark.parametrize("family", _FIRST_BY_DEFAULT)
 def test_the_shipped_loss_conforms(family: str) -> None:
     report = check(shipped(family), mutation=False)
     assert report.passed, str(report)
@@ -82,7 +89,7 @@ def test_one_direction_does_not_conform_to_both() -> None:
     assert swap.row().status == "fail"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", _FIRST_BY_DEFAULT)
 def test_every_broken_variant_is_caught(family: str) -> None:
     subject = LossSubject(shipped(family))
     properties = sorted(properties_of(subject.spec), key=lambda item: "reference" not in item.name)

@@ -32,6 +32,8 @@ AUGMENTATIONS = REGISTRY.names("augmentation")
 ENCODERS = REGISTRY.names("encoder")
 EVALUATORS = REGISTRY.names("evaluator")
 
+#: These are in the default suite with one encoder: a mask, and clips.
+USUAL = ("patch-mask", "frames")
 #: With this one, every head is trained with every loss.
 WHOLE = "small-cnn"
 #: These are resnet18's code at other depths, whose features have the conformance of encoders.
@@ -60,8 +62,9 @@ def _data(clips: bool) -> Data:
 
 
 def _marks(augmentation, encoder):
-    """By default, one encoder goes with every augmentation, and one augmentation with every one."""
-    return () if encoder == WHOLE or augmentation == "two-views" else pytest.mark.slow
+    """By default, one augmentation goes with every encoder, and two more with one of them."""
+    usual = augmentation == "two-views" or (encoder == WHOLE and augmentation in USUAL)
+    return () if usual else pytest.mark.slow
 
 
 class _Quiet:

@@ -77,7 +77,7 @@ def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
 NT_XENT = register_family(
     Family(
         name="nt-xent",
-        summary="Tell the other view of an image from all views of all other images",
+        summary="Identify the other view of an image among all views of all other images",
         signals=("projections",),
         reference=reference,
         hyper={"temperature": TEMPERATURE},

@@ -1,4 +1,4 @@
-"""What an author states of a loss to have it checked."""
+"""The specification of a loss to check."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ class LossSpec:
     """A loss to check.
 
     Attributes:
-        make: called afresh for each example, with those hyperparameters of the family that it
-            names (`temperature`); returns the loss, which takes the signals of its family as
-            keywords, or is a plain function of tensors.
+        make: constructs the loss; called for each example with those hyperparameters of the family
+            that are among its parameters (`temperature`). The loss takes the signals of its
+            family as keywords, or is a plain function of tensors.
         family: a family's name, or a `Family`.
-        signals: the arguments of a plain function, such as `"z1,z2"`; read off its parameters by
-            default.
+        signals: the arguments of a plain function, such as `"z1,z2"`; by default, the names of its
+            parameters.
         name: for the report; the family's name by default.
-        constants: hyperparameters that the loss has built in, such as `{"temperature": 0.07}`.
-        convention: which of the family's conventions it follows; found out by default.
-        dtypes: the types that it supports.
-        expected_failures: properties that are known not to hold, each with the reason. One that
-            holds nevertheless is an error.
+        constants: fixed hyperparameters of the loss, such as `{"temperature": 0.07}`.
+        convention: the convention of the family that the loss follows; detected by default.
+        dtypes: the dtypes that the loss supports.
+        expected_failures: properties that are known to fail, each with the reason. One that
+            passes is reported as an error.
         reference: for the family `custom`: the loss in float64, as a function of the same
             signals as keywords. Settings of the loss that are numbers, and that the reference
             takes under the same names, are varied.
-        points: for the family `custom`: inputs by signal with the value there.
-        invariances: for the family `custom`: properties of other families that it claims.
-        stateful: whether a call changes it by design (a queue, a centre).
+        points: for the family `custom`: inputs by signal, each with the expected loss.
+        invariances: for the family `custom`: names of properties of other families that hold.
+        stateful: whether a call changes the loss by design (a queue, a centre).
         suite: the version of the checks.
-        seconds: how long a call may take.
+        seconds: time limit of a call, s.
     """
 
     make: Callable[..., Any]

@@ -1,8 +1,9 @@
-"""What a component asks for and what it gives, read from its signatures.
+"""The inputs and outputs of a component, read from its signatures.
 
-Three kinds of parameter meet in a signature: *settings*, which the user may set; *supplied*
-ones, which the engine knows (`feature_dim`); and, in `forward` or `__call__`, the *signals* that
-the component needs. Its return annotation, a TypedDict, is what it provides.
+A constructor has two kinds of parameters: *settings*, which the user may set, and *supplied*
+parameters, which the engine knows (`feature_dim`). The parameters of `forward` or `__call__` are
+the *signals* that the component needs, and its return annotation, a TypedDict, lists the signals
+that it provides.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Interface:
 
 
 def load_reference(reference: str) -> Any:
-    """Import what `"package.module:attribute"` names.
+    """Import the object that `"package.module:attribute"` names.
 
     Raises:
         SslcoreError: the module can't be imported or lacks the attribute; the cause is attached.
@@ -98,7 +99,7 @@ def load_reference(reference: str) -> Any:
 def interface_of(target: Any) -> Interface:
     """Read the interface of a component's class, or of a data set's function.
 
-    Nothing is supplied to a data set, so that there `image_size` is a setting like any other.
+    The engine supplies nothing to a data set, so there `image_size` is an ordinary setting.
     """
     parameters = settings_of(target)
     if not inspect.isclass(target):
@@ -134,7 +135,7 @@ def provided_by(function: object) -> dict[str, bool]:
     returned = hints.get("return")
     if not typing.is_typeddict(returned):
         return {}
-    # Not `__required_keys__`: where annotations are kept as text, it takes all for required.
+    # With annotations kept as text, `__required_keys__` would contain every key.
     keys = typing.get_type_hints(returned, include_extras=True)
     optional = () if returned.__total__ else keys  # type: ignore[union-attr]
     marks = {name: typing.get_origin(key) for name, key in keys.items()}

@@ -1,7 +1,7 @@
-"""Settings: the typed keyword parameters of what a component builds.
+"""Settings: the typed keyword parameters of a component's class or function.
 
-`temperature: Annotated[float, Gt(0)] = 0.5` is the only declaration there is. It validates what a
-user types, and is what the help shows.
+`temperature: Annotated[float, Gt(0)] = 0.5` is the whole declaration. It validates the value that a
+user types, and the help shows it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Setting:
 
     @property
     def type(self) -> str:
-        """What is expected, in words: `"a number > 0"`."""
+        """The expected values, as text: `"a number > 0"`."""
         return describe(self.annotation)
 
     def validate(self, value: object) -> Any:
@@ -60,7 +60,7 @@ class Setting:
         from pydantic import ConfigDict, TypeAdapter, ValidationError
 
         if value == NONE_TEXT and isinstance(value, str) and _admits_none(self.annotation):
-            # TOML has no word for None, so a recipe says it in text.
+            # TOML has no null, so a recipe has None as text.
             value = None
         if self.annotation is inspect.Parameter.empty:
             return value
@@ -95,7 +95,7 @@ def _shortened(value: object) -> str:
 
 
 def _admits_bool(annotation: object) -> bool:
-    """Whether True is a proper value: pydantic would otherwise read it as the number 1."""
+    """Whether True is a valid value: pydantic would otherwise read it as the number 1."""
     if annotation is bool or annotation is Any or annotation is object:
         return True
     if typing.get_origin(annotation) is typing.Literal:
@@ -119,7 +119,7 @@ def _parts(annotation: object) -> tuple[object, ...]:
 
 
 def describe(annotation: Any) -> str:
-    """Return what the annotation admits, in words: `Annotated[int, Ge(1)]` is "an integer ≥ 1"."""
+    """Return the values that an annotation admits, as text: "an integer ≥ 1"."""
     if annotation is inspect.Parameter.empty or annotation is Any:
         return "any value"
     if annotation is None or annotation is type(None):

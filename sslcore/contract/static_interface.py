@@ -1,7 +1,7 @@
-"""A component's interface read from its source, so that listing it does not import torch.
+"""The interface of a component, read from its source, so that listing does not import torch.
 
-What the source does not say plainly (an inherited constructor, a type of the plugin's own) is
-found by importing after all: slower, never wrong.
+If the source is not plain (an inherited constructor, a type that the plugin defines), the code is
+imported after all, which is slower and never wrong.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _SIGNALS = "sslcore.signals"
 
 
 class _Unclear(Exception):
-    """The source does not say it in a way that can be read without running it."""
+    """The source can't be read without running it."""
 
 
 def static_interface(reference: str) -> Interface:
-    """Return the interface of what `"package.module:attribute"` names, importing it if need be.
+    """Return the interface of `"package.module:attribute"`, importing it only if need be.
 
     Raises:
         SslcoreError: it can neither be read nor imported.
@@ -58,7 +58,7 @@ def static_interface(reference: str) -> Interface:
 
 @cache
 def read_interface(reference: str) -> Interface | None:
-    """Return the interface as far as the source says it; None where it would take an import."""
+    """Return the interface that the source shows; None if that would take an import."""
     module_name, _, attribute = reference.partition(":")
     try:
         return _read(module_name, attribute)

@@ -1,4 +1,4 @@
-"""Whether representations have collapsed: two numbers, and words for when they are bad."""
+"""Whether representations have collapsed: two numbers, and a warning when they are low."""
 
 from __future__ import annotations
 

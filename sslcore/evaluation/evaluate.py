@@ -1,4 +1,4 @@
-"""What features are worth, always beside the same encoder untrained and the raw pixels."""
+"""Evaluates features, always beside the untrained encoder and the raw pixels."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class FeatureExtractor(nn.Module):
 
 
 class _Outputs:
-    """What evaluators may ask for of one column, computed when first asked for."""
+    """The inputs of evaluators for one column, computed on first use."""
 
     def __init__(self, column: str, pipeline: Pipeline, data: Data, device: torch.device) -> None:
         self.column, self.pipeline, self.data, self.device = column, pipeline, data, device
@@ -125,7 +125,7 @@ def _pixels(images: Tensor) -> Tensor:
 @torch.no_grad()
 def _batched(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
     size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
-    # A file that was cut off since is then an error, and does not end the process.
+    # Reading a file that was cut off raises an error; touching its mapping would end the process.
     reader = Rows(split.images, split.file)
     parts = [
         make(reader.read(rows, device).to(device)).float()
@@ -182,7 +182,7 @@ def evaluate(
             try:
                 figures[name][column] = _score(evaluator, outputs, seed)
             except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-                # Figures without their baselines would mean nothing: none of its are shown.
+                # Figures without baselines mean nothing, so none of this evaluator are shown.
                 del figures[name]
                 failures.append(f"{part} failed on {column}: {first_line(error)}")
                 warn(f"{failures[-1]}; its figures are left out")

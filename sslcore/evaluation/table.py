@@ -44,7 +44,7 @@ def _metrics(table: Table) -> list[str]:
 
 
 def verdict(table: Table) -> str:
-    """Say in words where the trained encoder is no better than a baseline; empty where it is.
+    """Return a sentence on where the trained encoder is no better than a baseline; else empty.
 
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.

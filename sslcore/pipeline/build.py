@@ -1,7 +1,7 @@
-"""From a recipe to modules: each part built with its settings and what the engine supplies.
+"""From a recipe to modules: each part is built from its settings and the supplied parameters.
 
-What the engine supplies to a part (`feature_dim`, …) is read off a dummy batch that goes through
-the parts before it, so a shape that does not fit is an error before the first image is read.
+The engine reads the parameters that it supplies to a part (`feature_dim`, …) off a dummy batch that
+runs through the parts before it. So a shape that does not fit is an error before the first image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data, Split
 from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
-from sslcore.pipeline.dummy_batch import check_loss, probed
+from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
@@ -27,7 +27,7 @@ _LARGEST_DUMMY = 4
 
 @dataclass(frozen=True)
 class ImageShape:
-    """What the parts must know of the data: sizes, not images."""
+    """The sizes of the images, as far as parts depend on them."""
 
     image_size: int
     channels: int
@@ -52,10 +52,11 @@ class ImageShape:
 
 
 def build_part(part: Part, supplied: Mapping[str, object]) -> Any:
-    """Build a component from its settings and those of `supplied` that it asks for.
+    """Build a component from its settings and the supplied parameters that it names.
 
     Raises:
-        CompositionError: it asks for something that this recipe has not, or refuses its settings.
+        CompositionError: it needs a parameter that this recipe does not have, or refuses its
+            settings.
     """
     try:
         target = load_reference(part.build)
@@ -115,33 +116,33 @@ def build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
 def build_features(
     augmentation: Part, encoder: Part, shape: ImageShape
 ) -> tuple[nn.Module, nn.Module]:
-    """Build what turns images of a shape into features, with weights that mean nothing.
+    """Build augmentation and encoder for images of a shape, with weights to be replaced.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
     """
     with torch.random.fork_rng(devices=[]):
-        probe = _Probe(shape, _LARGEST_DUMMY)
-        return probe.augmentation(augmentation), probe.encoder(encoder)
+        dummies = _DummyBatch(shape, _LARGEST_DUMMY)
+        return dummies.augmentation(augmentation), dummies.encoder(encoder)
 
 
 def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
     # No larger than a batch, so that a loss which needs more images says so here.
-    probe = _Probe(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
-    augmentation = probe.augmentation(recipe.augmentation)
-    encoder = probe.encoder(recipe.encoder)
-    head = None if recipe.head is None else probe.head(recipe.head)
-    loss = build_part(recipe.loss, probe.supplied)
+    dummies = _DummyBatch(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
+    augmentation = dummies.augmentation(recipe.augmentation)
+    encoder = dummies.encoder(recipe.encoder)
+    head = None if recipe.head is None else dummies.head(recipe.head)
+    loss = build_part(recipe.loss, dummies.supplied)
     pipeline = Pipeline(augmentation, encoder, head, loss, teacher=recipe.teacher is not None)
     if pipeline.teacher is not None:
         teach = Pipeline.teach
-        probe.signals |= probed(recipe.encoder, teach, pipeline, probe.signals, shape)
-    check_loss(recipe.loss, pipeline, probe.signals, shape)
+        dummies.signals |= run_on_dummies(recipe.encoder, teach, pipeline, dummies.signals, shape)
+    check_loss(recipe.loss, pipeline, dummies.signals, shape)
     return pipeline
 
 
-class _Probe:
-    """Dummy images on their way through the stages, and what is read off them for the next one."""
+class _DummyBatch:
+    """A dummy batch on its way through the stages, and the parameters read off it."""
 
     def __init__(self, shape: ImageShape, batch: int) -> None:
         self.shape, self.batch = shape, batch
@@ -150,7 +151,7 @@ class _Probe:
 
     def augmentation(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)
-        made = probed(part, call, module, self.signals, self.shape)
+        made = run_on_dummies(part, call, module, self.signals, self.shape)
         views = self._views(part, made)
         self._in_eval_mode(part, module)
         self.signals |= made
@@ -163,11 +164,11 @@ class _Probe:
         return module
 
     def _in_eval_mode(self, part: Part, module: nn.Module) -> None:
-        """Ask for the views that evaluators will see, for which there are no random numbers."""
+        """Check that the augmentation makes views for evaluators without random numbers."""
         training = module.training
         module.eval()
         try:
-            made = probed(part, call, module, {**self.signals, "random": None}, self.shape)
+            made = run_on_dummies(part, call, module, {**self.signals, "random": None}, self.shape)
         except CompositionError as error:
             raise CompositionError(
                 f"{error} (in eval mode, without `random`: evaluators need views that are the "
@@ -204,7 +205,7 @@ class _Probe:
 
     def encoder(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)
-        self.signals |= probed(part, encode, module, self.signals, self.shape)
+        self.signals |= run_on_dummies(part, encode, module, self.signals, self.shape)
         if "features" not in self.signals:
             raise CompositionError(f"{part} gives no features, and evaluators need them")
         maps = self.signals.get("feature_maps")
@@ -218,7 +219,7 @@ class _Probe:
 
     def head(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)
-        self.signals |= probed(part, project, module, self.signals, self.shape)
+        self.signals |= run_on_dummies(part, project, module, self.signals, self.shape)
         projections = self.signals.get("projections")
         self.supplied["projection_dim"] = None if projections is None else projections.shape[-1]
         return module

@@ -1,4 +1,4 @@
-"""Trying a stage on a dummy batch, so that what can't work is said before the first image."""
+"""Stages run on a dummy batch, so that a wrong shape is an error before the first image."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sslcore.recipe.recipe import Part
 _WITHOUT_GRADIENT = ("images", "views", "local_views", "targets", "mask")
 
 
-def probed(
+def run_on_dummies(
     part: Part, run: Callable[..., object], module: nn.Module, signals: Signals, shape: object
 ) -> Signals:
-    """Run a stage once on dummies, leaving its buffers (batch-norm statistics) as they were.
+    """Run a stage once on dummies and restore its buffers (such as batch-norm statistics).
 
     Args:
-        part: whose stage it is, for the messages.
+        part: the part of the stage, for messages.
         run: called with the stage and the signals.
         module: the stage.
         signals: the dummies.
-        shape: what they stand for, for the messages.
+        shape: the shape of the images, for messages.
 
     Raises:
-        CompositionError: it can't work on them, or returns no dict.
+        CompositionError: the stage fails on them, or does not return a dict.
     """
     before = {name: value.clone() for name, value in module.named_buffers()}
     try:
@@ -54,11 +54,11 @@ def probed(
 
 
 def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) -> None:
-    """Score the dummies with a copy of the loss, so that a queue in it does not notice.
+    """Score the dummies with a copy of the loss, so that its buffers (a queue) stay as they are.
 
     Raises:
-        CompositionError: it can't work on them, returns no scalar with a graph, or would log a
-            number under a name that the engine has taken.
+        CompositionError: the loss fails on them, does not return a scalar with a graph, or logs a
+            number under a name that the engine uses.
     """
     signals = {name: _as_in_training(name, item) for name, item in signals.items()}
     signals["rows"] = None
@@ -112,9 +112,9 @@ def _as_in_training(name: str, item: object) -> object:
 
 
 def where(error: BaseException) -> str:
-    """Return `" (TypeError, losses.py line 12)"` for an error that a slip in the code has made.
+    """Return `" (TypeError, losses.py line 12)"`: where in the code of a part an error arose.
 
-    A ValueError is what a part says to its user, and says it all.
+    It is empty for a ValueError, whose message a part addresses to its user.
     """
     if isinstance(error, (ValueError, SslcoreError)):
         return ""

@@ -1,7 +1,7 @@
-"""Signals through the stages: images to views, features, projections and loss.
+"""Signals through the stages: from images to views, features, projections and the loss.
 
-The way is straight: each stage is called with the signals that its `forward` names, and what it
-returns joins them. No stage is known by name.
+Each stage is called with the signals that its `forward` names, and the signals that it returns join
+them. The engine knows no stage by name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Pipeline(nn.Module):
     ) -> None:
         super().__init__()
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
-        #: What is being computed: for the message, should the memory not suffice for it.
+        #: The stage that is being computed, for the message when memory runs out.
         self.at = ""
         self.teacher = nn.ModuleDict() if teacher else None
         if self.teacher is not None:
@@ -85,12 +85,12 @@ class Pipeline(nn.Module):
         return signals | self.score(signals, processes)
 
     def augment(self, images: Tensor, *, random: BatchRandom | None, progress: float) -> Signals:
-        """Return `images` as floats and what the augmentation makes of them."""
+        """Return the engine's signals and those of the augmentation."""
         self.at = "augmentation"
         return augment(self.augmentation, images, random=random, progress=progress)
 
     def represent(self, signals: Signals) -> Signals:
-        """Return what encoder and head make of the views."""
+        """Return the signals of encoder and head."""
         self.at = "encoder"
         made = encode(self.encoder, signals)
         self.at = "head"
@@ -99,7 +99,7 @@ class Pipeline(nn.Module):
     def score(self, signals: Signals, processes: Processes = ALONE) -> Signals:
         """Return `loss` and the numbers that come with it, of the batch of all processes."""
         self.at = "loss"
-        # A log-sum-exp over a batch has no digits to spare: the loss is in full precision.
+        # A log-sum-exp over a batch loses too many digits in half precision.
         compared = {
             name: _full_precision(signals[name])
             for name in signal_names(self.loss)
@@ -114,7 +114,7 @@ class Pipeline(nn.Module):
 
     @torch.no_grad()
     def teach(self, signals: Signals) -> Signals:
-        """Return what the teacher makes of the views, as `teacher_…`."""
+        """Return the signals of the teacher, named `teacher_…`."""
         assert self.teacher is not None
         self.at = "teacher"
         # A teacher sees the large views only (Caron et al. 2021, section 3.1).
@@ -177,17 +177,17 @@ def augment(
     random: BatchRandom | None = None,
     progress: float = 0.0,
 ) -> Signals:
-    """Return `images` as floats and what the augmentation makes of them, without graph."""
+    """Return the engine's signals and those of the augmentation, without graph."""
     signals = engine_signals(images, random, progress)
     made: Signals = call(augmentation, signals)
     return signals | made
 
 
 def encode(encoder: nn.Module, signals: Signals) -> Signals:
-    """Run an encoder on flattened views; what it returns gets its (V, B, …) back.
+    """Run an encoder on flattened views and restore (V, B, …) in the signals that it returns.
 
-    Where there are `local_views`, it is run on these too, and `features` are those of all views,
-    the local ones last. Whatever else it returns is of `views` alone.
+    If there are `local_views`, it runs on these as well, and `features` are those of all views,
+    the local ones last. Its other signals belong to `views` alone.
 
     Raises:
         ValueError: features of local views have another length.
@@ -223,7 +223,7 @@ def _encode(encoder: nn.Module, signals: Signals) -> Signals:
 
 
 def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
-    """Return the signals of the batch that all processes share, and `rows`, which are this one's.
+    """Return the signals of the global batch, and `rows`, the share of this process.
 
     Raises:
         ValueError: a signal does not have the images of the batch where signals have them.

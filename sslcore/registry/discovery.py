@@ -1,6 +1,6 @@
-"""Where plugins come from: installed distributions, a file, a module. Nothing is loaded yet.
+"""Finds plugins: in installed distributions, in a file, in a module. Nothing is loaded yet.
 
-Which of them are wanted is said on the command line (`-p`) and in the environment.
+The command line (`-p`) and the environment select among them.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def _folded(name: str) -> str:
 
 
 def installed() -> list[Candidate]:
-    """Return what installed distributions offer under the entry-point group, each once."""
+    """Return the plugins of the installed distributions, each once."""
     points: dict[tuple[str, str], importlib.metadata.EntryPoint] = {}
-    # A distribution that is found twice on the path counts once: the first one, as on import.
+    # Of a distribution that is twice on the path, the first counts, as on import.
     for point in importlib.metadata.entry_points(group=GROUP):
         distribution = point.dist.name if point.dist else "(unknown)"
         points.setdefault((distribution, point.name), point)
@@ -132,7 +132,7 @@ def _import_file(name: str, path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        # Half a module must not pass for the whole one later.
+        # A later import must not find half a module.
         del sys.modules[name]
         raise
     return module

@@ -1,4 +1,4 @@
-"""One plugin: imported, its hooks called, its records checked; taken whole or not at all."""
+"""Loads a plugin: imports it, calls its hooks and checks its records; all of it or nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sslcore.system.printable import one_line
 
 _KIND_OF_HOOK = {f"sslcore_{kind}{'es' if kind.endswith('s') else 's'}": kind for kind in KINDS}
 
-#: Longer error texts of plugins are cut: they are one line among others.
+#: Longer error texts of plugins are cut.
 _LONGEST = 300
 
 
@@ -133,10 +133,10 @@ class Loader:
         self._manager.add_hookspecs(hooks)
 
     def load(self, candidate: Candidate) -> PluginStatus:
-        """Import a plugin and return what it offers, or why it can't be used."""
+        """Import a plugin and return its records, or the reason why it can't be used."""
         origin = candidate.origin
         try:
-            # What a plugin prints must not get into what a command prints.
+            # The output of a plugin must not mix with the output of a command.
             with redirect_stdout(sys.stderr):
                 entries = self._entries(candidate)
             return PluginStatus(origin, entries=tuple(entries))
@@ -187,7 +187,7 @@ class Loader:
 
 
 def _check_hooks(plugin: object) -> None:
-    """Refuse a hook that there is none of, with the nearest one."""
+    """Refuse a hook that does not exist, and name the nearest one."""
     known = [name for name in vars(hooks) if name.startswith("sslcore_")]
     for name in dir(plugin):
         marked = getattr(getattr(plugin, name, None), "sslcore_impl", None)

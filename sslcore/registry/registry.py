@@ -1,7 +1,7 @@
-"""Find plugins, load what they offer, and resolve names.
+"""The registry of plugins and their records, and the resolution of names.
 
-A plugin that fails anywhere is left out whole and remembered as broken, with its error; it never
-takes a command down.
+A plugin that fails anywhere is left out as a whole and recorded as broken, with its error; it never
+ends a command.
 """
 
 from __future__ import annotations
@@ -174,13 +174,13 @@ _given: tuple[str, ...] = ()
 
 
 def use_plugins(given: Iterable[str]) -> None:
-    """Say which plugins this process is to have: all values of `-p`."""
+    """Set the plugins of this process: all values of `-p`."""
     global _given
     _given = tuple(given)
 
 
 def plugins_in_use() -> tuple[str, ...]:
-    """Return the values of `-p`, as last said."""
+    """Return the values of `-p` that were set last."""
     return _given
 
 

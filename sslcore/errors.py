@@ -46,6 +46,12 @@ class RunFolderError(UsageError):
     """A run folder exists, is missing, can't be written, or belongs to another recipe."""
 
 
+class DiskError(RunFolderError):
+    """A file can't be written, because the disk is full or fails."""
+
+    exit_code = 1
+
+
 class TrainingError(SslcoreError):
     """Training had to stop: the loss is not finite, the device is out of memory, the disk full."""
 

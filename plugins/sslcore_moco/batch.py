@@ -27,7 +27,7 @@ class MomentumContrast(nn.Module):
 
     Args:
         num_views: views per image; this loss compares 2.
-        temperature: τ, what cosine similarities are divided by, > 0: 0.2 for the paper's vision
+        temperature: τ, the divisor of cosine similarities, > 0: 0.2 for the paper's vision
             transformers; its code uses 1.0 for ResNet-50.
 
     Raises:

@@ -45,7 +45,7 @@ class QueueContrast(nn.Module):
         num_views: views per image; this loss compares 2.
         queue_size: K, keys in the queue. It need not be a multiple of the batch size. Well above
             the number of training images, an image's own earlier keys are among its negatives.
-        temperature: τ, what cosine similarities are divided by, > 0: 0.2 in MoCo v2 (Chen et al.
+        temperature: τ, the divisor of cosine similarities, > 0: 0.2 in MoCo v2 (Chen et al.
             2020, section 3), 0.07 in MoCo v1.
         symmetric: whether the second view also queries the first, and the two losses are averaged;
             both views' keys are queued then.

@@ -54,7 +54,7 @@ class NTXent(nn.Module):
     SimCLR (Chen et al. 2020), equation (1); see `nt_xent`.
 
     Args:
-        temperature: τ, what cosine similarities are divided by, > 0. Lower values weigh the most
+        temperature: τ, the divisor of cosine similarities, > 0. Lower values weigh the most
             similar other images more.
         chunk_size: rows of similarities that are held in memory at a time; none means as many as
             are fastest. The loss is the same.

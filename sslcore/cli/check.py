@@ -69,9 +69,11 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
     for entry in entries:
         specs = specs_of(entry)
         if not specs:
+            needed = ", ".join(entry.interface().needs)
             unchecked.append(
-                f"{entry.kind} {entry.name} (its record names no family of losses; a test "
-                "of yours may give a reference, LossSpec(..., reference=…))"
+                f"{entry.kind} {entry.name} (its record names no family of losses, and a loss "
+                f"without one is checked only if it needs nothing but `projections`; it takes "
+                f"{needed}. A test of your own can give a reference: LossSpec(..., reference=…))"
             )
         for spec in specs:
             report = testing.check(spec, mutation=mutation)

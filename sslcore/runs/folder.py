@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -125,9 +126,17 @@ class Run:
             raise RunFolderError(
                 f"{self.path} can't be created: {error.strerror}; choose another --output"
             ) from error
-        if launch:
-            write_safely(self.path / LAUNCH, launch)
-        write_safely(self.recipe_path, text)
+        try:
+            if launch:
+                write_safely(self.path / LAUNCH, launch)
+            write_safely(self.recipe_path, text)
+        except RunFolderError:
+            # A folder without a recipe is no run, and would block the next one of that name.
+            (self.path / LAUNCH).unlink(missing_ok=True)
+            for folder in (self.checkpoints, self.path):
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
 
     @classmethod
     def open(cls, path: str | Path) -> Run:

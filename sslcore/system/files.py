@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -9,14 +10,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sslcore.errors import RunFolderError, UsageError
+from sslcore.errors import DiskError, RunFolderError, UsageError
+
+#: No space left, quota exceeded, input/output error: the disk, not the path, is the cause.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def write_safely(path: Path, content: bytes | str) -> None:
     """Write a file atomically: `path` is either the old file or the whole new one.
 
     Raises:
-        RunFolderError: the file can't be written; the old file is unchanged.
+        RunFolderError: the file can't be written; the old file is unchanged. It is a `DiskError`
+            if the disk is full or fails.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -36,7 +41,8 @@ def write_safely(path: Path, content: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise RunFolderError(
+        kind = DiskError if error.errno in _DISK else RunFolderError
+        raise kind(
             f"{path} can't be written: {error.strerror}; the file before it is unchanged"
         ) from error
 

@@ -220,14 +220,29 @@ def test_a_full_disk_keeps_the_checkpoint_before(sslcore_cli, monkeypatch):
     assert sslcore_cli("train", "--resume", "run", "--no-evaluate")[0] == 0
 
 
-def test_a_disk_that_is_full_from_the_beginning_is_a_wrong_request(sslcore_cli, monkeypatch):
+def test_a_disk_that_is_full_from_the_beginning_leaves_no_folder(sslcore_cli, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.fsync", full)
     code, _, err = sslcore_cli(*AUTOENCODER, "--output", "run", *QUICK)
-    assert code == 2
+    assert code == 1
     assert "No space left on device" in err
+    assert not Path("run").exists()
+
+
+def test_a_disk_that_is_full_at_the_evaluation_keeps_the_encoder(sslcore_cli, monkeypatch):
+    assert sslcore_cli(*AUTOENCODER, "--output", "run", *QUICK)[0] == 0
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        code, _, err = sslcore_cli("evaluate", "run")
+    assert code == 1
+    assert "No space left on device" in err
+    assert sslcore_cli("evaluate", "run")[0] == 0
 
 
 def test_data_that_must_be_fetched_says_what_to_do_without_a_network(sslcore_cli, monkeypatch):

@@ -31,7 +31,7 @@ def new_plugin(
 
     \b
     sslcore new-plugin soft-agreement --kind loss
-    sslcore new-plugin sslcore-triplet --kind method     a method called triplet
+    sslcore new-plugin sslcore-alignment --kind method   a method called alignment
 
     To add a second component, create another plugin in a scratch folder and move its module, its
     hook and its tests over.

@@ -29,12 +29,10 @@ class ModuleSubject(PartSubject):
 
     def supplied(self, example: PartExample) -> dict[str, Any]:
         """Return the parameters that the engine would supply for an example."""
-        """Return what the engine supplies to its constructor."""
         raise NotImplementedError
 
     def inputs(self, example: PartExample) -> Signals:
-        """Return the signals of an example."""
-        """Return every signal that it may ask for."""
+        """Return every signal of an example that the part may ask for."""
         raise NotImplementedError
 
     #: The dimension of the images in signals, save those of `batch_of`.
@@ -130,8 +128,7 @@ class ModuleSubject(PartSubject):
         return "\n".join(lines)
 
     def drawn(self, name: str, item: Tensor, example: PartExample) -> str:
-        """Return code that makes a signal again."""
-        """Return Python for a signal that is like the one of an example."""
+        """Return code that makes a signal again, or one with its shape and type."""
         shape = tuple(item.shape)
         if item.is_floating_point():
             return f"torch.randn({shape})"

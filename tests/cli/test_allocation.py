@@ -34,6 +34,7 @@ def _share_that_is_new(how):
     return float(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
 def test_a_large_tensor_takes_the_memory_of_the_last_one():
     assert _share_that_is_new("kept") < 0.01

@@ -138,7 +138,7 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
             "loss.temperature: expected",
             marks=pytest.mark.slow,
         ),
-        (["--output", "taken"], "taken exists already"),
+        pytest.param(["--output", "taken"], "taken exists already", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_done_is_said_with_the_rank_of_who_says_it(arguments, said):
@@ -184,6 +184,7 @@ def test_a_dry_run_prints_one_recipe():
     assert done.stdout.count("[training]") == 1
 
 
+@pytest.mark.slow
 def test_evaluate_is_for_one_process():
     done = _torchrun("evaluate", "run")
     own = _own_words(done)

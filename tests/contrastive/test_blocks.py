@@ -191,9 +191,10 @@ def test_no_tensor_of_all_similarities_is_made(form, general):
     ("make", "family"),
     [
         (lambda temperature: NTXent(temperature=temperature, chunk_size=3), "nt-xent"),
-        (
+        pytest.param(
             lambda temperature: InfoNCE(temperature=temperature, symmetric=True, chunk_size=2),
             "infonce-symmetric",
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -89,6 +89,7 @@ def test_a_run_made_with_a_file_says_so_and_asks_for_it(site, idea, tmp_path):
     assert "which is not there any more: put it back; use -p ./my_idea.py" in gone.stderr
 
 
+@pytest.mark.slow
 def test_a_module_is_a_plugin_too(site, idea, tmp_path):
     package = site.path / "of_mine"
     package.mkdir()

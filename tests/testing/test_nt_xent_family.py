@@ -200,6 +200,7 @@ def test_the_family_is_known_by_name():
     assert NT_XENT in families()
 
 
+@pytest.mark.slow
 def test_a_call_that_hangs_is_a_failed_line_and_the_rest_is_still_checked():
     def make(temperature=0.5):
         whole = cross_entropy(temperature)

@@ -38,6 +38,8 @@ USUAL = ("patch-mask", "frames")
 WHOLE = "small-cnn"
 #: These are resnet18's code at other depths, whose features have the conformance of encoders.
 DEEP = ("resnet34", "resnet50")
+#: These are tried by the slow tests alone.
+LARGE = ("resnet18", "timm")
 
 #: Small versions of the large components, so that the product is affordable.
 SMALL = {
@@ -62,8 +64,10 @@ def _data(clips: bool) -> Data:
 
 
 def _marks(augmentation, encoder):
-    """By default, one augmentation goes with every encoder, and two more with one of them."""
-    usual = augmentation == "two-views" or (encoder == WHOLE and augmentation in USUAL)
+    """By default, one augmentation goes with every small encoder, two more with one of them."""
+    usual = (augmentation == "two-views" and encoder not in LARGE) or (
+        encoder == WHOLE and augmentation in USUAL
+    )
     return () if usual else pytest.mark.slow
 
 

@@ -15,7 +15,7 @@ from sslcore.compute.processes import process_group
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.compute.torchrun import local_rank, process_count, rank
 from sslcore.contract.records import KINDS, Component
-from sslcore.errors import RunFolderError, UsageError, last_line
+from sslcore.errors import RunFolderError, UsageError, first_line, last_line
 from sslcore.evaluation.evaluate import FeatureExtractor, Table
 from sslcore.pipeline.build import ImageShape, build_features, build_part
 from sslcore.recipe.recipe import Part, Recipe
@@ -23,6 +23,8 @@ from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import make_recipe, resolve
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
+from sslcore.report.preview import checked_output, write_preview
+from sslcore.report.report import write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
@@ -32,7 +34,7 @@ from sslcore.training.session import Session
 from sslcore.training.start import carry_out
 from sslcore.training.state import restore_weights
 
-__all__ = ["Run", "build", "evaluate", "load_encoder", "make_recipe", "train"]
+__all__ = ["Run", "build", "evaluate", "load_encoder", "make_recipe", "preview", "report", "train"]
 
 
 def build(kind: str, name: str, *, registry: Registry | None = None, **settings: Any) -> Any:
@@ -87,6 +89,7 @@ def train(
     compile: bool = False,
     workers: int | None = None,
     evaluate: bool = True,
+    report: bool = True,
     console: Console | None = None,
     registry: Registry | None = None,
 ) -> Run:
@@ -112,6 +115,7 @@ def train(
         workers: processes that read images ahead. None reads ahead with threads where the images
             don't fit on the device; 0 never reads ahead.
         evaluate: whether to evaluate at the end.
+        report: whether to write `report.html` at the end.
         console: where progress is printed; stderr by default.
         registry: where to look for parts; everything installed by default.
 
@@ -133,6 +137,7 @@ def train(
     )
     where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
     console = Console(quiet=True) if rank() > 0 else console or stderr_console()
+    registry = registry or default_registry()
     with preserved_generators(where), ExitStack() as held:
         with process_group(where) as processes:
             session, run = carry_out(
@@ -143,18 +148,97 @@ def train(
                 compile=compile,
                 workers=workers,
                 console=console,
-                registry=registry or default_registry(),
+                registry=registry,
                 processes=processes,
                 held=held,
             )
         if evaluate and processes.is_main:
             _keep(session.evaluate(), run, console)
+        if report and processes.is_main:
+            _report(session, run, registry)
     return run
+
+
+def _report(session: Session, run: Run, registry: Registry) -> None:
+    """Write the report of a run that has just been trained; a failure is a warning."""
+    try:
+        with session.console.status("drawing the report"):
+            path = write_report(session, run, registry)
+    except Exception as error:  # noqa: BLE001 - a report must not cost the run that it shows
+        said = (
+            f"the report could not be written: {first_line(error)}; try: sslcore report {run.path}"
+        )
+        session.console.print(f"warning: {said}", style="bold yellow")
+    else:
+        session.console.print(f"report: {path}")
 
 
 def _keep(table: Table, run: Run, console: Console) -> None:
     if note := run.write_evaluation(table):
         console.print(f"note: {note}")
+
+
+def preview(
+    method: str | None = None,
+    *,
+    data: str | None = None,
+    augmentation: str | None = None,
+    encoder: str | None = None,
+    head: str | None = None,
+    loss: str | None = None,
+    evaluators: Sequence[str] = (),
+    config: str | Path | Mapping[str, object] | None = None,
+    settings: Settings = (),
+    output: str | Path = "preview.png",
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Draw a few images and the views that training makes of them; nothing is trained.
+
+    The arguments are those of `train`.
+
+    Args:
+        method: the method.
+        data: a data set's name, or the path of a folder; the embedded digits by default.
+        augmentation: augmentation to use in place of the method's default.
+        encoder: encoder to use in place of the method's default.
+        head: head to use in place of the method's default; "none" for no head.
+        loss: loss to use in place of the method's default.
+        evaluators: evaluators to use in place of the method's default.
+        config: a TOML file of settings by section, or the sections.
+        settings: by section, `{"augmentation": {"crop_scale": (0.4, 1.0)}}`.
+        output: the PNG to write; a file of that name is replaced.
+        device: where to compute.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        UsageError: the request can't be carried out as asked, or the picture can't be written.
+    """
+    path = checked_output(output)
+    request = Request.of(
+        method=method,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        evaluators=evaluators,
+        config=config,
+        settings=settings,
+    )
+    console = console or stderr_console()
+    where = pick_device(device)
+    recipe, notes = resolve(request, registry or default_registry())
+    for note in notes:
+        console.print(f"note: {note}")
+    with preserved_generators(where):
+        write_preview(Session.prepare(recipe, device=where, console=console), path)
+    return path
 
 
 def evaluate(
@@ -185,14 +269,67 @@ def evaluate(
     Raises:
         UsageError: names or settings are unknown, the data has no labels, or there is no run.
     """
+    console, registry = console or stderr_console(), registry or default_registry()
+    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
+    opened, session = _trained(run, asked, device, console, registry)
+    table = session.evaluate()
+    if not table:
+        names = ", ".join(part.name for part in session.recipe.evaluators)
+        raise UsageError(
+            f"{session.recipe.data.name} has no labels, and {names} can't do without; class folders are "
+            "labels"
+        )
+    if data is None:
+        _keep(table, opened, console)
+    return table
+
+
+def report(
+    run: str | Path,
+    *,
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Write the report of a run anew: `report.html` and its pictures in `figures/`.
+
+    Args:
+        run: the run's folder.
+        device: where to compute.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        UsageError: there is no such run, it has no checkpoint, or its parts are not installed.
+    """
+    console, registry = console or stderr_console(), registry or default_registry()
+    opened, session = _trained(run, Request.of(), device, console, registry)
+    with console.status("drawing the report"):
+        return write_report(session, opened, registry)
+
+
+def _trained(
+    run: str | Path, asked: Request, device: str, console: Console, registry: Registry
+) -> tuple[Run, Session]:
+    """Open a run and restore the weights of its last checkpoint.
+
+    Args:
+        run: the run's folder.
+        asked: evaluators, their settings and data to use in place of the run's own.
+        device: where to compute.
+        console: where notes are printed.
+        registry: where to look for parts.
+    """
     if process_count() > 1:
         raise UsageError(
-            f"started as {process_count()} processes: one evaluates; start it without torchrun"
+            f"started as {process_count()} processes, and this is for one; start it without "
+            "torchrun"
         )
-    console = console or stderr_console()
     opened = Run.open(run)
-    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
-    recipe = _recipe_to_evaluate(opened, asked, registry or default_registry())
+    recipe = _recipe_to_evaluate(opened, asked, registry)
     session = Session.prepare(
         recipe, device=pick_device(device), console=console, shape=opened.shape()
     )
@@ -207,16 +344,7 @@ def evaluate(
     if note := unfinished(opened, recipe, checkpoint.step):
         console.print(f"note: {note}")
     restore_weights(session.pipeline, checkpoint)
-    table = session.evaluate()
-    if not table:
-        names = ", ".join(part.name for part in recipe.evaluators)
-        raise UsageError(
-            f"{recipe.data.name} has no labels, and {names} can't do without; class folders are "
-            "labels"
-        )
-    if data is None:
-        _keep(table, opened, console)
-    return table
+    return opened, session
 
 
 def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:

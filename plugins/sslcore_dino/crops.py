@@ -134,6 +134,10 @@ class MultiCrop(nn.Module):
             made["local_views"] = self.parts(images, random.fork("local"))
         return made
 
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words what is drawn for each view of each image, for previews."""
+        return {"views": self.whole.describe(images, random.fork("global"))}
+
 
 def _local_size(size: int) -> int:
     step = 4 if size <= 64 else 16

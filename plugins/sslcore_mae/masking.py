@@ -108,6 +108,10 @@ class PatchMask(nn.Module):
         order = random.fork("mask").permutations(self.patches)
         return self._masked(self.crops(images, random), order, self.hidden)
 
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words what is drawn for each view of each image, for previews."""
+        return {"views": self.crops.describe(images, random)}
+
     def _masked(self, views: Tensor, order: Tensor, hidden: int) -> MaskedViews:
         """Return views (1, B, C, h, h) with what is hidden: the first of `order` (B, L)."""
         visible = order[:, hidden:].sort(1).values

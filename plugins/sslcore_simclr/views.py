@@ -142,3 +142,7 @@ class TwoViews(nn.Module):
         if random is None:
             raise ValueError("two-views needs random numbers in training mode; pass `random`")
         return {"views": self.random_views(images, random)}
+
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words what is drawn for each view of each image, for previews."""
+        return {"views": self.random_views.describe(images, random)}

@@ -167,9 +167,14 @@ def _data(
     if classes:
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in names])
+    files = [printable(listing.files[row].path) for row in readable]
+
+    def split(rows: slice) -> Split:
+        return Split(images[rows], None if labels is None else labels[rows], file, files[rows])
+
     return Data(
-        train=Split(images[:num_train], None if labels is None else labels[:num_train], file),
-        test=Split(images[num_train:], None if labels is None else labels[num_train:], file),
+        train=split(slice(num_train)),
+        test=split(slice(num_train, None)),
         classes=tuple(printable(name) for name in classes),
         notes=tuple(notes),
     )

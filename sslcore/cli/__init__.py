@@ -24,8 +24,10 @@ from sslcore.registry.registry import use_plugins
 from sslcore.system.printable import printable
 
 _COMMANDS = {
+    "preview": ("sslcore.cli.preview", "Draw images and the views that training makes of them."),
     "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
+    "report": ("sslcore.cli.report", "Write the report of a run anew."),
     "check": ("sslcore.cli.check", "Check a component against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),

@@ -2,91 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sslcore.cli.allocation import keep_freed_memory
-from sslcore.cli.options import assignments, device_option, evaluator_option, settings_option
-from sslcore.cli.words import complete_data, complete_runs, names_of
+from sslcore.cli.options import device_option
+from sslcore.cli.requesting import REQUESTED, request_options, settings_in
+from sslcore.cli.words import complete_runs
 from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.request import Assignment
 from sslcore.registry.registry import default_registry
 
-#: Options that say what to train; the others say where and how.
-_REQUESTED = (
-    "method",
-    "data",
-    "augmentation",
-    "encoder",
-    "head",
-    "loss",
-    "evaluators",
-    "config",
-)
-
-
-def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
-    return click.option(
-        f"--{kind}",
-        metavar="NAME",
-        shell_complete=names_of(kind),
-        help=f"{kind.capitalize()} to use in place of the method's default{more}.",
-    )
-
 
 @click.command(context_settings={"allow_extra_args": True})
 @click.pass_context
-@click.option(
-    "--method",
-    "-m",
-    metavar="NAME",
-    shell_complete=names_of("method"),
-    help="Method to train; sslcore methods lists them.",
-)
-@click.option(
-    "--data",
-    "-d",
-    metavar="NAME|PATH",
-    shell_complete=complete_data,
-    help="Name of a data set, or a folder of images. [default: digits]",
-)
-@_part_option("augmentation")
-@_part_option("encoder")
-@_part_option("head", "; none for no head")
-@_part_option("loss")
-@evaluator_option
-@settings_option
-@click.option(
-    "--config", metavar="FILE", help="TOML file of settings, such as the recipe.toml of a run."
-)
-@click.option(
-    "--epochs",
-    type=int,
-    metavar="N",
-    help="Passes over the training images; short for training.epochs.",
-)
-@click.option(
-    "--batch-size",
-    type=int,
-    metavar="N",
-    help="Global batch size, over all devices; short for training.batch_size.",
-)
-@click.option(
-    "--micro-batch",
-    type=int,
-    metavar="N",
-    help="Images (over all devices) that the encoder processes at a time, for a batch that does "
-    "not fit into memory; short for training.micro_batch.",
-)
-@click.option("--seed", type=int, metavar="N", help="Random seed; short for training.seed.")
-@click.option("--lr", type=float, metavar="X", help="Learning rate; short for optimizer.lr.")
-@click.option(
-    "--precision", metavar="P", help="auto, fp32, bf16 or fp16; short for training.precision."
-)
+@request_options
 @device_option
 @click.option("--compile", is_flag=True, help="Compile encoder and head with torch.compile.")
 @click.option(
@@ -109,6 +42,11 @@ def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
     default=True,
     help="Evaluate the encoder after training. [default: evaluate]",
 )
+@click.option(
+    "--report/--no-report",
+    default=True,
+    help="Write report.html into the folder of the run. [default: report]",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
 def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     """Train a method on images and evaluate it.
@@ -123,11 +61,7 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     """
     if context.args:
         raise UsageError(_stray(context.args[0]))
-    settings = assignments(options.pop("set"))
-    for name in ("epochs", "batch_size", "micro_batch", "seed", "precision"):
-        settings += [("training", name, value)] if (value := options.pop(name)) is not None else []
-    rate = options.pop("lr")
-    settings += [("optimizer", "lr", rate)] if rate is not None else []
+    settings = settings_in(options)
 
     from sslcore import api
     from sslcore.evaluation.table import print_table
@@ -150,7 +84,7 @@ def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:
     from sslcore.recipe.request import Request
     from sslcore.training.start import plan
 
-    request = Request.of(settings=settings, **{name: options[name] for name in _REQUESTED})
+    request = Request.of(settings=settings, **{name: options[name] for name in REQUESTED})
     planned = plan(request, default_registry(), output=options["output"], resume=options["resume"])
     for note in planned.notes:
         click.echo(f"note: {note}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,14 +24,16 @@ class Split:
         labels: int64, (N,), or None.
         file: the file that `images` is mapped from, or None. The engine then reads batches from
             the file, so that a cut-off file raises an error.
+        names: a name for each image, such as its file, for pictures and messages; or None.
 
     Raises:
-        DataError: a shape or type is wrong, or the numbers of images and labels differ.
+        DataError: a shape or type is wrong, or the numbers of images, labels and names differ.
     """
 
     images: Tensor
     labels: Tensor | None = None
     file: MappedFile | None = None
+    names: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() not in (4, 5):
@@ -44,9 +47,15 @@ class Split:
             raise DataError(
                 f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}"
             )
+        if self.names is not None and len(self.names) != len(self.images):
+            raise DataError(f"{len(self.images)} images but {len(self.names)} names")
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def name_of(self, row: int) -> str:
+        """Return the name of an image, or its number where the images have no names."""
+        return f"image {row}" if self.names is None else self.names[row]
 
     @property
     def channels(self) -> int:

@@ -92,7 +92,7 @@ class _Outputs:
         if what == "labels":
             return None if split.labels is None else split.labels.to(self.device)
         if name not in self._made:
-            self._made[name] = _batched(self._maker(what), split, self.device)
+            self._made[name] = in_batches(self._maker(what), split, self.device)
         return self._made[name]
 
     def _maker(self, what: str) -> Callable[[Tensor], Tensor]:
@@ -123,7 +123,8 @@ def _pixels(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _batched(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
+def in_batches(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
+    """Return what a function of images (B, …) makes of all images of a split, as float32."""
     size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
     # Reading a file that was cut off raises an error; touching its mapping would end the process.
     reader = Rows(split.images, split.file)

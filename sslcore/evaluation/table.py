@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,7 +15,8 @@ from sslcore.system.terminal import stdout_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
+#: The columns of the table as they are called on the screen.
+HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
 
 
 def print_table(table: Table, console: Console | None = None) -> None:
@@ -23,39 +25,39 @@ def print_table(table: Table, console: Console | None = None) -> None:
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("metric")
     for column in table:
-        shown.add_column(_HEADINGS.get(column, column), justify="right")
-    spreads = {f"{name}_std" for name in _metrics(table)}
-    for name in _metrics(table):
-        if name in spreads:
-            continue
-        shown.add_row(escape(printable(name)), *(_cell(table[column], name) for column in table))
+        shown.add_column(HEADINGS.get(column, column), justify="right")
+    for name in metrics_of(table):
+        shown.add_row(escape(printable(name)), *(cell(table[column], name) for column in table))
     console.print(shown)
 
 
-def _cell(metrics: dict[str, float], name: str) -> str:
+def cell(metrics: Mapping[str, float], name: str) -> str:
+    """Return a figure as text, with its standard deviation where there is one."""
     if name not in metrics:
         return "–"
     spread = metrics.get(f"{name}_std")
     return f"{metrics[name]:.4f}" + ("" if spread is None else f" ±{spread:.3f}")
 
 
-def _metrics(table: Table) -> list[str]:
-    return list(dict.fromkeys(name for metrics in table.values() for name in metrics))
+def metrics_of(table: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the names of the metrics, without those that are the spread of another."""
+    every = dict.fromkeys(name for metrics in table.values() for name in metrics)
+    return [name for name in every if not (name.endswith("_std") and name[:-4] in every)]
 
 
-def verdict(table: Table) -> str:
+def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
     """Return a sentence on where the trained encoder is no better than a baseline; else empty.
 
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.
     """
     worse: dict[str, list[str]] = {RANDOM_INIT: [], PIXELS: []}
-    for name in _metrics(table):
-        if name.endswith("_std") or name not in table[ENCODER]:
+    for name in metrics_of(table):
+        if name not in table.get(ENCODER, {}):
             continue
         sign = -1 if name.endswith("_mse") else 1
         for column in (RANDOM_INIT, PIXELS):
-            value = table[column].get(name)
+            value = table.get(column, {}).get(name)
             if value is not None and sign * (table[ENCODER][name] - value) <= 0:
                 worse[column].append(name)
     labels = {RANDOM_INIT: "the same encoder untrained", PIXELS: "raw pixels"}

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sslcore.random import BatchRandom
 from sslcore.transforms._blocks import ViewDraws, views_in_blocks
+from sslcore.transforms._describe import in_words
 from sslcore.transforms._taps import FILTERS, Interpolation
 from sslcore.transforms.color import color_jitter, grayscale, solarize
 from sslcore.transforms.filters import gaussian_blur
@@ -188,6 +189,15 @@ class RandomViews:
             flip=_by_view(flip),
             **drawn,
         )
+
+    def describe(self, images: Tensor, random: BatchRandom) -> list[list[str]]:
+        """Return for each view and each image what is drawn for it, in words.
+
+        Args:
+            images: (B, C, H, W), as they are given to the views.
+            random: a source in the same state as the one that the views are drawn from.
+        """
+        return in_words(self.draw(images, random), len(images))
 
     def _draw_jitter(self, random: BatchRandom) -> dict[str, Any]:
         jittered = self._chosen(random, self.jitter)

@@ -1,0 +1,1 @@
+"""What a person looks at: views before training, a report of each run, runs side by side."""

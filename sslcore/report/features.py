@@ -1,0 +1,137 @@
+"""Pictures of the features: a map, nearest neighbours, and the spectrum of their covariance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sslcore.report.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
+from sslcore.report.pixels import to_pixels
+from sslcore.report.sheet import Cell, draw_sheet, enlarged, strip
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sslcore.data import Split
+    from sslcore.report.material import Array, Material
+    from sslcore.report.sheet import Pixels
+
+#: Test images on a map, and beside their neighbours.
+_ON_MAP, _QUERIES = 500, 10
+#: Classes that a legend names.
+_NAMED = 20
+#: Side of a small image, px, and frames of a clip in a small image.
+_SMALL, _FRAMES = 72, 4
+
+
+def draw_map(material: Material) -> Figure | None:
+    """Draw the test features in two dimensions (t-SNE), trained beside untrained.
+
+    The colour and the marker of a point are its class.
+    """
+    rows = np.linspace(0, len(material.test) - 1, min(_ON_MAP, len(material.test))).round()
+    rows = np.unique(rows.astype(int))
+    if len(rows) < 5:
+        return None
+    figure, axes = charts(2, columns=2, width=480, height=430)
+    features = {"trained": material.test_features, "untrained": material.untrained_features}
+    for axis, (title, all_features) in zip(axes, features.items(), strict=True):
+        x, y = _in_two_dimensions(all_features[rows], material.recipe.training.seed).T
+        axis.set_title(title, loc="left")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(visible=False)
+        if not material.classes:
+            axis.scatter(x, y, s=12, color=COLOURS[0], linewidths=0)
+            continue
+        labels = material.test_labels[rows]
+        for label, name in enumerate(material.classes):
+            here = labels == label
+            axis.scatter(
+                x[here],
+                y[here],
+                s=16,
+                linewidths=0,
+                label=name,
+                color=COLOURS[label % len(COLOURS)],
+                marker=MARKERS[label // len(COLOURS) % len(MARKERS)],
+            )
+    if 0 < len(material.classes) <= _NAMED:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _in_two_dimensions(features: Array, seed: int) -> Array:
+    from sklearn.manifold import TSNE
+
+    features = features - features.mean(0)
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    if np.allclose(features, 0):
+        # Collapsed features have no neighbourhoods.
+        return np.zeros((len(features), 2))
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32, max_iter=500)
+    found: Array = tsne.fit_transform(features)
+    return found
+
+
+def draw_spectrum(material: Material) -> Figure | None:
+    """Draw the eigenvalues of the covariance of the test features, trained and untrained."""
+    if len(material.test) < 3:
+        return None
+    figure, (axis,) = charts(1, width=480, height=300)
+    features = {"trained": material.test_features, "untrained": material.untrained_features}
+    for number, (title, rows) in enumerate(features.items()):
+        centred = rows - rows.mean(0)
+        values = np.linalg.svd(centred, compute_uv=False) ** 2 / (len(rows) - 1)
+        largest = values[0]
+        if largest <= 0:
+            continue
+        share = values / values.sum()
+        rank = np.exp(-(share * np.log(np.maximum(share, 1e-12))).sum())
+        kept = values > largest * 1e-8
+        axis.plot(
+            np.arange(1, kept.sum() + 1),
+            values[kept] / largest,
+            color=COLOURS[number],
+            linestyle=("-", "--")[number],
+            label=f"{title}: effective rank {rank:.1f} of {rows.shape[1]}",
+        )
+    axis.set_yscale("log")
+    axis.set_xlabel("eigenvalue, from the largest")
+    axis.set_ylabel("value relative to the largest")
+    axis.legend()
+    return figure
+
+
+def draw_neighbours(material: Material) -> Figure:
+    """Draw ten test images with the five training images whose features are nearest."""
+    classes = material.classes
+    queries = np.linspace(0, len(material.test) - 1, min(_QUERIES, len(material.test)))
+    rows: list[list[Cell]] = []
+    for query in np.unique(queries.round().astype(int)):
+        label = material.test_labels[query] if classes else None
+        row = [Cell(small(material.test, query), _named(material.test, query, classes))]
+        for near in material.neighbours[query]:
+            same = label is not None and material.fit_labels[near] == label
+            border = "" if label is None else RIGHT if same else WRONG
+            text = "" if label is None else classes[material.fit_labels[near]]
+            row.append(Cell(small(material.fit, near), text, border))
+        rows.append(row)
+    count = max(map(len, rows)) - 1
+    note = "" if not classes else "Blue border: the same class. Orange-red border: another class."
+    return draw_sheet(rows, ["test", "nearest", *[""] * (count - 1)], note)
+
+
+def small(split: Split, row: int) -> Pixels:
+    """Return an image as a small picture; of a clip, a few frames."""
+    image = split.images[row]
+    if image.dim() == 3:
+        return enlarged(to_pixels(image[None])[0], image.shape[-1], _SMALL)
+    some = image[np.linspace(0, len(image) - 1, min(_FRAMES, len(image))).round().astype(int)]
+    return strip([enlarged(frame, image.shape[-1], _SMALL // 2) for frame in to_pixels(some)], 2)
+
+
+def _named(split: Split, row: int, classes: tuple[str, ...]) -> str:
+    label = "" if not classes or split.labels is None else f", {classes[int(split.labels[row])]}"
+    return f"{split.name_of(row)}{label}"

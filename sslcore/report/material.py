@@ -1,0 +1,145 @@
+"""What the pictures of a report are drawn from: computed once, on first use."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sslcore.data import Split
+from sslcore.data.reader import Rows
+from sslcore.evaluation.evaluate import FeatureExtractor, Table, in_batches
+from sslcore.pipeline.build import build_pipeline
+from sslcore.pipeline.pipeline import Pipeline
+from sslcore.runs.folder import METRICS, Run
+from sslcore.runs.metrics import read_metrics
+from sslcore.training.session import Session
+
+#: Test images, and images that predictions are fitted on, at the most.
+_TEST, _FIT = 1000, 5000
+#: Bytes of images that are held at a time.
+_BYTES = 2**28
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+
+class Material:
+    """A run with its data and its pipeline, and what pictures need of them.
+
+    Args:
+        session: the recipe with data and pipeline; the pipeline holds the trained weights.
+        run: the run's folder.
+    """
+
+    def __init__(self, session: Session, run: Run) -> None:
+        self.session, self.run, self.recipe, self.data = session, run, session.recipe, session.data
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return read_metrics(self.run.path / METRICS)
+
+    @cached_property
+    def table(self) -> Table:
+        """The evaluation; empty where there is none."""
+        return self.run.read_evaluation()
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the images have no labels."""
+        return self.data.classes if self.data.labelled else ()
+
+    @cached_property
+    def test(self) -> Split:
+        """Test images, evenly spread over the split."""
+        return _some(self.data.test, _TEST)
+
+    @cached_property
+    def fit(self) -> Split:
+        """Training images, evenly spread over the split that evaluators fit on."""
+        return _some(self.data.fit, _FIT)
+
+    @cached_property
+    def untrained(self) -> Pipeline:
+        """The pipeline with its initial weights."""
+        device = self.session.device
+        made: Pipeline = build_pipeline(self.recipe, self.session.shape).to(device)
+        return made.eval()
+
+    @cached_property
+    def test_features(self) -> Array:
+        """Features of the test images, (M, F)."""
+        return self._features(self.session.pipeline, self.test)
+
+    @cached_property
+    def untrained_features(self) -> Array:
+        """Features of the test images before training, (M, F)."""
+        return self._features(self.untrained, self.test)
+
+    @cached_property
+    def fit_features(self) -> Array:
+        """Features of the training images, (N, F)."""
+        return self._features(self.session.pipeline, self.fit)
+
+    @cached_property
+    def test_labels(self) -> Array:
+        """Classes of the test images, (M,)."""
+        return _labels(self.test)
+
+    @cached_property
+    def fit_labels(self) -> Array:
+        """Classes of the training images, (N,)."""
+        return _labels(self.fit)
+
+    @cached_property
+    def probabilities(self) -> Array:
+        """Probability of each class for each test image, (M, K), by softmax regression.
+
+        It is fitted on the standardised features of `fit`, with a little weight decay.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        centre, scale = self.fit_features.mean(0), self.fit_features.std(0) + 1e-6
+        classifier = LogisticRegression(C=0.1, max_iter=200)
+        classifier.fit((self.fit_features - centre) / scale, self.fit_labels)
+        found = np.zeros((len(self.test), len(self.classes)))
+        # A class may have no image among those that were fitted on.
+        found[:, classifier.classes_] = classifier.predict_proba(
+            (self.test_features - centre) / scale
+        )
+        return found
+
+    @cached_property
+    def neighbours(self) -> Array:
+        """Training images in the order of their cosine similarity to each test image, (M, 5)."""
+        test, fit = _unit(self.test_features), _unit(self.fit_features)
+        return np.argsort(-(test @ fit.T), axis=1, kind="stable")[:, :5]
+
+    def _features(self, pipeline: Pipeline, split: Split) -> Array:
+        pipeline.eval()
+        extract = FeatureExtractor(pipeline.augmentation, pipeline.encoder)
+        features: Array = in_batches(extract, split, self.session.device).cpu().numpy()
+        return features
+
+
+def _labels(split: Split) -> Array:
+    assert split.labels is not None
+    labels: Array = split.labels.numpy()
+    return labels
+
+
+def _unit(rows: Array) -> Array:
+    result: Array = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return result
+
+
+def _some(split: Split, most: int) -> Split:
+    """Return images of a split, evenly spread; all of them where they are few."""
+    most = max(2, min(most, _BYTES // max(1, split.images[0].nbytes)))
+    rows = torch.linspace(0, len(split) - 1, min(most, len(split))).round().long()
+    images: Tensor = Rows(split.images, split.file).read(rows)
+    labels = None if split.labels is None else split.labels[rows]
+    return Split(images, labels, names=[split.name_of(row) for row in rows.tolist()])

@@ -1,0 +1,193 @@
+"""`report.html` in the folder of a run, and its pictures in `figures/`."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import sslcore
+from sslcore.errors import RunFolderError, SslcoreError, first_line
+from sslcore.evaluation.table import HEADINGS, cell, metrics_of, verdict
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.request import Request
+from sslcore.recipe.resolve import resolve
+from sslcore.report import page
+from sslcore.report.figures import style, to_png
+from sslcore.report.material import Material
+from sslcore.report.sections import SECTIONS, Section
+from sslcore.system.files import write_safely
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sslcore.registry.registry import Registry
+    from sslcore.runs.folder import Run
+    from sslcore.training.session import Session
+
+REPORT, FIGURES = "report.html", "figures"
+
+#: Seconds after which no other picture is begun.
+_ENOUGH = 60.0
+
+
+def write_report(session: Session, run: Run, registry: Registry) -> Path:
+    """Write the report of a run and return its path.
+
+    A picture that fails is left out, with the reason in its place.
+
+    Args:
+        session: the recipe with data and pipeline; the pipeline holds the trained weights.
+        run: the run's folder.
+        registry: the installed parts, among which the method's defaults are looked up.
+
+    Raises:
+        RunFolderError: the report can't be written.
+    """
+    material = Material(session, run)
+    folder = run.path / FIGURES
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{folder} can't be made: {error.strerror}") from error
+    started = time.monotonic()
+    parts, shown = [], {}
+    for section in SECTIONS:
+        late = time.monotonic() - started > _ENOUGH
+        png, why = (None, "the report took too long") if late else _drawn(section, material)
+        file = folder / f"{section.key}.png"
+        if png is None:
+            file.unlink(missing_ok=True)
+            if not why:
+                continue
+            body = page.paragraph(f"Left out: {why}.")
+        else:
+            write_safely(file, png)
+            body = page.picture(png, section.title)
+        shown[section.key] = section.title
+        lead = [_score_table(material.table)] if section.key == "scores" else []
+        parts.append(
+            page.section(section.key, section.title, page.paragraph(section.text), *lead, body)
+        )
+    about = {"data": "Data", "recipe": "Recipe", "again": "Repeat this run"}
+    title = f"{session.recipe.method} on {session.recipe.data.name}"
+    content = page.page(
+        title,
+        [
+            page.paragraph(_verdict(material.table), verdict=True),
+            page.facts(_facts(material)),
+            page.links(shown | about),
+            *parts,
+            page.section("data", about["data"], *_about_data(material)),
+            page.section("recipe", about["recipe"], *_about_recipe(material, registry)),
+            page.section("again", about["again"], *_again(run)),
+        ],
+    )
+    path = run.path / REPORT
+    write_safely(path, content)
+    return path
+
+
+def _drawn(section: Section, material: Material) -> tuple[bytes | None, str]:
+    """Return the picture of a section, or None and the reason; no reason: nothing to show."""
+    if section.labels and not material.classes:
+        return None, "the images have no labels"
+    try:
+        with style():
+            figure = section.draw(material)
+            return (None, "") if figure is None else (to_png(figure), "")
+    except Exception as error:  # noqa: BLE001 - a picture that fails costs itself alone
+        return None, f"it could not be drawn ({type(error).__name__}: {first_line(error)})"
+
+
+def _verdict(table: Mapping[str, Mapping[str, float]]) -> str:
+    if not table:
+        return "This run has not been evaluated, so nothing is known of its features."
+    warning = verdict(table)
+    if warning:
+        return warning[:1].upper() + warning[1:] + "."
+    return "The trained encoder is better than both baselines on every metric."
+
+
+def _score_table(table: Mapping[str, Mapping[str, float]]) -> str:
+    heads = ["metric", *(HEADINGS.get(column, column) for column in table)]
+    rows = [[name, *(cell(table[column], name) for column in table)] for name in metrics_of(table)]
+    return page.table(heads, rows) if rows else ""
+
+
+def _facts(material: Material) -> dict[str, object]:
+    recipe, training, session = material.recipe, material.recipe.training, material.session
+    found: dict[str, object] = {
+        "run": material.run.path,
+        "encoder": f"{recipe.encoder.name}, {recipe.encoder.origin}",
+        "trained on": f"{len(material.data.train):,} {session.shape}",
+        "training": f"{training.epochs} epochs in batches of {training.batch_size}, seed "
+        f"{training.seed}",
+    }
+    if material.metrics:
+        last = material.metrics[-1]
+        found["last step"] = f"{last['step']:,}"
+        found["images per second"] = f"{last.get('images_per_s') or 0:,.0f} at the end"
+    versions = material.run.config().get("versions")
+    if isinstance(versions, dict):
+        found["trained with"] = ", ".join(f"{name} {value}" for name, value in versions.items())
+    found["report"] = f"by sslcore {sslcore.__version__} on {session.device}"
+    return found
+
+
+def _about_data(material: Material) -> list[str]:
+    data = material.data
+    given: dict[str, object] = {
+        "data set": f"{material.recipe.data.name}, {material.recipe.data.origin}",
+        "training images": f"{len(data.train):,}",
+        "test images": f"{len(data.test):,}",
+        "classes": ", ".join(data.classes[:30]) + (" …" if len(data.classes) > 30 else "")
+        if data.classes
+        else "none",
+    }
+    return [page.facts(given), *(page.paragraph(note) for note in data.notes)]
+
+
+def _about_recipe(material: Material, registry: Registry) -> list[str]:
+    written = material.recipe.to_toml()
+    usual = _usual(material.recipe, registry)
+    if usual is None:
+        return [page.folded("All settings", page.code(written))]
+    lines = written.splitlines()
+    changed = _changed(lines, usual.to_toml().splitlines())
+    words = (
+        f"Marked lines differ from the defaults of {material.recipe.method} on this data."
+        if changed
+        else f"All settings are the defaults of {material.recipe.method} on this data."
+    )
+    return [page.paragraph(words), page.folded("All settings", page.code(written, changed))]
+
+
+def _usual(recipe: Recipe, registry: Registry) -> Recipe | None:
+    """Return the recipe of the same method on the same data with nothing changed."""
+    tables = recipe.to_dict()
+    config = {"method": recipe.method, "data": tables["data"]}
+    try:
+        return resolve(Request.of(config=config), registry)[0]
+    except SslcoreError:
+        return None
+
+
+def _changed(lines: list[str], usual: list[str]) -> list[int]:
+    """Return the numbers of lines of a TOML file that the other has not in the same section."""
+    known, section = set(), ""
+    for line in usual:
+        section = line if line.startswith("[") else section
+        known.add((section, line))
+    found, section = [], ""
+    for number, line in enumerate(lines):
+        section = line if line.startswith("[") else section
+        if line.strip() and (section, line) not in known:
+            found.append(number)
+    return found
+
+
+def _again(run: Run) -> list[str]:
+    recipe = shlex.quote(str(run.recipe_path))
+    return [page.code(f"sslcore train --config {recipe}")]

@@ -1,0 +1,103 @@
+"""The sections of a report: a title, a sentence, and the function that draws its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslcore.report.curves import draw_curves
+from sslcore.report.features import draw_map, draw_neighbours, draw_spectrum
+from sslcore.report.mistakes import draw_confusion, draw_mistakes
+from sslcore.report.reconstructions import draw_reconstructions
+from sslcore.report.scores import draw_scores
+from sslcore.report.views import draw_views, first_views
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from sslcore.report.material import Material
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report.
+
+    Attributes:
+        key: the name of its picture in `figures/`.
+        title: its heading.
+        text: how to read the picture.
+        draw: draws it; None where the run has nothing to show.
+        labels: whether it needs labels.
+    """
+
+    key: str
+    title: str
+    text: str
+    draw: Callable[[Material], Figure | None]
+    labels: bool = False
+
+
+SECTIONS = (
+    Section(
+        "scores",
+        "Scores",
+        "Each metric of the trained encoder, of the same encoder with its initial weights, and of "
+        "the raw pixels. A line on a bar is the standard deviation over the draws of labels.",
+        lambda material: draw_scores(material.table),
+    ),
+    Section(
+        "training",
+        "Training",
+        "The numbers of metrics.jsonl. An effective rank or a spread that falls towards its least "
+        "value means that the representations collapse, which the loss alone does not show.",
+        lambda material: draw_curves({material.run.path.name: material.metrics}),
+    ),
+    Section(
+        "views",
+        "Views",
+        "Images of the first batch and the views that the encoder was trained on.",
+        lambda material: draw_views(first_views(material.session), ""),
+    ),
+    Section(
+        "reconstructions",
+        "Reconstructions",
+        "Test images, disturbed or masked as in training, and what the decoder makes of them.",
+        draw_reconstructions,
+    ),
+    Section(
+        "map",
+        "Map of the features",
+        "Test images placed by t-SNE so that images with similar features lie together. Only "
+        "neighbourhoods mean something; distances between groups and their sizes do not.",
+        draw_map,
+    ),
+    Section(
+        "neighbours",
+        "Nearest neighbours",
+        "Test images and the training images whose features are most similar (cosine).",
+        draw_neighbours,
+    ),
+    Section(
+        "confusion",
+        "Confusion",
+        "Predictions of a softmax regression on the features, fitted on at most 5,000 training "
+        "images.",
+        draw_confusion,
+        labels=True,
+    ),
+    Section(
+        "mistakes",
+        "Worst mistakes",
+        "The test images whose true class the same regression thinks least likely.",
+        draw_mistakes,
+        labels=True,
+    ),
+    Section(
+        "spectrum",
+        "Spectrum of the features",
+        "Eigenvalues of the covariance of the test features. The more directions the features "
+        "use, the slower the curve falls.",
+        draw_spectrum,
+    ),
+)

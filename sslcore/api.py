@@ -24,7 +24,7 @@ from sslcore.recipe.resolve import make_recipe, resolve
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.report.preview import checked_output, write_preview
-from sslcore.report.report import write_report
+from sslcore.report.report import wants_reports, write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
@@ -89,7 +89,7 @@ def train(
     compile: bool = False,
     workers: int | None = None,
     evaluate: bool = True,
-    report: bool = True,
+    report: bool | None = None,
     console: Console | None = None,
     registry: Registry | None = None,
 ) -> Run:
@@ -115,7 +115,8 @@ def train(
         workers: processes that read images ahead. None reads ahead with threads where the images
             don't fit on the device; 0 never reads ahead.
         evaluate: whether to evaluate at the end.
-        report: whether to write `report.html` at the end.
+        report: whether to write `report.html` at the end; None writes it, unless the environment
+            variable `SSLCORE_REPORT` is 0.
         console: where progress is printed; stderr by default.
         registry: where to look for parts; everything installed by default.
 
@@ -154,7 +155,7 @@ def train(
             )
         if evaluate and processes.is_main:
             _keep(session.evaluate(), run, console)
-        if report and processes.is_main:
+        if processes.is_main and (wants_reports() if report is None else report):
             _report(session, run, registry)
     return run
 
@@ -276,8 +277,8 @@ def evaluate(
     if not table:
         names = ", ".join(part.name for part in session.recipe.evaluators)
         raise UsageError(
-            f"{session.recipe.data.name} has no labels, and {names} can't do without; class folders are "
-            "labels"
+            f"{session.recipe.data.name} has no labels, and {names} can't do without; class "
+            "folders are labels"
         )
     if data is None:
         _keep(table, opened, console)

@@ -25,6 +25,8 @@ def _threads():
     torch.set_num_threads(1)
     # And in the processes that tests start.
     os.environ["OMP_NUM_THREADS"] = "1"
+    # A report takes seconds, and hundreds of tests train.
+    os.environ["SSLCORE_REPORT"] = "0"
 
 
 @pytest.fixture(scope="session", autouse=True)

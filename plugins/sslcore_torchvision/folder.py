@@ -167,14 +167,14 @@ def _data(
     if classes:
         number = {name: label for label, name in enumerate(classes)}
         labels = torch.tensor([number[name] for name in names])
-    files = [printable(listing.files[row].path) for row in readable]
+    paths = [printable(listing.files[row].path) for row in readable]
 
-    def split(rows: slice) -> Split:
-        return Split(images[rows], None if labels is None else labels[rows], file, files[rows])
+    def part(rows: slice) -> Split:
+        return Split(images[rows], None if labels is None else labels[rows], file, paths[rows])
 
     return Data(
-        train=split(slice(num_train)),
-        test=split(slice(num_train, None)),
+        train=part(slice(num_train)),
+        test=part(slice(num_train, None)),
         classes=tuple(printable(name) for name in classes),
         notes=tuple(notes),
     )

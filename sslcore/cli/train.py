@@ -44,7 +44,7 @@ from sslcore.registry.registry import default_registry
 )
 @click.option(
     "--report/--no-report",
-    default=True,
+    default=None,
     help="Write report.html into the folder of the run. [default: report]",
 )
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")

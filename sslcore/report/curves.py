@@ -21,6 +21,8 @@ TITLES = {
 }
 #: Charts of numbers that parts log, at the most.
 _OWN = 6
+#: Runs in a line of the legend.
+_LEGEND = 3
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -36,7 +38,8 @@ def draw_curves(runs: Mapping[str, Lines]) -> Figure | None:
     keys += [key for key in own if key not in ENGINE_KEYS and _any(runs, key)][:_OWN]
     if not keys:
         return None
-    figure, axes = charts(len(keys))
+    legend_lines = -(-len(runs) // _LEGEND) if len(runs) > 1 else 0
+    figure, axes = charts(len(keys), footer=20 * legend_lines + 10 * bool(legend_lines))
     for key, axis in zip(keys, axes, strict=True):
         for number, (name, lines) in enumerate(runs.items()):
             points = [(line["step"], line[key]) for line in lines if _is_number(line.get(key))]
@@ -53,16 +56,13 @@ def draw_curves(runs: Mapping[str, Lines]) -> Figure | None:
         if key in ("images_per_s", "effective_rank"):
             axis.set_ylim(bottom=0)
     if len(runs) > 1:
-        figure.legend(
-            *axes[0].get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=min(3, len(runs)),
-        )
+        legend = axes[0].get_legend_handles_labels()
+        figure.legend(*legend, loc="lower center", ncols=min(_LEGEND, len(runs)))
     return figure
 
 
 def _title(runs: Mapping[str, Lines], key: str) -> str:
-    read = {line.get("read") for lines in runs.values() for line in lines} - {None}
+    read = {str(line["read"]) for lines in runs.values() for line in lines if line.get("read")}
     title = TITLES.get(key, key)
     return title.replace("projections", read.pop()) if len(read) == 1 else title
 

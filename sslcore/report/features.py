@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sslcore.report.sheet import Pixels
 
 #: Test images on a map, and beside their neighbours.
-_ON_MAP, _QUERIES = 500, 10
+_ON_MAP, _QUERIES = 300, 10
 #: Classes that a legend names.
 _NAMED = 20
 #: Side of a small image, px, and frames of a clip in a small image.
@@ -34,7 +34,10 @@ def draw_map(material: Material) -> Figure | None:
     rows = np.unique(rows.astype(int))
     if len(rows) < 5:
         return None
-    figure, axes = charts(2, columns=2, width=480, height=430)
+    named = 0 < len(material.classes) <= _NAMED
+    figure, axes = charts(
+        2, columns=2, width=480, height=430, left=14, bottom=14, footer=70 if named else 0
+    )
     features = {"trained": material.test_features, "untrained": material.untrained_features}
     for axis, (title, all_features) in zip(axes, features.items(), strict=True):
         x, y = _in_two_dimensions(all_features[rows], material.recipe.training.seed).T
@@ -57,8 +60,9 @@ def draw_map(material: Material) -> Figure | None:
                 color=COLOURS[label % len(COLOURS)],
                 marker=MARKERS[label // len(COLOURS) % len(MARKERS)],
             )
-    if 0 < len(material.classes) <= _NAMED:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    if named:
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, map(short, names), loc="lower center", ncols=7)
     return figure
 
 
@@ -70,7 +74,7 @@ def _in_two_dimensions(features: Array, seed: int) -> Array:
     if np.allclose(features, 0):
         # Collapsed features have no neighbourhoods.
         return np.zeros((len(features), 2))
-    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32, max_iter=500)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32, max_iter=300)
     found: Array = tsne.fit_transform(features)
     return found
 
@@ -79,7 +83,7 @@ def draw_spectrum(material: Material) -> Figure | None:
     """Draw the eigenvalues of the covariance of the test features, trained and untrained."""
     if len(material.test) < 3:
         return None
-    figure, (axis,) = charts(1, width=480, height=300)
+    figure, (axis,) = charts(1, width=480, height=300, left=64)
     features = {"trained": material.test_features, "untrained": material.untrained_features}
     for number, (title, rows) in enumerate(features.items()):
         centred = rows - rows.mean(0)
@@ -130,6 +134,11 @@ def small(split: Split, row: int) -> Pixels:
         return enlarged(to_pixels(image[None])[0], image.shape[-1], _SMALL)
     some = image[np.linspace(0, len(image) - 1, min(_FRAMES, len(image))).round().astype(int)]
     return strip([enlarged(frame, image.shape[-1], _SMALL // 2) for frame in to_pixels(some)], 2)
+
+
+def short(name: str) -> str:
+    """Return a name cut to the length of a label."""
+    return name if len(name) <= 16 else f"{name[:15]}…"
 
 
 def _named(split: Split, row: int, classes: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ DPI = 100
 #: Points of the text in charts.
 TEXT = 9
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": TEXT,
     "axes.titlesize": TEXT + 1,
     "axes.spines.top": False,
@@ -54,16 +54,45 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
-def charts(count: int, *, columns: int = 3, width: int = 330, height: int = 240) -> Charts:
-    """Return a figure with a grid of charts, each of so many pixels, and the charts in a row."""
+def charts(
+    count: int,
+    *,
+    columns: int = 3,
+    width: int = 330,
+    height: int = 240,
+    left: int = 54,
+    bottom: int = 42,
+    footer: int = 0,
+) -> Charts:
+    """Return a figure with a grid of charts, and the charts in a row.
+
+    Args:
+        count: how many charts.
+        columns: charts beside each other, at the most.
+        width: of a chart with its margins, px.
+        height: of a chart with its margins, px.
+        left: the left margin of each chart, for numbers and labels, px.
+        bottom: its margin below, px.
+        footer: room below all charts, for a legend, px.
+    """
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = blank(columns * width, rows * height)
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for unused in axes[count:]:
-        unused.set_visible(False)
-    return figure, list(axes[:count])
+    whole_width, whole_height = columns * width, rows * height + footer
+    figure = blank(whole_width, whole_height)
+    # Margins in pixels: matplotlib's own layout measures every text twice, which takes longer than
+    # drawing them.
+    axes = [
+        figure.add_axes(
+            (
+                (place % columns * width + left) / whole_width,
+                1 - ((place // columns + 1) * height - bottom) / whole_height,
+                (width - left - 14) / whole_width,
+                (height - bottom - 28) / whole_height,
+            )
+        )
+        for place in range(count)
+    ]
+    return figure, axes
 
 
 Charts = tuple["Figure", "list[Axes]"]

@@ -35,7 +35,9 @@ class Material:
     """
 
     def __init__(self, session: Session, run: Run) -> None:
-        self.session, self.run, self.recipe, self.data = session, run, session.recipe, session.data
+        self.session: Session = session
+        self.run: Run = run
+        self.recipe, self.data = session.recipe, session.data
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:

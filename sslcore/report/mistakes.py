@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslcore.report.features import small
+from sslcore.report.features import short, small
 from sslcore.report.figures import COLOURS, WRONG, charts
 from sslcore.report.sheet import Cell, draw_sheet
 
@@ -29,9 +29,10 @@ def draw_confusion(material: Material) -> Figure:
     np.add.at(matrix, (labels, guesses), 1)
     totals = matrix.sum(1)
     share = matrix / np.maximum(totals, 1)[:, None]
-    figure, (left, right) = charts(2, columns=2, width=500, height=max(420, 18 * min(count, 25)))
-    picture = left.imshow(share, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-    figure.colorbar(picture, ax=left, label="share of the class", shrink=0.8)
+    figure, (left, right) = charts(
+        2, columns=2, width=500, height=max(420, 18 * min(count, 25)), left=130, bottom=110
+    )
+    left.imshow(share, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
     left.grid(visible=False)
     left.set_xlabel("predicted")
     left.set_ylabel("true")
@@ -85,8 +86,3 @@ def draw_mistakes(material: Material) -> Figure | None:
     ]
     rows = [cells[start : start + _IN_ROW] for start in range(0, len(cells), _IN_ROW)]
     return draw_sheet(rows, [], f"{len(wrong)} of {len(labels)} test images are wrong.")
-
-
-def short(name: str) -> str:
-    """Return a name cut to the length of a label."""
-    return name if len(name) <= 16 else f"{name[:15]}…"

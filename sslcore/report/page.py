@@ -28,13 +28,14 @@ tr.best td { font-weight: 600; }
 figure { margin: 0; background: #ffffff; border-radius: 6px; padding: 8px; overflow-x: auto;
   border: 1px solid var(--line); }
 img { display: block; max-width: 100%; height: auto; }
-img.large { max-width: none; }
+@media (max-width: 600px) { img { max-width: none; } }
 pre { background: var(--soft); padding: 10px; border-radius: 6px; overflow-x: auto;
   font-size: 0.85rem; }
 mark { background: var(--mark); color: inherit; }
 details { margin: 0.5rem 0; }
 summary { cursor: pointer; color: var(--link); }
-nav a { color: var(--link); margin-right: 12px; white-space: nowrap; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 14px; margin: 0.8rem 0; }
+nav a { color: var(--link); }
 .verdict { background: var(--soft); padding: 10px 14px; border-radius: 6px; }
 """
 

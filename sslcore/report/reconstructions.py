@@ -42,9 +42,10 @@ def draw_reconstructions(material: Material) -> Figure | None:
     if not isinstance(made, Tensor) or images.dim() == 5:
         return None
     normalization = Normalization.of(augmentation, session.shape, session.device)
+    seen: Tensor = signals["views"]
+    wanted: Tensor = signals.get("targets", seen)
     views, targets, restored = (
-        to_pixels(normalization.undone(each[0]))
-        for each in (signals["views"], signals.get("targets", signals["views"]), made)
+        to_pixels(normalization.undone(each[0])) for each in (seen, wanted, made)
     )
     mask = signals.get("mask")
     if mask is not None:
@@ -58,4 +59,4 @@ def draw_reconstructions(material: Material) -> Figure | None:
         rows.append(
             [Cell(enlarged(each, side), text) for each, text in zip(shown, texts, strict=True)]
         )
-    return draw_sheet(rows, ["encoder sees", "reconstruction", "target"])
+    return draw_sheet(rows, ["encoder sees", "reconstructed", "target"])

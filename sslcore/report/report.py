@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from typing import TYPE_CHECKING
@@ -28,8 +29,16 @@ if TYPE_CHECKING:
 
 REPORT, FIGURES = "report.html", "figures"
 
+#: Environment: 0 leaves out the reports that runs write by themselves.
+WANTED = "SSLCORE_REPORT"
+
 #: Seconds after which no other picture is begun.
 _ENOUGH = 60.0
+
+
+def wants_reports() -> bool:
+    """Whether runs write a report by themselves, as the environment says."""
+    return os.environ.get(WANTED, "").strip().casefold() not in ("0", "false", "no")
 
 
 def write_report(session: Session, run: Run, registry: Registry) -> Path:

@@ -48,7 +48,7 @@ def draw_scores(table: Table) -> Figure | None:
         axis.set_xticks(range(len(shown)), [HEADINGS.get(column, column) for column, _ in shown])
         axis.set_title(name, loc="left")
         axis.grid(visible=False, axis="x")
-        axis.margins(y=0.25)
+        axis.margins(y=0.3)
         if name.endswith("_mse"):
             axis.set_xlabel("lower is better")
     return figure

@@ -54,7 +54,8 @@ def enlarged(pixels: Pixels, side: int, shown: int = _SIDE) -> Pixels:
     step = side // shown
     height, width = (length // step for length in pixels.shape[:2])
     blocks = pixels[: height * step, : width * step].reshape(height, step, width, step, 3)
-    return blocks.mean((1, 3)).round().astype(np.uint8)
+    reduced: Pixels = blocks.mean((1, 3)).round().astype(np.uint8)
+    return reduced
 
 
 def strip(images: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _IMAGES = 8
 #: More views than this are shown as one strip or grid.
 _COLUMNS = 6
+#: With no more columns than this, images stand in two columns.
+_NARROW = 3
 #: Frames, patches and local views in a line, and the side of each in a strip, px.
 _IN_LINE, _IN_STRIP = 10, 48
 #: Local views in a line.
@@ -105,7 +107,8 @@ def draw_views(sample: ViewSample, heading: str) -> Figure:
         together = name == "local_views" or len(pictures) > _COLUMNS or clip
         texts = sample.drawn.get(name, [])
         if together:
-            titles.append(_title(name, len(pictures), frames=clip))
+            local = name == "local_views"
+            titles.append(f"{len(pictures)} {'local views' if local else 'views of each'}")
             for image, row in enumerate(rows):
                 views = [view[image] for view in pictures]
                 row.append(Cell(_strip(views, name, large, clip=clip)))
@@ -115,6 +118,11 @@ def draw_views(sample: ViewSample, heading: str) -> Figure:
             for image, row in enumerate(rows):
                 text = texts[number][image] if number < len(texts) else ""
                 row.append(Cell(enlarged(view[image], large), text))
+    if len(titles) <= _NARROW and len(rows) > 1 and sample.images.dim() == 4:
+        # Two images side by side, so that the picture is not three times as high as wide.
+        half = -(-len(rows) // 2)
+        after = [*rows[half:], []]
+        rows, titles = [row + after[place] for place, row in enumerate(rows[:half])], titles * 2
     note = colour_note(sample.images.shape[-3])
     return draw_sheet(rows, titles, "\n".join(filter(None, (heading, note))))
 
@@ -146,9 +154,3 @@ def _strip(views: list[Pixels], name: str, large: int, *, clip: bool) -> Pixels:
     shown = [enlarged(view, large, _IN_STRIP) for view in views]
     side = round(len(views) ** 0.5)
     return strip(shown, side if side * side == len(views) and not clip else _IN_LINE)
-
-
-def _title(name: str, count: int, *, frames: bool) -> str:
-    if name == "local_views":
-        return f"{count} local views"
-    return f"{count} {'frames' if frames else 'views'} of each"

@@ -1,0 +1,74 @@
+"""Small runs whose pictures are drawn."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+import sslcore
+from sslcore.recipe.request import Request
+from sslcore.recipe.resolve import resolve
+from sslcore.registry.registry import default_registry
+from sslcore.report.material import Material
+from sslcore.runs.folder import Run
+from sslcore.training.session import Session
+
+#: A run of a few steps on the digits.
+QUICK = {"training": {"epochs": 1, "batch_size": 256, "log_every": 1, "precision": "fp32"}}
+
+
+@pytest.fixture
+def session():
+    """Make a session of a method: `session("simclr", augmentation={"flip": 1})`."""
+
+    def make(method, data="digits", **settings):
+        merged = {**settings, "training": QUICK["training"] | settings.get("training", {})}
+        recipe, _ = resolve(
+            Request.of(method=method, data=str(data), settings=merged), default_registry()
+        )
+        quiet = Console(file=io.StringIO())
+        return Session.prepare(recipe, device=torch.device("cpu"), console=quiet)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a short run on the digits, with a report."""
+    folder = tmp_path_factory.mktemp("runs") / "run <b>"
+    sslcore.train(
+        method="simclr",
+        settings=QUICK | {"loss": {"temperature": 0.3}},
+        output=folder,
+        report=True,
+        console=Console(file=io.StringIO()),
+    )
+    return folder
+
+
+@pytest.fixture
+def material(session, tmp_path):
+    """The material of an untrained pipeline: `material(session)`."""
+    return lambda prepared: Material(prepared, Run(tmp_path / "run"))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Make a folder of images: `photos({"cat": 4, "dog": 4})`, or `photos({"": 10})`."""
+
+    def make(classes, size=12, channels=3):
+        generator = torch.Generator().manual_seed(0)
+        for name, count in classes.items():
+            folder = tmp_path / "photos" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                shape = (size, size, 3) if channels == 3 else (size, size)
+                values = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+                Image.fromarray(values.numpy()).save(folder / f"{number:02}.png")
+        return tmp_path / "photos"
+
+    return make

@@ -1,0 +1,187 @@
+"""The report of a run: one file, without a request, that never costs the run."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import sslcore
+import sslcore.cli
+from sslcore.report import report as report_module
+from sslcore.report.sections import SECTIONS, Section
+from sslcore.runs.folder import Run
+
+#: Elements that make no request, whatever their attributes.
+QUIET = {
+    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "nav", "a", "section"),
+    *("div", "table", "tr", "th", "td", "figure", "img", "pre", "mark", "details", "summary"),
+    "link",
+}
+
+
+class _Requests(HTMLParser):
+    """Collects what a browser would ask a server for."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.unknown = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in QUIET:
+            self.unknown.add(tag)
+        for name, value in attributes:
+            inside = (value or "").startswith(("data:", "#"))
+            if (
+                name in ("src", "srcset", "href", "action", "data", "poster", "style")
+                and not inside
+            ):
+                self.found.append((tag, name, value))
+
+
+def requests_of(text):
+    parser = _Requests()
+    parser.feed(text)
+    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    return [*parser.found, *parser.unknown, *re.findall(r"url\(|@import", style)]
+
+
+def test_the_report_makes_no_request(trained):
+    assert requests_of((trained / "report.html").read_text()) == []
+    # The check itself finds requests of each kind.
+    for bad in ('<img src="https://a/b">', "<script>1</script>", "<style>a{b:url(c)}</style>"):
+        assert requests_of(bad)
+
+
+def test_the_report_shows_every_picture_that_there_is_and_keeps_it_as_a_file(trained):
+    text = (trained / "report.html").read_text()
+    shown = re.findall(r'<section id="(\w+)">.*?(?=</section>)', text, re.DOTALL)
+    expected = {section.key for section in SECTIONS} - {"reconstructions"}
+    assert expected <= set(shown)
+    assert {path.stem for path in (trained / "figures").iterdir()} == expected
+    assert text.count("data:image/png;base64,") == len(expected)
+    assert "Left out" not in text
+
+
+def test_the_report_marks_what_differs_from_the_methods_defaults(trained):
+    marked = re.findall("<mark>(.*?)</mark>", (trained / "report.html").read_text())
+    assert "temperature = 0.3" in marked
+    assert not any(line.startswith(("flip", "[")) for line in marked)
+
+
+def test_the_report_says_what_the_evaluation_says(trained):
+    text = (trained / "report.html").read_text()
+    table = Run(trained).read_evaluation()
+    for name, value in table["encoder"].items():
+        if not name.endswith("_std"):
+            assert f"<td>{name}</td>" in text
+            assert f"{value:.4f}" in text
+
+
+def test_text_of_users_is_escaped(trained):
+    text = (trained / "report.html").read_text()
+    assert "<b>" not in text
+    assert "run &lt;b&gt;" in text
+
+
+def test_the_command_that_repeats_the_run_is_quoted(trained):
+    assert f"sslcore train --config &#x27;{str(trained).replace('<', '&lt;')[:-3]}" in (
+        (trained / "report.html").read_text()
+    )
+
+
+def test_a_report_is_written_anew_and_is_the_same(trained, capsys):
+    before = {path.name: path.read_bytes() for path in (trained / "figures").iterdir()}
+    (trained / "figures" / "views.png").unlink()
+    assert sslcore.cli.run(["report", str(trained)]) == 0
+    assert capsys.readouterr().out.strip() == str(trained / "report.html")
+    after = {path.name: path.read_bytes() for path in (trained / "figures").iterdir()}
+    assert after == before
+
+
+def _train(folder, method="simclr", **options):
+    console = Console(file=io.StringIO(), width=200)
+    settings = {"training": {"epochs": 1, "batch_size": 8, "precision": "fp32"}}
+    settings["training"] |= options.pop("training", {})
+    sslcore.train(method=method, output=folder, settings=settings, console=console, **options)
+    return console.file.getvalue()
+
+
+def test_a_picture_that_fails_costs_itself(monkeypatch, photos):
+    def broken(material):
+        raise RuntimeError("no ink")
+
+    sections = (Section("broken", "Broken", "It fails.", broken), SECTIONS[1])
+    monkeypatch.setattr(report_module, "SECTIONS", sections)
+    _train("run", data=str(photos({"": 12})), report=True)
+    text = Path("run/report.html").read_text()
+    assert "it could not be drawn (RuntimeError: no ink)" in text
+    assert [path.name for path in Path("run/figures").iterdir()] == ["training.png"]
+
+
+def test_a_report_that_fails_never_costs_the_run(monkeypatch, photos):
+    monkeypatch.setattr(report_module.page, "page", lambda *parts: 1 / 0)
+    said = _train("run", data=str(photos({"": 12})), report=True)
+    assert "the report could not be written: division by zero" in " ".join(said.split())
+    assert Path("run/encoder.safetensors").exists()
+
+
+def test_no_report_leaves_it_out(photos, monkeypatch):
+    data = str(photos({"": 12}))
+    _train("a", data=data, report=False)
+    _train("b", data=data)
+    monkeypatch.delenv("SSLCORE_REPORT")
+    _train("c", data=data)
+    assert [Path(run, "report.html").exists() for run in "abc"] == [False, False, True]
+
+
+@pytest.mark.parametrize(("classes", "mapped"), [({"": 10}, False), ({"cat": 40}, True)])
+def test_images_without_classes_have_a_report(photos, classes, mapped):
+    _train("run", data=str(photos(classes)), report=True)
+    text = Path("run/report.html").read_text()
+    assert "Left out: the images have no labels" in text
+    assert "could not be drawn" not in text
+    # Two test images make no map.
+    assert Path("run/figures/map.png").exists() == mapped
+    assert Path("run/figures/neighbours.png").exists()
+
+
+@pytest.mark.parametrize("classes", [40, pytest.param(1000, marks=pytest.mark.slow)])
+def test_many_classes_have_a_report(photos, classes):
+    folder = photos({f"class {number}": 3 for number in range(classes)}, size=8)
+    _train("run", data=str(folder), report=True, training={"batch_size": 32})
+    text = Path("run/report.html").read_text()
+    assert "could not be drawn" not in text
+    assert "Left out" not in text
+    assert Path("run/figures/confusion.png").exists()
+
+
+@pytest.mark.parametrize("method", ["autoencoder", "mae", "denoising-autoencoder"])
+def test_reconstructions_are_shown_where_there_are_any(photos, method):
+    _train("run", method, data=str(photos({"a": 8, "b": 8}, size=16)), report=True)
+    assert "could not be drawn" not in Path("run/report.html").read_text()
+    assert Path("run/figures/reconstructions.png").exists()
+
+
+def test_a_run_that_has_not_been_evaluated_says_so(photos):
+    _train("run", data=str(photos({"a": 8, "b": 8})), evaluate=False, report=True)
+    assert "This run has not been evaluated" in Path("run/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda run: None, "is not there"),
+        (lambda run: run.mkdir(), "has no recipe.toml, so it is not a run"),
+    ],
+)
+def test_what_is_no_run_is_refused(capsys, spoil, said):
+    spoil(Path("run"))
+    assert sslcore.cli.run(["report", "run"]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1

@@ -28,6 +28,8 @@ _COMMANDS = {
     "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
+    "runs": ("sslcore.cli.runs", "List runs."),
+    "compare": ("sslcore.cli.runs", "Compare runs: settings, scores and curves."),
     "check": ("sslcore.cli.check", "Check a component against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),

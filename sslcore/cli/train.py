@@ -47,8 +47,30 @@ from sslcore.registry.registry import default_registry
     default=None,
     help="Write report.html into the folder of the run. [default: report]",
 )
+@click.option(
+    "--seeds", type=click.IntRange(1), metavar="N", help="Train N runs with N seeds; compare them."
+)
+@click.option(
+    "--sweep",
+    metavar="SECTION.NAME=VALUE,VALUE",
+    multiple=True,
+    help="Train a run for each value, and compare them. Several make all combinations. Repeatable.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw N of the combinations of --sweep at random.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
-def train(context: click.Context, dry_run: bool, **options: Any) -> None:
+def train(
+    context: click.Context,
+    dry_run: bool,
+    seeds: int | None,
+    sweep: tuple[str, ...],
+    trials: int | None,
+    **options: Any,
+) -> int | None:
     """Train a method on images and evaluate it.
 
     \b
@@ -56,6 +78,7 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
     sslcore train --method simclr --data cifar10 --encoder resnet18 --epochs 200
     sslcore train --method infonce --data ~/photos --set loss.temperature=0.2
     sslcore train --method autoencoder --augmentation cutout --dry-run
+    sslcore train --method simclr --seeds 3 --sweep loss.temperature=0.1,0.2,0.5
     sslcore train --resume runs/simclr-digits-…
     torchrun --nproc-per-node=8 -m sslcore train --method simclr --data cifar10
     """
@@ -68,15 +91,29 @@ def train(context: click.Context, dry_run: bool, **options: Any) -> None:
 
     if dry_run:
         _print_plan(settings, options)
-        return
+        return None
     keep_freed_memory()
+    if seeds or sweep:
+        from sslcore.cli.many import train_many
+
+        return train_many(
+            settings,
+            options,
+            {name: options[name] for name in REQUESTED},
+            sweep=sweep,
+            seeds=seeds,
+            trials=trials,
+        )
+    if trials:
+        raise UsageError("--trials draws from the combinations of --sweep, and there are none")
     run = api.train(settings=settings, **options)
     if rank() > 0:
-        return
+        return None
     table = run.read_evaluation()
     if table:
         print_table(table)
     click.echo(f"{run.path}", err=False)
+    return None
 
 
 def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ lock file remains and has no meaning without the lock.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,17 @@ from sslcore.errors import RunFolderError
 
 #: The name of the locked file.
 LOCK = ".lock"
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a process holds the lock of a run folder."""
+    if not (folder / LOCK).is_file():
+        return False
+    try:
+        with locked(folder):
+            return False
+    except RunFolderError:
+        return os.access(folder, os.W_OK)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from sslcore.recipe.recipe import Part, Recipe
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics
+from sslcore.runs.status import recorded
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trainer import Trainer
 
@@ -144,13 +145,14 @@ class Session:
             total=trainer.total_steps,
             epochs=recipe.training.epochs,
         )
-        try:
-            with display:
-                trainer.train(display, go_on=go_on)
-            run.write_encoder(self.pipeline.encoder)
-        except RunFolderError as error:
-            # The folder was writable at the start, so this is a full disk and not a usage error.
-            raise TrainingError(f"{error}; go on with: {go_on}") from error
+        with recorded(run.path):
+            try:
+                with display:
+                    trainer.train(display, go_on=go_on)
+                run.write_encoder(self.pipeline.encoder)
+            except RunFolderError as error:
+                # The folder was writable at the start, so this is a full disk and no usage error.
+                raise TrainingError(f"{error}; go on with: {go_on}") from error
 
     def evaluate(self) -> Table:
         """Evaluate the pipeline and its baselines; an empty table if no evaluator can run."""

@@ -1,0 +1,178 @@
+"""`sslcore runs` and `sslcore compare`: tables of runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.table import Table
+
+from sslcore.cli.options import json_option
+from sslcore.cli.words import complete_runs
+from sslcore.errors import RunFolderError, UsageError
+from sslcore.system.files import user_path, write_safely
+from sslcore.system.printable import printable
+from sslcore.system.terminal import stdout_console
+
+if TYPE_CHECKING:
+    from sslcore.report.compare import Comparison
+    from sslcore.runs.summary import RunSummary
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", default="runs")
+@json_option
+def runs(folder: str, as_json: bool) -> None:
+    """List the runs in a folder, oldest first.
+
+    Without a folder, lists the runs in runs/.
+
+    \b
+    sslcore runs
+    sslcore runs ~/experiments
+    """
+    from sslcore.evaluation.evaluate import ENCODER
+    from sslcore.evaluation.table import cell, metrics_of
+    from sslcore.runs.summary import runs_below
+
+    found, problems = runs_below(user_path(folder, "DIR"))
+    for problem in problems:
+        click.echo(f"note: {printable(problem)}", err=True)
+    if as_json:
+        click.echo(json.dumps([_record(run) for run in found], indent=2))
+        return
+    if not found:
+        click.echo(f"note: there are no runs in {folder}", err=True)
+        return
+    metrics = metrics_of({run.name: run.table.get(ENCODER, {}) for run in found})
+    heads = ["run", "method", "data", "encoder", "seed", *metrics, "seconds", "state"]
+    rows = [
+        [
+            run.name,
+            *(str(run.settings.get(name)) for name in ("method", "data", "encoder")),
+            str(run.seed),
+            *(cell(run.table.get(ENCODER, {}), metric) for metric in metrics),
+            f"{run.status.seconds:.1f}",
+            run.state,
+        ]
+        for run in found
+    ]
+    print_rows(heads, rows)
+
+
+def _record(run: RunSummary) -> dict[str, object]:
+    return {
+        "run": run.name,
+        "state": run.status.state,
+        "reason": run.status.reason,
+        "step": run.step,
+        "seconds": run.status.seconds,
+        "settings": dict(run.settings),
+        "evaluation": run.table,
+    }
+
+
+@click.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, shell_complete=complete_runs)
+@click.option(
+    "--output",
+    "-o",
+    metavar="FILE",
+    default="compare.html",
+    show_default=True,
+    help="The page to write.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line for each run.")
+@json_option
+def compare(folders: tuple[str, ...], output: str, as_csv: bool, as_json: bool) -> None:
+    """Compare runs: the settings that differ, the scores, and the curves on a page.
+
+    Runs that differ only by their seed are repetitions: their scores are shown as mean and
+    standard deviation.
+
+    \b
+    sslcore compare runs/simclr-digits-… runs/vicreg-digits-…
+    sslcore compare 'runs/simclr-*'
+    """
+    from sslcore.report.compare import Comparison
+    from sslcore.report.compare_page import records_of
+
+    comparison = Comparison.of(_named(folders))
+    records = records_of(comparison)
+    if as_json:
+        click.echo(json.dumps(records, indent=2))
+    elif as_csv:
+        click.echo(_csv(records), nl=False)
+    else:
+        show(comparison, output)
+
+
+def show(comparison: Comparison, output: str | Path) -> None:
+    """Print a comparison, write its page and print the path."""
+    from sslcore.report.compare_page import compare_page, rows_of, settings_of
+
+    path = user_path(output, "--output")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--output {output}: it must be a file in a folder that exists")
+    print_rows(*rows_of(comparison))
+    if comparison.differing:
+        click.echo()
+        print_rows(*settings_of(comparison))
+    click.echo()
+    for verdict in comparison.verdicts():
+        click.echo(printable(verdict))
+    write_safely(path, compare_page(comparison))
+    click.echo(str(path))
+
+
+def _named(folders: Sequence[str]) -> list[RunSummary]:
+    """Return the runs that folders and patterns name, each once."""
+    from sslcore.runs.summary import summaries
+
+    paths: dict[str, None] = {}
+    for folder in folders:
+        matches = [folder] if Path(folder).exists() else sorted(map(str, _matching(folder)))
+        if not matches:
+            raise RunFolderError(f"{folder}: there is no such run")
+        paths |= dict.fromkeys(matches)
+    if not paths:
+        raise UsageError("no runs are given: sslcore compare RUN RUN; list them with: sslcore runs")
+    found, problems = summaries(paths)
+    if problems and (len(problems) == len(paths) or len(paths) == len(folders)):
+        raise RunFolderError("\n".join(problems))
+    # A pattern may match more than runs.
+    for problem in problems:
+        click.echo(f"note: {printable(problem)}", err=True)
+    return found
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    path = Path(pattern)
+    return Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
+
+
+def _csv(records: Sequence[dict[str, object]]) -> str:
+    names = dict.fromkeys(name for record in records for name in record)
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return file.getvalue()
+
+
+def print_rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose cells may be broken into lines on a narrow screen."""
+    console = stdout_console()
+    if not console.is_terminal:
+        console = stdout_console(width=240)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*map(printable, row))
+    console.print(table)

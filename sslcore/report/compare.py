@@ -1,0 +1,189 @@
+"""Runs side by side: what differs, how they score, and whether differences exceed the spread."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sslcore.evaluation.evaluate import ENCODER
+from sslcore.evaluation.table import metrics_of
+from sslcore.runs.summary import RunSummary
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of a group of runs.
+
+    Attributes:
+        mean: over the runs.
+        spread: standard deviation over the runs; None of a single run.
+        count: number of runs that have it.
+    """
+
+    mean: float
+    spread: float | None
+    count: int
+
+    def __str__(self) -> str:
+        if self.spread is None:
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} ±{self.spread:.4f}"
+
+    def exceeds(self, other: Score, sign: int) -> bool | None:
+        """Return whether it is better by more than both spreads; None where none is known."""
+        if self.spread is None or other.spread is None:
+            return None
+        return sign * (self.mean - other.mean) > math.hypot(self.spread, other.spread)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ by nothing but the seed.
+
+    Attributes:
+        label: what tells the group from the others, or the name of its run.
+        runs: the runs.
+        scores: by metric.
+    """
+
+    label: str
+    runs: tuple[RunSummary, ...]
+    scores: Mapping[str, Score]
+
+    @property
+    def seeds(self) -> str:
+        """The seeds of its runs."""
+        return ", ".join(str(run.seed) for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Mean time of training, s."""
+        return statistics.fmean(run.status.seconds for run in self.runs)
+
+    @property
+    def state(self) -> str:
+        """The state that its runs share, or how many of them have finished."""
+        states = {run.state for run in self.runs}
+        if len(states) == 1:
+            return states.pop()
+        done = sum(run.state == "finished" for run in self.runs)
+        return f"{done} of {len(self.runs)} finished"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, compared.
+
+    Attributes:
+        groups: repetitions together, in the order in which they were given.
+        differing: the settings in which groups differ, with the value of each group.
+        metrics: the names of the metrics.
+    """
+
+    groups: tuple[Group, ...]
+    differing: Mapping[str, tuple[object, ...]]
+    metrics: tuple[str, ...]
+
+    @classmethod
+    def of(cls, runs: Sequence[RunSummary]) -> Comparison:
+        """Compare runs."""
+        together: dict[str, list[RunSummary]] = {}
+        for run in runs:
+            together.setdefault(repr(sorted(run.deciding.items())), []).append(run)
+        members = list(together.values())
+        settings = [group[0].deciding for group in members]
+        names = dict.fromkeys(name for each in settings for name in each)
+        values = {name: tuple(each.get(name) for each in settings) for name in names}
+        differing = {name: each for name, each in values.items() if len(set(map(repr, each))) > 1}
+        metrics = tuple(metrics_of({run.name: run.table.get(ENCODER, {}) for run in runs}))
+        groups = tuple(
+            Group(label, tuple(group), _scores(group, metrics))
+            for label, group in zip(_labels(members, differing), members, strict=True)
+        )
+        return cls(groups, differing, metrics)
+
+    def best(self, metric: str) -> int | None:
+        """Return the number of the group with the best score; None where fewer than two have it."""
+        scored = [
+            number
+            for number, group in enumerate(self.groups)
+            if metric in group.scores and not math.isnan(group.scores[metric].mean)
+        ]
+        if len(scored) < 2:
+            return None
+        return max(
+            scored, key=lambda number: _sign(metric) * self.groups[number].scores[metric].mean
+        )
+
+    def verdicts(self) -> list[str]:
+        """Return for each metric a sentence on which group is best, and by how much."""
+        found = []
+        for metric in self.metrics:
+            best = self.best(metric)
+            if best is None:
+                continue
+            winner = self.groups[best]
+            others = [
+                group for group in self.groups if group is not winner and metric in group.scores
+            ]
+            second = max(others, key=lambda group: _sign(metric) * group.scores[metric].mean)
+            found.append(f"{metric}: {_between(winner, second, metric)}")
+        return found
+
+
+def _between(winner: Group, second: Group, metric: str) -> str:
+    first, other = winner.scores[metric], second.scores[metric]
+    gap = abs(first.mean - other.mean)
+    said = f"{winner.label} is ahead of {second.label} by {gap:.4f}"
+    if gap == 0:
+        return f"{winner.label} and {second.label} are equal"
+    exceeds = first.exceeds(other, _sign(metric))
+    if exceeds is None:
+        return f"{said}; with one seed, nothing is known of the spread (train --seeds 3)"
+    assert first.spread is not None
+    assert other.spread is not None
+    noise = math.hypot(first.spread, other.spread)
+    seeds = f"{first.count} and {other.count} seeds"
+    if exceeds:
+        return f"{said}, more than the spread ({noise:.4f}, {seeds})"
+    return f"{said}, which is within the spread ({noise:.4f}, {seeds}): no difference is shown"
+
+
+def _sign(metric: str) -> int:
+    return -1 if metric.endswith("_mse") else 1
+
+
+def _labels(
+    members: Sequence[Sequence[RunSummary]], differing: Mapping[str, tuple[object, ...]]
+) -> list[str]:
+    """Return a label for each group: the fewest settings that tell all groups apart."""
+    if len(members) == 1:
+        return [members[0][0].run.path.name]
+    # The parts tell more than their settings, of which another part has others.
+    order = sorted(differing, key=lambda name: "." in name)
+    for count in range(1, len(order) + 1):
+        labels = [
+            ", ".join(_said(name, differing[name][number]) for name in order[:count])
+            for number in range(len(members))
+        ]
+        if len(set(labels)) == len(members):
+            return labels
+    return [group[0].name for group in members]
+
+
+def _said(name: str, value: object) -> str:
+    return str(value) if "." not in name else f"{name.partition('.')[2]} {value}"
+
+
+def _scores(group: Sequence[RunSummary], metrics: Sequence[str]) -> dict[str, Score]:
+    found: dict[str, Score] = {}
+    for metric in metrics:
+        values = [
+            run.table[ENCODER][metric] for run in group if metric in run.table.get(ENCODER, {})
+        ]
+        if values:
+            spread = statistics.stdev(values) if len(values) > 1 else None
+            found[metric] = Score(statistics.fmean(values), spread, len(values))
+    return found

@@ -1,0 +1,140 @@
+"""`compare.html`: runs side by side, with their curves in one chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sslcore.report import page
+from sslcore.report.compare import Comparison
+from sslcore.report.curves import draw_curves
+from sslcore.report.figures import COLOURS, charts, style, to_png
+
+
+def compare_page(comparison: Comparison) -> str:
+    """Return the page of a comparison."""
+    groups = comparison.groups
+    count = sum(len(group.runs) for group in groups)
+    heads, rows = rows_of(comparison)
+    best = [comparison.best(metric) for metric in comparison.metrics]
+    parts = [
+        page.section(
+            "scores",
+            "Scores",
+            *(page.paragraph(verdict, verdict=True) for verdict in comparison.verdicts()),
+            page.table(heads, rows, [best[0]] if best and best[0] is not None else []),
+        )
+    ]
+    with style():
+        if comparison.metrics:
+            parts.append(page.picture(_bars(comparison), "Scores of each group"))
+        figure = draw_curves(_curves(comparison))
+        if figure is not None:
+            parts.append(
+                page.section("training", "Training", page.picture(to_png(figure), "Curves"))
+            )
+    body = (
+        page.table(*settings_of(comparison))
+        if comparison.differing
+        else page.paragraph("No setting differs but the seed.")
+    )
+    parts.append(page.section("settings", "Settings that differ", body))
+    folders = [[group.label, run.name, run.state] for group in groups for run in group.runs]
+    parts.append(page.section("runs", "Runs", page.table(["group", "run", "state"], folders)))
+    return page.page(f"{count} runs compared", parts)
+
+
+def rows_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and the rows of the table of a comparison: a row for each group."""
+    heads = ["runs", "seeds", *comparison.metrics, "seconds", "state"]
+    rows = [
+        [
+            group.label,
+            group.seeds,
+            *(str(group.scores.get(metric, "–")) for metric in comparison.metrics),
+            f"{group.seconds:.1f}",
+            group.state,
+        ]
+        for group in comparison.groups
+    ]
+    return heads, rows
+
+
+def settings_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and the rows of the table of settings that differ."""
+    heads = ["setting", *(group.label for group in comparison.groups)]
+    rows = [
+        [name, *("–" if value is None else str(value) for value in values)]
+        for name, values in comparison.differing.items()
+    ]
+    return heads, rows
+
+
+def records_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a record for each run, for JSON and CSV."""
+    return [
+        {
+            "run": run.name,
+            "group": group.label,
+            "state": run.state,
+            "step": run.step,
+            "seconds": run.status.seconds,
+            "seed": run.seed,
+            **{name: values[number] for name, values in comparison.differing.items()},
+            **{
+                f"{column}.{name}": value
+                for column, metrics in run.table.items()
+                for name, value in metrics.items()
+            },
+        }
+        for number, group in enumerate(comparison.groups)
+        for run in group.runs
+    ]
+
+
+def _bars(comparison: Comparison) -> bytes:
+    height = 70 + 26 * len(comparison.groups)
+    figure, axes = charts(len(comparison.metrics), columns=2, width=500, height=height, left=190)
+    for metric, axis in zip(comparison.metrics, axes, strict=True):
+        for place, group in enumerate(comparison.groups):
+            if metric not in group.scores:
+                continue
+            score = group.scores[metric]
+            axis.barh(
+                place,
+                score.mean,
+                0.7,
+                xerr=score.spread,
+                color=COLOURS[place % len(COLOURS)],
+                ecolor="black",
+                capsize=3,
+            )
+            axis.annotate(
+                f"{score.mean:.3f}",
+                (score.mean + (score.spread or 0), place),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        names = [_cut(group.label) for group in comparison.groups]
+        axis.set_yticks(range(len(names)), names)
+        axis.invert_yaxis()
+        axis.margins(x=0.18)
+        axis.set_title(
+            metric + (" (lower is better)" if metric.endswith("_mse") else ""), loc="left"
+        )
+    return to_png(figure)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 28 else f"{name[:27]}…"
+
+
+def _curves(comparison: Comparison) -> Mapping[str, list[dict[str, Any]]]:
+    found = {}
+    for group in comparison.groups:
+        for run in group.runs:
+            several = f", seed {run.seed}" if len(group.runs) > 1 else ""
+            name = f"{_cut(group.label)}{several}"
+            found[name if name not in found else run.name] = run.metrics()
+    return found

@@ -28,6 +28,8 @@ _PUBLIC = {
     "build": "sslcore.api",
     "evaluate": "sslcore.api",
     "load_encoder": "sslcore.api",
+    "preview": "sslcore.api",
+    "report": "sslcore.api",
     "train": "sslcore.api",
 }
 
@@ -49,11 +51,13 @@ __all__ = [
     "evaluate",
     "hookimpl",
     "load_encoder",
+    "preview",
+    "report",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from sslcore.api import build, evaluate, load_encoder, train
+    from sslcore.api import build, evaluate, load_encoder, preview, report, train
     from sslcore.contract.hooks import hookimpl
     from sslcore.contract.records import (
         Augmentation,

@@ -23,8 +23,8 @@ from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import make_recipe, resolve
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
-from sslcore.report.preview import checked_output, write_preview
-from sslcore.report.report import wants_reports, write_report
+from sslcore.reports.preview import checked_output, write_preview
+from sslcore.reports.report import wants_reports, write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request

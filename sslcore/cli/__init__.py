@@ -23,7 +23,8 @@ from sslcore.errors import InterruptedRun, SslcoreError, first_line
 from sslcore.registry.registry import use_plugins
 from sslcore.system.printable import printable
 
-_COMMANDS = {
+#: The commands, with the module of each and its summary.
+COMMANDS = {
     "preview": ("sslcore.cli.preview", "Draw images and the views that training makes of them."),
     "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
@@ -46,12 +47,12 @@ class _Commands(click.Group):
     """Imports a command's file when the command is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
+        if name not in COMMANDS:
             return None
-        module = importlib.import_module(_COMMANDS[name][0])
+        module = importlib.import_module(COMMANDS[name][0])
         command: click.Command = getattr(module, name.replace("-", "_"))
         if plugin_option not in command.params:
             # -p may stand before and after the command.
@@ -64,13 +65,13 @@ class _Commands(click.Group):
             return super().shell_complete(context, incomplete)
         return [
             CompletionItem(name, help=summary)
-            for name, (_, summary) in _COMMANDS.items()
+            for name, (_, summary) in COMMANDS.items()
             if name.startswith(incomplete)
         ]
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -50,7 +50,7 @@ def train_many(
     """
     from sslcore.recipe.resolve import resolve
     from sslcore.registry.registry import default_registry
-    from sslcore.report.compare import Comparison
+    from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import summaries
 
     if options.get("resume"):

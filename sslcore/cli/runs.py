@@ -20,7 +20,7 @@ from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
 if TYPE_CHECKING:
-    from sslcore.report.compare import Comparison
+    from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import RunSummary
 
 
@@ -99,8 +99,8 @@ def compare(folders: tuple[str, ...], output: str, as_csv: bool, as_json: bool) 
     sslcore compare runs/simclr-digits-… runs/vicreg-digits-…
     sslcore compare 'runs/simclr-*'
     """
-    from sslcore.report.compare import Comparison
-    from sslcore.report.compare_page import records_of
+    from sslcore.reports.compare import Comparison
+    from sslcore.reports.compare_page import records_of
 
     comparison = Comparison.of(_named(folders))
     records = records_of(comparison)
@@ -114,7 +114,7 @@ def compare(folders: tuple[str, ...], output: str, as_csv: bool, as_json: bool) 
 
 def show(comparison: Comparison, output: str | Path) -> None:
     """Print a comparison, write its page and print the path."""
-    from sslcore.report.compare_page import compare_page, rows_of, settings_of
+    from sslcore.reports.compare_page import compare_page, rows_of, settings_of
 
     path = user_path(output, "--output")
     if path.is_dir() or not path.parent.is_dir():

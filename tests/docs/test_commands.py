@@ -246,7 +246,7 @@ def test_commands_that_are_not_run_are_right():
 
 def test_every_option_that_is_named_is_there(run_sslcore):
     """Options of sslcore in the documentation are options of one of its commands."""
-    names = ["train", "evaluate", "check", "methods", "components", "plugins", "new-plugin"]
+    names = list(sslcore.cli.COMMANDS)
     known = {
         option
         for arguments in ([], *([name] for name in names))

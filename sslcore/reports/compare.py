@@ -161,20 +161,27 @@ def _labels(
     """Return a label for each group: the fewest settings that tell all groups apart."""
     if len(members) == 1:
         return [members[0][0].run.path.name]
+    telling: list[str] = []
+    labels = [""] * len(members)
     # The parts tell more than their settings, of which another part has others.
-    order = sorted(differing, key=lambda name: "." in name)
-    for count in range(1, len(order) + 1):
-        labels = [
-            ", ".join(_said(name, differing[name][number]) for name in order[:count])
+    for name in sorted(differing, key=lambda name: "." in name):
+        more = [
+            ", ".join(
+                said for each in [*telling, name] if (said := _said(each, differing[each][number]))
+            )
             for number in range(len(members))
         ]
-        if len(set(labels)) == len(members):
-            return labels
+        if len(set(more)) > len(set(labels)):
+            telling, labels = [*telling, name], more
+    if len(set(labels)) == len(members):
+        return labels
     return [group[0].name for group in members]
 
 
 def _said(name: str, value: object) -> str:
-    return str(value) if "." not in name else f"{name.partition('.')[2]} {value}"
+    if "." not in name:
+        return str(value)
+    return "" if value is None else f"{name.partition('.')[2]} {value}"
 
 
 def _scores(group: Sequence[RunSummary], metrics: Sequence[str]) -> dict[str, Score]:

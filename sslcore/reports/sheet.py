@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslcore.report.figures import DPI, blank
+from sslcore.reports.figures import DPI, blank
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

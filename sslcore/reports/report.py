@@ -13,10 +13,10 @@ from sslcore.evaluation.table import HEADINGS, cell, metrics_of, verdict
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
-from sslcore.report import page
-from sslcore.report.figures import style, to_png
-from sslcore.report.material import Material
-from sslcore.report.sections import SECTIONS, Section
+from sslcore.reports import page
+from sslcore.reports.figures import style, to_png
+from sslcore.reports.material import Material
+from sslcore.reports.sections import SECTIONS, Section
 from sslcore.system.files import write_safely
 
 if TYPE_CHECKING:

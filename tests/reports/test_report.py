@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -12,45 +11,12 @@ from rich.console import Console
 
 import sslcore
 import sslcore.cli
-from sslcore.report import report as report_module
-from sslcore.report.sections import SECTIONS, Section
+from sslcore.reports import report as report_module
+from sslcore.reports.sections import SECTIONS, Section
 from sslcore.runs.folder import Run
 
-#: Elements that make no request, whatever their attributes.
-QUIET = {
-    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "nav", "a", "section"),
-    *("div", "table", "tr", "th", "td", "figure", "img", "pre", "mark", "details", "summary"),
-    "link",
-}
 
-
-class _Requests(HTMLParser):
-    """Collects what a browser would ask a server for."""
-
-    def __init__(self):
-        super().__init__()
-        self.found, self.unknown = [], set()
-
-    def handle_starttag(self, tag, attributes):
-        if tag not in QUIET:
-            self.unknown.add(tag)
-        for name, value in attributes:
-            inside = (value or "").startswith(("data:", "#"))
-            if (
-                name in ("src", "srcset", "href", "action", "data", "poster", "style")
-                and not inside
-            ):
-                self.found.append((tag, name, value))
-
-
-def requests_of(text):
-    parser = _Requests()
-    parser.feed(text)
-    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
-    return [*parser.found, *parser.unknown, *re.findall(r"url\(|@import", style)]
-
-
-def test_the_report_makes_no_request(trained):
+def test_the_report_makes_no_request(trained, requests_of):
     assert requests_of((trained / "report.html").read_text()) == []
     # The check itself finds requests of each kind.
     for bad in ('<img src="https://a/b">', "<script>1</script>", "<style>a{b:url(c)}</style>"):

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslcore.report.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
-from sslcore.report.pixels import to_pixels
-from sslcore.report.sheet import Cell, draw_sheet, enlarged, strip
+from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
+from sslcore.reports.pixels import to_pixels
+from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sslcore.data import Split
-    from sslcore.report.material import Array, Material
-    from sslcore.report.sheet import Pixels
+    from sslcore.reports.material import Array, Material
+    from sslcore.reports.sheet import Pixels
 
 #: Test images on a map, and beside their neighbours.
 _ON_MAP, _QUERIES = 300, 10

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from sslcore.pipeline.pipeline import augment, encode, project
 from sslcore.random import BatchRandom
-from sslcore.report.pixels import Normalization, covered, to_pixels
-from sslcore.report.sheet import Cell, draw_sheet, enlarged
+from sslcore.reports.pixels import Normalization, covered, to_pixels
+from sslcore.reports.sheet import Cell, draw_sheet, enlarged
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sslcore.report.material import Material
+    from sslcore.reports.material import Material
 
 #: Test images that are shown.
 _IMAGES = 8

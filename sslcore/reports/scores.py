@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT, Table
 from sslcore.evaluation.table import HEADINGS, metrics_of
-from sslcore.report.figures import COLOURS, charts
+from sslcore.reports.figures import COLOURS, charts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

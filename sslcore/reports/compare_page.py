@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from sslcore.report import page
-from sslcore.report.compare import Comparison
-from sslcore.report.curves import draw_curves
-from sslcore.report.figures import COLOURS, charts, style, to_png
+from sslcore.reports import page
+from sslcore.reports.compare import Comparison
+from sslcore.reports.curves import draw_curves
+from sslcore.reports.figures import COLOURS, charts, style, to_png
 
 
 def compare_page(comparison: Comparison) -> str:
@@ -28,7 +27,9 @@ def compare_page(comparison: Comparison) -> str:
     with style():
         if comparison.metrics:
             parts.append(page.picture(_bars(comparison), "Scores of each group"))
-        figure = draw_curves(_curves(comparison))
+        figure = draw_curves(
+            {group.label: [run.metrics() for run in group.runs] for group in groups}
+        )
         if figure is not None:
             parts.append(
                 page.section("training", "Training", page.picture(to_png(figure), "Curves"))
@@ -127,14 +128,4 @@ def _bars(comparison: Comparison) -> bytes:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 28 else f"{name[:27]}…"
-
-
-def _curves(comparison: Comparison) -> Mapping[str, list[dict[str, Any]]]:
-    found = {}
-    for group in comparison.groups:
-        for run in group.runs:
-            several = f", seed {run.seed}" if len(group.runs) > 1 else ""
-            name = f"{_cut(group.label)}{several}"
-            found[name if name not in found else run.name] = run.metrics()
-    return found
+    return name if len(name) <= 26 else f"{name[:25]}…"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from html.parser import HTMLParser
 
 import pytest
 import torch
@@ -13,9 +15,49 @@ import sslcore
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import default_registry
-from sslcore.report.material import Material
+from sslcore.reports.material import Material
 from sslcore.runs.folder import Run
 from sslcore.training.session import Session
+
+#: Elements that make no request, whatever their attributes.
+QUIET = {
+    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "nav", "a", "section"),
+    *("div", "table", "tr", "th", "td", "figure", "img", "pre", "mark", "details", "summary"),
+    "link",
+}
+
+
+class _Requests(HTMLParser):
+    """Collects what a browser would ask a server for."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.unknown = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in QUIET:
+            self.unknown.add(tag)
+        for name, value in attributes:
+            inside = (value or "").startswith(("data:", "#"))
+            if (
+                name in ("src", "srcset", "href", "action", "data", "poster", "style")
+                and not inside
+            ):
+                self.found.append((tag, name, value))
+
+
+@pytest.fixture
+def requests_of():
+    """Return what a browser that opens a page would ask for."""
+    return _requests_of
+
+
+def _requests_of(text):
+    parser = _Requests()
+    parser.feed(text)
+    style = "".join(re.findall(r"<style>(.*?)</style>", text, re.DOTALL))
+    return [*parser.found, *parser.unknown, *re.findall(r"url\(|@import", style)]
+
 
 #: A run of a few steps on the digits.
 QUICK = {"training": {"epochs": 1, "batch_size": 256, "log_every": 1, "precision": "fp32"}}

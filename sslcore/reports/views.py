@@ -12,13 +12,13 @@ from torch import Tensor
 from sslcore.data import Split
 from sslcore.pipeline.pipeline import Signals, augment
 from sslcore.random import BatchRandom, epoch_order
-from sslcore.report.pixels import Normalization, colour_note, covered, to_pixels
-from sslcore.report.sheet import Cell, draw_sheet, enlarged, strip
+from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
+from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sslcore.report.sheet import Pixels
+    from sslcore.reports.sheet import Pixels
     from sslcore.training.session import Session
 
 #: Images that are shown.

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslcore.report.features import short, small
-from sslcore.report.figures import COLOURS, WRONG, charts
-from sslcore.report.sheet import Cell, draw_sheet
+from sslcore.reports.features import short, small
+from sslcore.reports.figures import COLOURS, WRONG, charts
+from sslcore.reports.sheet import Cell, draw_sheet
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sslcore.report.material import Array, Material
+    from sslcore.reports.material import Array, Material
 
 #: More classes than this are not named, and only the worst of them have a bar.
 _NAMED = 25

@@ -12,7 +12,7 @@ from sslcore.pipeline.build import ImageShape
 from sslcore.pipeline.pipeline import augment
 
 if TYPE_CHECKING:
-    from sslcore.report.sheet import Pixels
+    from sslcore.reports.sheet import Pixels
 
 #: Colour laid over hidden patches: a reddish purple that grey and natural images seldom have.
 _HIDDEN = (204, 121, 167)

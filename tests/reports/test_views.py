@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from sslcore.data.batches import Batches
 from sslcore.pipeline.build import ImageShape
 from sslcore.random import BatchRandom
-from sslcore.report.pixels import Normalization, colour_note, covered, to_pixels
-from sslcore.report.views import draw_views, first_views
+from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
+from sslcore.reports.views import draw_views, first_views
 
 
 @pytest.mark.parametrize("method", ["simclr", "mae", "dino", "denoising-autoencoder"])

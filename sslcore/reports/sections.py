@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslcore.report.curves import draw_curves
-from sslcore.report.features import draw_map, draw_neighbours, draw_spectrum
-from sslcore.report.mistakes import draw_confusion, draw_mistakes
-from sslcore.report.reconstructions import draw_reconstructions
-from sslcore.report.scores import draw_scores
-from sslcore.report.views import draw_views, first_views
+from sslcore.reports.curves import draw_curves
+from sslcore.reports.features import draw_map, draw_neighbours, draw_spectrum
+from sslcore.reports.mistakes import draw_confusion, draw_mistakes
+from sslcore.reports.reconstructions import draw_reconstructions
+from sslcore.reports.scores import draw_scores
+from sslcore.reports.views import draw_views, first_views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sslcore.report.material import Material
+    from sslcore.reports.material import Material
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ SECTIONS = (
         "Training",
         "The numbers of metrics.jsonl. An effective rank or a spread that falls towards its least "
         "value means that the representations collapse, which the loss alone does not show.",
-        lambda material: draw_curves({material.run.path.name: material.metrics}),
+        lambda material: draw_curves({material.run.path.name: [material.metrics]}),
     ),
     Section(
         "views",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslcore.errors import UsageError
-from sslcore.report.figures import style, to_png
-from sslcore.report.views import draw_views, first_views
+from sslcore.reports.figures import style, to_png
+from sslcore.reports.views import draw_views, first_views
 from sslcore.system.files import user_path, write_safely
 
 if TYPE_CHECKING:

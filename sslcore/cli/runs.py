@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", default="runs")
+@click.argument("directory", metavar="[DIR]", default="runs")
 @json_option
-def runs(folder: str, as_json: bool) -> None:
+def runs(directory: str, as_json: bool) -> None:
     """List the runs in a folder, oldest first.
 
     Without a folder, lists the runs in runs/.
@@ -40,14 +40,14 @@ def runs(folder: str, as_json: bool) -> None:
     from sslcore.evaluation.table import cell, metrics_of
     from sslcore.runs.summary import runs_below
 
-    found, problems = runs_below(user_path(folder, "DIR"))
+    found, problems = runs_below(user_path(directory, "DIR"))
     for problem in problems:
         click.echo(f"note: {printable(problem)}", err=True)
     if as_json:
         click.echo(json.dumps([_record(run) for run in found], indent=2))
         return
     if not found:
-        click.echo(f"note: there are no runs in {folder}", err=True)
+        click.echo(f"note: there are no runs in {directory}", err=True)
         return
     metrics = metrics_of({run.name: run.table.get(ENCODER, {}) for run in found})
     heads = ["run", "method", "data", "encoder", "seed", *metrics, "seconds", "state"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -25,12 +24,11 @@ from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import examples
 from sslcore.testing.property import Property, declare
 from sslcore_moco.conformance.examples import Signals, small_anchors, unit
+from sslcore_moco.conformance.queue_runs import BATCHES, QueueRuns
 from sslcore_moco.queue import first_queue
 
 Reference = Callable[..., Tensor]
 
-#: Images in the batches that are scored one after the other: none, some and all of a queue.
-_BATCHES = (2, 3, 1, 5, 9, 2, 4)
 #: A queue keeps its keys in float32, whatever the type of the batch.
 _EPS = torch.finfo(torch.float32).eps
 
@@ -50,33 +48,8 @@ def queue_properties(
         reference: the loss of inputs against the rows of a queue.
         symmetric: whether the second view also queries the first.
     """
-
-    def batch(example: Example, step: int) -> Example:
-        """Return the batch of a later step, as wide as the example."""
-        dim = signals.of(example)[0].shape[-1]
-        queries, keys = fixed(f"batch {step}", 2, 2, _BATCHES[step % len(_BATCHES)], dim)
-        return signals.moved(example, queries, keys)
-
-    def used(subject: LossSubject, example: Example, steps: int = 2) -> Any:
-        """Return a loss that has seen batches already."""
-        loss = subject.make(example)
-        with torch.no_grad():
-            for step in range(steps):
-                subject.call(loss, batch(example, step))
-        return loss
-
-    def filled(subject: LossSubject, example: Example, keys: Tensor) -> Any:
-        """Return a loss with these keys (K, D) in its queue: a batch of them has gone by."""
-        loss = subject.make(example.with_hyper(queue_size=len(keys)))
-        both = keys.expand(2, -1, -1)
-        with torch.no_grad():
-            subject.call(loss, signals.moved(example, both.flip(1), both))
-        return loss
-
-    def value(subject: LossSubject, loss: Any, example: Example) -> float:
-        with torch.no_grad():
-            return float(subject.call(loss, example))
-
+    runs = QueueRuns(signals)
+    batch, used, filled, value = runs.batch, runs.used, runs.filled, runs.value
     sized = {
         "applies": lambda subject: (
             "" if "queue_size" in subject.takes else "make takes no queue_size"
@@ -99,7 +72,7 @@ def queue_properties(
         dim = signals.of(example)[1].shape[-1]
         size = int(example.hyper["queue_size"])
         queue = deque(first_queue(size, dim).double(), maxlen=size)
-        for step in range(2 * len(_BATCHES)):
+        for step in range(2 * len(BATCHES)):
             given = batch(example, step)
             expected = reference(given.inputs, temperature, list(queue), symmetric=symmetric)
             got = value(subject, loss, given)

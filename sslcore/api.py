@@ -29,6 +29,7 @@ from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
 from sslcore.system.terminal import stderr_console
+from sslcore.training.monitor import restore_best
 from sslcore.training.resume import unfinished
 from sslcore.training.session import Session
 from sslcore.training.start import carry_out
@@ -88,6 +89,7 @@ def train(
     device: str = "auto",
     compile: bool = False,
     workers: int | None = None,
+    time_limit: float | None = None,
     evaluate: bool = True,
     report: bool | None = None,
     console: Console | None = None,
@@ -114,6 +116,8 @@ def train(
         compile: whether to compile encoder and head with torch.compile.
         workers: processes that read images ahead. None reads ahead with threads where the images
             don't fit on the device; 0 never reads ahead.
+        time_limit: minutes after which training stops and saves, as after Ctrl-C; None for no
+            limit.
         evaluate: whether to evaluate at the end.
         report: whether to write `report.html` at the end; None writes it, unless the environment
             variable `SSLCORE_REPORT` is 0.
@@ -152,6 +156,7 @@ def train(
                 registry=registry,
                 processes=processes,
                 held=held,
+                time_limit=None if time_limit is None else 60 * time_limit,
             )
         if evaluate and processes.is_main:
             _keep(session.evaluate(), run, console)
@@ -345,6 +350,8 @@ def _trained(
     if note := unfinished(opened, recipe, checkpoint.step):
         console.print(f"note: {note}")
     restore_weights(session.pipeline, checkpoint)
+    if recipe.training.keep == "best" and opened.finished:
+        restore_best(session.pipeline, opened)
     return opened, session
 
 

@@ -45,6 +45,9 @@ class Knn:
             ones count.
     """
 
+    #: It also runs during training.
+    fast = True
+
     def __init__(
         self, *, k: Annotated[int, Ge(1)] = 20, temperature: Annotated[float, Gt(0)] = 0.1
     ) -> None:

@@ -38,6 +38,12 @@ from sslcore.registry.registry import default_registry
     help="Resume a run that was stopped.",
 )
 @click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="MINUTES",
+    help="Stop and save after so many minutes; --resume goes on.",
+)
+@click.option(
     "--evaluate/--no-evaluate",
     default=True,
     help="Evaluate the encoder after training. [default: evaluate]",

@@ -53,6 +53,7 @@ EVALUATION_SIGNALS = {
 
 #: Keys of a line of metrics.jsonl that the engine writes: no part may log a number under these.
 ENGINE_KEYS = (
+    "time",
     "step",
     "epoch",
     "loss",

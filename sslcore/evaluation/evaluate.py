@@ -144,6 +144,7 @@ def evaluate(
     device: torch.device,
     seed: int,
     warn: Callable[[str], object] = warnings.warn,
+    columns: tuple[str, ...] = (ENCODER, RANDOM_INIT, PIXELS),
 ) -> Table:
     """Run evaluators and return `{column: {metric: value}}`, the two baselines among the columns.
 
@@ -157,6 +158,7 @@ def evaluate(
         device: where to compute.
         seed: for the draws of evaluators.
         warn: called with a sentence for each evaluator that fails.
+        columns: what to score.
 
     Raises:
         UsageError: an evaluator needs labels and the data has none, or two give the same metric.
@@ -174,7 +176,8 @@ def evaluate(
     untrained.eval()
     figures: dict[str, Table] = {str(part): {} for part in evaluators}
     failures: list[str] = []
-    for column, pipeline in ((ENCODER, trained), (RANDOM_INIT, untrained), (PIXELS, trained)):
+    for column in columns:
+        pipeline = untrained if column == RANDOM_INIT else trained
         outputs = _Outputs(column, pipeline, data, device)
         for part, evaluator in built:
             name = str(part)
@@ -192,7 +195,7 @@ def evaluate(
         raise SslcoreError("no evaluator is left:\n" + "\n".join(failures))
     return {
         column: {name: value for part in figures.values() for name, value in part[column].items()}
-        for column in (ENCODER, RANDOM_INIT, PIXELS)
+        for column in columns
     }
 
 

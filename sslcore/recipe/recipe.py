@@ -45,6 +45,13 @@ class Training:
         precision: precision of encoder and head; auto is bf16 where the device computes it
             natively, else fp32.
         seed: seed of the initial weights, the order and the views.
+        evaluate_every: epochs between two evaluations during training, by the evaluators that are
+            fast; none does not evaluate during training. 0.5 is every half epoch.
+        keep: weights that the encoder has at the end: the last ones, or the best ones by the
+            figures during training.
+        monitor: metric that decides which weights are best; none means the first one measured.
+        patience: evaluations without improvement after which training stops early; none trains
+            to the last epoch.
         log_every: steps between two lines of metrics.jsonl.
         checkpoint_every: steps between two checkpoints.
     """
@@ -58,6 +65,10 @@ class Training:
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
+    evaluate_every: Annotated[float, Gt(0)] | None = None
+    keep: Literal["last", "best"] = "last"
+    monitor: str | None = None
+    patience: Annotated[int, Ge(1)] | None = None
     log_every: Annotated[int, Ge(1)] = 10
     checkpoint_every: Annotated[int, Ge(1)] = 500
 

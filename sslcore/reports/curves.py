@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.reports.figures import COLOURS, charts
+from sslcore.runs.metrics import TRAINED, UNTRAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ TITLES = {
 }
 #: Charts of numbers that parts log, at the most.
 _OWN = 6
+#: The number of the colour of the untrained encoder.
+_GREY = 7
 #: Runs in a line of the legend.
 _LEGEND = 3
 
@@ -38,7 +41,11 @@ def draw_curves(groups: Mapping[str, Sequence[Lines]]) -> Figure | None:
     every = [line for runs in groups.values() for lines in runs for line in lines]
     logged = {key: None for line in every for key in line if _is_number(line[key])}
     keys = [key for key in TITLES if key in logged]
-    keys += [key for key in logged if key not in ENGINE_KEYS][:_OWN]
+    measured = [key for key in logged if key.startswith(TRAINED) and not key.endswith("_std")]
+    keys += measured
+    keys += [
+        key for key in logged if key not in ENGINE_KEYS and not key.startswith((TRAINED, UNTRAINED))
+    ][:_OWN]
     if not keys:
         return None
     legend_lines = -(-len(groups) // _LEGEND) if len(groups) > 1 else 0
@@ -48,11 +55,17 @@ def draw_curves(groups: Mapping[str, Sequence[Lines]]) -> Figure | None:
         for number, (name, runs) in enumerate(groups.items()):
             for place, lines in enumerate(runs):
                 _draw(axis, key, lines, number, "" if place else name)
-        title = TITLES.get(key, key)
+                if key in measured:
+                    baseline = f"{UNTRAINED}{key.removeprefix(TRAINED)}"
+                    _draw(axis, baseline, lines, _GREY, "")
+        title = TITLES.get(key, key.removeprefix(TRAINED))
+        if key in measured:
+            axis.set_xlabel("step (grey: untrained)")
         axis.set_title(
             title.replace("projections", read.copy().pop()) if len(read) == 1 else title, loc="left"
         )
-        axis.set_xlabel("step")
+        if key not in measured:
+            axis.set_xlabel("step")
         if key in ("images_per_s", "effective_rank"):
             axis.set_ylim(bottom=0)
     if len(groups) > 1:

@@ -6,11 +6,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sslcore.data import Split
-from sslcore.data.reader import Rows
+from sslcore.data.sample import sample
 from sslcore.evaluation.evaluate import FeatureExtractor, Table, in_batches
 from sslcore.pipeline.build import build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
@@ -20,8 +18,6 @@ from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
 _TEST, _FIT = 1000, 5000
-#: Bytes of images that are held at a time.
-_BYTES = 2**28
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -57,12 +53,12 @@ class Material:
     @cached_property
     def test(self) -> Split:
         """Test images, evenly spread over the split."""
-        return _some(self.data.test, _TEST)
+        return sample(self.data.test, _TEST)
 
     @cached_property
     def fit(self) -> Split:
         """Training images, evenly spread over the split that evaluators fit on."""
-        return _some(self.data.fit, _FIT)
+        return sample(self.data.fit, _FIT)
 
     @cached_property
     def untrained(self) -> Pipeline:
@@ -136,12 +132,3 @@ def _labels(split: Split) -> Array:
 def _unit(rows: Array) -> Array:
     result: Array = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return result
-
-
-def _some(split: Split, most: int) -> Split:
-    """Return images of a split, evenly spread; all of them where they are few."""
-    most = max(2, min(most, _BYTES // max(1, split.images[0].nbytes)))
-    rows = torch.linspace(0, len(split) - 1, min(most, len(split))).round().long()
-    images: Tensor = Rows(split.images, split.file).read(rows)
-    labels = None if split.labels is None else split.labels[rows]
-    return Split(images, labels, names=[split.name_of(row) for row in rows.tolist()])

@@ -18,6 +18,7 @@ from sslcore.errors import RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import read_tables, to_toml
+from sslcore.runs.weights import read_weights, write_weights
 from sslcore.system.files import to_json, user_path, write_safely
 from sslcore.system.locks import LOCK
 
@@ -27,6 +28,9 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
     "encoder.safetensors",
     "evaluation.json",
 )
+
+#: The best weights of encoder and head by the figures during training.
+BEST = "best.safetensors"
 
 #: The file with the name of the torchrun launch that started the run.
 LAUNCH = ".launch"
@@ -215,13 +219,7 @@ class Run:
 
     def write_encoder(self, encoder: nn.Module) -> None:
         """Write the weights of the encoder to `encoder.safetensors`."""
-        from safetensors.torch import save
-
-        weights = {
-            name: tensor.detach().cpu().contiguous().clone()
-            for name, tensor in encoder.state_dict().items()
-        }
-        write_safely(self.path / ENCODER, save(weights))
+        write_weights(self.path / ENCODER, encoder)
 
     def read_encoder(self) -> dict[str, Tensor]:
         """Return the weights of the trained encoder.
@@ -229,19 +227,13 @@ class Run:
         Raises:
             RunFolderError: the run has not finished, or the file is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        path = self.path / ENCODER
         try:
-            return load_file(path)
+            return read_weights(self.path / ENCODER)
         except FileNotFoundError:
             raise RunFolderError(
-                f"{path} is not there: the run has not finished; go on with it: "
+                f"{self.path / ENCODER} is not there: the run has not finished; go on with it: "
                 f"sslcore train --resume {self.path}"
             ) from None
-        except SafetensorError as error:
-            raise RunFolderError(f"{path} is damaged: {error}") from error
 
     def read_evaluation(self) -> dict[str, dict[str, float]]:
         """Return the table in `evaluation.json`; an empty one if there is no file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.errors import RunFolderError
 from sslcore.evaluation.collapse import Reading
 from sslcore.system.files import to_json, write_safely
+
+#: Prefixes of the figures that are measured during training.
+TRAINED, UNTRAINED = "trained.", "untrained."
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class LogLine:
     def to_dict(self) -> dict[str, object]:
         """Return the line of metrics.jsonl; a part can't replace a number of the engine."""
         line: dict[str, object] = {
+            "time": now(),
             "step": self.step,
             "epoch": round(self.epoch, 4),
             "loss": self.loss,
@@ -52,6 +57,11 @@ class LogLine:
         return line | {
             name: value for name, value in self.numbers.items() if name not in ENGINE_KEYS
         }
+
+
+def now() -> str:
+    """Return the time as metrics.jsonl has it, UTC: "2026-01-31T12:00:00Z"."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class Metrics:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from sslcore.errors import InterruptedRun, RunFolderError, first_line
+from sslcore.runs.metrics import now
 from sslcore.system.files import to_json, write_safely
 from sslcore.system.locks import is_locked
 
@@ -64,7 +65,7 @@ def recorded(folder: Path) -> Iterator[None]:
     """
     before = read_status(folder, finished=False)
     began = time.monotonic()
-    begun = before.started or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    begun = before.started or now()
 
     def write(state: str, reason: str = "") -> None:
         seconds = round(before.seconds + time.monotonic() - began, 3)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from rich.progress import (
@@ -13,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sslcore.runs.metrics import LogLine, Metrics
+from sslcore.runs.metrics import TRAINED, UNTRAINED, LogLine, Metrics, now
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -110,6 +112,25 @@ class ProgressDisplay:
         if warning and not self._warned:
             self.console.print(f"warning: step {line.step}: {warning}", style="bold red")
         self._warned = bool(warning)
+
+    def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
+        """Show and write figures measured during training, by name with their prefix."""
+        self.metrics.write({"time": now(), "step": step, **figures})
+        self._printed = time.monotonic()
+        self.console.print(f"step {step}/{self.total}: {describe_figures(figures)}")
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.console.print(f"warning: {text}", style="bold yellow")
+
+
+def describe_figures(figures: Mapping[str, float]) -> str:
+    """Return the figures measured during training on one line, each with its baseline."""
+    return " · ".join(
+        f"{name} {value:.4f} (untrained {figures.get(f'{UNTRAINED}{name}', math.nan):.4f})"
+        for key, value in figures.items()
+        if key.startswith(TRAINED) and not (name := key.removeprefix(TRAINED)).endswith("_std")
+    )
 
 
 def describe(line: LogLine) -> str:

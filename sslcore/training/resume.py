@@ -13,6 +13,7 @@ from sslcore.registry.registry import Registry
 from sslcore.runs.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_request
+from sslcore.runs.status import FINISHED, read_status
 from sslcore.training.session import Session
 
 
@@ -88,6 +89,11 @@ def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
 
 def unfinished(run: Run, recipe: Recipe, step: int) -> str:
     """Return a note that a run has not reached its last step; empty if it has."""
+    if recipe.training.patience is not None and run.finished:
+        state = read_status(run.path, finished=True).state
+        if state == FINISHED:
+            # It stopped early, before its last step.
+            return ""
     try:
         steps_per_epoch = run.train_images() // recipe.training.batch_size
     except RunFolderError:

@@ -20,8 +20,9 @@ from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import Part, Recipe
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
-from sslcore.runs.metrics import Metrics
+from sslcore.runs.metrics import Metrics, read_metrics
 from sslcore.runs.status import recorded
+from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trainer import Trainer
 
@@ -105,7 +106,9 @@ class Session:
             if self.pipeline.head is not None:
                 self.pipeline.head.compile()
         precision = pick_precision(training.precision, self.device)
-        return Trainer(
+        evaluators = self._evaluators(quiet=True)
+        check_monitoring(training, evaluators)
+        trainer = Trainer(
             self.recipe,
             self.pipeline,
             batches,
@@ -114,9 +117,36 @@ class Session:
             run.checkpoints,
             self.processes,
         )
+        if training.evaluate_every is not None:
+            trainer.monitor = Monitor(
+                training,
+                fast_evaluators(evaluators),
+                self.data,
+                self.pipeline,
+                lambda: _on(self.device, build_pipeline(self.recipe, self.shape)),
+                self.device,
+                run,
+                total=trainer.total_steps,
+                per_epoch=trainer.steps_per_epoch,
+                main=self.processes.is_main,
+            )
+        return trainer
 
-    def train(self, trainer: Trainer, run: Run, checkpoint: Checkpoint | None = None) -> None:
+    def train(
+        self,
+        trainer: Trainer,
+        run: Run,
+        checkpoint: Checkpoint | None = None,
+        *,
+        time_limit: float | None = None,
+    ) -> None:
         """Train to the end and write the encoder.
+
+        Args:
+            trainer: the trainer of this session.
+            run: the run's folder.
+            checkpoint: the state to go on from.
+            time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
 
         Raises:
             InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
@@ -136,19 +166,31 @@ class Session:
         )
         go_on = f"sslcore train --resume {run.path}"
         if not self.processes.is_main:
-            trainer.train(Silence(), go_on=go_on)
+            trainer.train(Silence(), go_on=go_on, time_limit=time_limit)
             return
+        metrics = Metrics(run.path / METRICS, upto=trainer.step)
         display = ProgressDisplay(
             self.console,
-            Metrics(run.path / METRICS, upto=trainer.step),
+            metrics,
             step=trainer.step,
             total=trainer.total_steps,
             epochs=recipe.training.epochs,
         )
+        monitor = trainer.monitor
+        if monitor is not None:
+            monitor.resume(read_metrics(run.path / METRICS))
+            monitor.record, monitor.warn = display.evaluated, display.warn
         with recorded(run.path):
             try:
                 with display:
-                    trainer.train(display, go_on=go_on)
+                    trainer.train(display, go_on=go_on, time_limit=time_limit)
+                if monitor is not None and trainer.step < trainer.total_steps:
+                    self.console.print(
+                        f"note: stopped early after step {trainer.step} of {trainer.total_steps}: "
+                        f"no improvement in {recipe.training.patience} evaluations"
+                    )
+                if recipe.training.keep == "best" and restore_best(self.pipeline, run):
+                    self.console.print("note: the encoder has the best weights, not the last ones")
                 run.write_encoder(self.pipeline.encoder)
             except RunFolderError as error:
                 # The folder was writable at the start, so this is a full disk and no usage error.
@@ -175,7 +217,7 @@ class Session:
             self.console.print(f"warning: {warning}", style="bold yellow")
         return table
 
-    def _evaluators(self) -> tuple[Part, ...]:
+    def _evaluators(self, *, quiet: bool = False) -> tuple[Part, ...]:
         """Return the evaluators that can run on this data; print a note on those left out."""
         if self.data.labelled:
             return self.recipe.evaluators
@@ -185,7 +227,7 @@ class Session:
             if not needs_labels(load_reference(part.build).__call__)
         )
         left_out = [part.name for part in self.recipe.evaluators if part not in kept]
-        if left_out:
+        if left_out and not quiet:
             self.console.print(
                 f"note: {self.recipe.data.name} has no labels, so these evaluators were left "
                 f"out: {', '.join(left_out)}"

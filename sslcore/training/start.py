@@ -81,6 +81,7 @@ def carry_out(
     registry: Registry,
     processes: Processes,
     held: ExitStack,
+    time_limit: float | None = None,
 ) -> tuple[Session, Run]:
     """Start a run or resume one, and train it to its end.
 
@@ -95,6 +96,7 @@ def carry_out(
         registry: the installed parts.
         processes: the processes that train together.
         held: keeps the lock of the run's folder until the caller closes it.
+        time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
 
     Raises:
         UsageError: the request is not valid.
@@ -133,7 +135,7 @@ def carry_out(
         elif processes.is_main:
             # Figures of an earlier step must not count as those of the finished run.
             run.discard_evaluation()
-    session.train(trainer, run, checkpoint)
+    session.train(trainer, run, checkpoint, time_limit=time_limit)
     return session, run
 
 

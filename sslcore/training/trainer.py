@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
 from sslcore.training.log_line import log_line
+from sslcore.training.monitor import Monitor
 from sslcore.training.progress import Observer
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
 from sslcore.training.state import TrainingState
@@ -86,6 +88,8 @@ class Trainer:
         self.steps_per_epoch = batches.steps_per_epoch
         self.total_steps = self.training.epochs * self.steps_per_epoch
         self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
+        #: Evaluates during training; None does not.
+        self.monitor: Monitor | None = None
         self._go_on = ""
         self._saved: int | None = None
         self._between_steps = True
@@ -106,7 +110,9 @@ class Trainer:
         self.state.restore(checkpoint)
         self._saved = checkpoint.step
 
-    def train(self, observer: Observer, *, go_on: str = "") -> None:
+    def train(
+        self, observer: Observer, *, go_on: str = "", time_limit: float | None = None
+    ) -> None:
         """Train up to the last step and save.
 
         If an error ends training between two steps, the last step is saved. An error within a step
@@ -116,6 +122,7 @@ class Trainer:
         Args:
             observer: is notified of each step and log line.
             go_on: the command that resumes this run, for messages.
+            time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
 
         Raises:
             InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
@@ -125,9 +132,10 @@ class Trainer:
         """
         self._go_on = go_on
         self.pipeline.train()
+        ends = math.inf if time_limit is None else time.monotonic() + time_limit
         with stop_requests() as stopped:
             try:
-                self._train(observer, stopped)
+                self._train(observer, lambda: stopped() or time.monotonic() > ends)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -141,6 +149,9 @@ class Trainer:
         self._save_once()
 
     def _train(self, observer: Observer, stopped: Callable[[], bool]) -> None:
+        if self.monitor is not None and self.processes.any(self.monitor.exhausted):
+            # A run that was resumed after it had stopped early.
+            return
         since, started = self.step, time.perf_counter()
         batches = self.batches.between(self.step, self.total_steps)
         while (batch := self._next(batches)) is not None:
@@ -157,12 +168,22 @@ class Trainer:
                 since, started = self.step, time.perf_counter()
             if self.step % self.training.checkpoint_every == 0:
                 self.save()
+            if self._stops_early():
+                return
             if self.processes.any(stopped()):
                 self._save_once()
                 raise InterruptedRun(
                     f"stopped and saved after step {self.step} of {self.total_steps}; "
                     f"go on with: {self._go_on}"
                 )
+
+    def _stops_early(self) -> bool:
+        """Evaluate where that is due, and return whether training ends before its last step."""
+        if self.monitor is None or not self.monitor.due(self.step):
+            return False
+        # Figures of weights that are not finite would be those of a broken step.
+        self.finite.settle()
+        return self.processes.any(self.monitor(self.step)) and self.step < self.total_steps
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """Return the next batch, or None after the last."""

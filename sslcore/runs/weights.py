@@ -1,0 +1,41 @@
+"""Weights in safetensors files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from sslcore.errors import RunFolderError
+from sslcore.system.files import write_safely
+
+
+def write_weights(path: Path, module: nn.Module) -> None:
+    """Write the weights and buffers of a module.
+
+    Raises:
+        RunFolderError: the file can't be written.
+    """
+    from safetensors.torch import save
+
+    weights = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in module.state_dict().items()
+    }
+    write_safely(path, save(weights))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights in a file, by name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RunFolderError: the file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise RunFolderError(f"{path} is damaged: {error}") from error

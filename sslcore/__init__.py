@@ -20,6 +20,7 @@ _PUBLIC = {
     "Loss": "sslcore.contract.records",
     "Method": "sslcore.contract.records",
     "Teacher": "sslcore.contract.records",
+    "Tracker": "sslcore.contract.records",
     "hookimpl": "sslcore.contract.hooks",
     "BatchRandom": "sslcore.random",
     "Data": "sslcore.data",
@@ -28,6 +29,7 @@ _PUBLIC = {
     "build": "sslcore.api",
     "evaluate": "sslcore.api",
     "load_encoder": "sslcore.api",
+    "open_run": "sslcore.api",
     "preview": "sslcore.api",
     "report": "sslcore.api",
     "train": "sslcore.api",
@@ -46,18 +48,20 @@ __all__ = [
     "Split",
     "SslcoreError",
     "Teacher",
+    "Tracker",
     "__version__",
     "build",
     "evaluate",
     "hookimpl",
     "load_encoder",
+    "open_run",
     "preview",
     "report",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from sslcore.api import build, evaluate, load_encoder, preview, report, train
+    from sslcore.api import build, evaluate, load_encoder, open_run, preview, report, train
     from sslcore.contract.hooks import hookimpl
     from sslcore.contract.records import (
         Augmentation,
@@ -68,6 +72,7 @@ if TYPE_CHECKING:
         Loss,
         Method,
         Teacher,
+        Tracker,
     )
     from sslcore.data import Data, Split
     from sslcore.errors import SslcoreError

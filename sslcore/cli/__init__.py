@@ -31,6 +31,7 @@ COMMANDS = {
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
     "runs": ("sslcore.cli.runs", "List runs."),
     "compare": ("sslcore.cli.runs", "Compare runs: settings, scores and curves."),
+    "watch": ("sslcore.cli.watch", "Show the curves of a run in the terminal."),
     "check": ("sslcore.cli.check", "Check a component against the properties of its kind."),
     "methods": ("sslcore.cli.listing", "List methods, or show one."),
     "components": ("sslcore.cli.listing", "List components, or show one."),

@@ -69,12 +69,7 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
     for entry in entries:
         specs = specs_of(entry)
         if not specs:
-            needed = ", ".join(entry.interface().needs)
-            unchecked.append(
-                f"{entry.kind} {entry.name} (its record names no family of losses, and a loss "
-                f"without one is checked only if it needs nothing but `projections`; it takes "
-                f"{needed}. A test of your own can give a reference: LossSpec(..., reference=…))"
-            )
+            unchecked.append(f"{entry.kind} {entry.name} ({_why_unchecked(entry)})")
         for spec in specs:
             report = testing.check(spec, mutation=mutation)
             if not as_json:
@@ -95,6 +90,17 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
     for what in unchecked:
         click.echo(f"not checked: {what}", err=True)
     return 0 if reports and all(report.passed for report in reports) else 1
+
+
+def _why_unchecked(entry: Entry) -> str:
+    if entry.kind != "loss":
+        return f"there are no checks for a {entry.kind}"
+    needed = ", ".join(entry.interface().needs)
+    return (
+        "its record names no family of losses, and a loss without one is checked only if it needs "
+        f"nothing but `projections`; it takes {needed}. A test of your own can give a reference: "
+        "LossSpec(..., reference=…)"
+    )
 
 
 def _entries(kind: str, name: str) -> list[Entry]:

@@ -104,7 +104,9 @@ def _train(
         return True
     try:
         if run.recipe_path.is_file():
-            technical = ("device", "compile", "workers", "evaluate", "report")
+            technical = (
+                *("device", "compile", "workers", "time_limit", "track", "evaluate", "report"),
+            )
             kept = {name: options[name] for name in technical if name in options}
             api.train(resume=folder, **kept)
         else:

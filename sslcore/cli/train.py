@@ -10,7 +10,7 @@ import click
 from sslcore.cli.allocation import keep_freed_memory
 from sslcore.cli.options import device_option
 from sslcore.cli.requesting import REQUESTED, request_options, settings_in
-from sslcore.cli.words import complete_runs
+from sslcore.cli.words import complete_runs, names_of
 from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.request import Assignment
@@ -42,6 +42,13 @@ from sslcore.registry.registry import default_registry
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
     help="Stop and save after so many minutes; --resume goes on.",
+)
+@click.option(
+    "--track",
+    metavar="NAME",
+    multiple=True,
+    shell_complete=names_of("tracker"),
+    help="Tracker to tell what happens, such as tensorboard. Repeatable.",
 )
 @click.option(
     "--evaluate/--no-evaluate",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Head,
         Loss,
         Method,
+        Tracker,
     )
 
 hookspec = pluggy.HookspecMarker("sslcore")
@@ -161,6 +162,29 @@ def sslcore_datasets() -> Iterable[Dataset]:
             labels = torch.arange(64) % 2
             train, test = Split(images[:48], labels[:48]), Split(images[48:], labels[48:])
             return Data(train=train, test=test, classes=("zero", "one"))
+    """
+
+
+@hookspec
+def sslcore_trackers() -> Iterable[Tracker]:
+    """Yield trackers: classes whose instances are told what happens in a run.
+
+    Example:
+        @sslcore.hookimpl
+        def sslcore_trackers():
+            yield sslcore.Tracker(
+                name="loss-notes",
+                summary="Appends each loss to a text file",
+                build="my_plugin.trackers:Notes",
+            )
+
+        class Notes:
+            def started(self, folder, recipe, step):
+                self.file = folder / "notes.txt"
+
+            def logged(self, step, numbers):
+                with self.file.open("a") as notes:
+                    notes.write(f"step {step}: loss {numbers['loss']:.3f}\\n")
     """
 
 

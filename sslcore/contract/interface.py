@@ -112,6 +112,9 @@ def interface_of(target: Any) -> Interface:
     }
     settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
     call = _call_of(target)
+    if call is None:
+        # A tracker is told by other methods.
+        return Interface(settings, supplied)
     needs = {
         name: parameter.default is inspect.Parameter.empty
         for name, parameter in inspect.signature(call).parameters.items()
@@ -124,7 +127,12 @@ _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 
 
 def _call_of(target: type) -> Any:
-    return getattr(target, "forward", None) or getattr(target, "__call__", None)  # noqa: B004
+    if hasattr(target, "forward"):
+        return target.forward
+    # Every class can be called itself; what counts is whether its instances can.
+    return next(
+        (vars(base)["__call__"] for base in target.__mro__ if "__call__" in vars(base)), None
+    )
 
 
 def provided_by(function: object) -> dict[str, bool]:

@@ -192,6 +192,17 @@ class Dataset(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tracker(Component):
+    """Is told what happens in a run; `build` is a class, whose instances are told by methods.
+
+    Every method is optional: `started(folder, recipe, step)`, `logged(step, numbers)`,
+    `evaluated(table)`, `drew(name, path)` and `ended(state)`. A tracker can't change a run.
+    """
+
+    kind: ClassVar[str] = "tracker"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Teacher:
     """An exponential moving average of encoder and head, run on the same views without gradient.
 
@@ -265,5 +276,5 @@ class Method(Record):
 #: Every kind of record, in the order in which a tensor meets them.
 KINDS: Mapping[str, type[Record]] = {
     record.kind: record
-    for record in (Augmentation, Encoder, Head, Loss, Evaluator, Dataset, Method)
+    for record in (Augmentation, Encoder, Head, Loss, Evaluator, Dataset, Tracker, Method)
 }

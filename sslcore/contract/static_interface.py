@@ -78,15 +78,19 @@ def _read(module_name: str, attribute: str) -> Interface:
     constructor = _method(lineage, "__init__")
     parameters = {} if constructor is None else _settings(constructor, names, docstring)
     call = _method(lineage, "forward") or _method(lineage, "__call__")
-    if call is None:
-        raise _Unclear
     supplied = {
         name: parameter.default is REQUIRED
         for name, parameter in parameters.items()
         if name in SUPPLIED
     }
+    settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
+    if call is None:
+        if any(each.bases for each in lineage):
+            raise _Unclear
+        # A tracker is told by other methods.
+        return Interface(settings, supplied)
     return Interface(
-        settings={name: item for name, item in parameters.items() if name not in SUPPLIED},
+        settings=settings,
         supplied=supplied,
         needs={
             argument.arg: default is None

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from sslcore.runs.metrics import TRAINED, UNTRAINED, LogLine, Metrics, now
+from sslcore.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,12 +56,21 @@ class ProgressDisplay:
         step: steps done before.
         total: steps of the run.
         epochs: epochs of the run.
+        trackers: are told what is written to metrics.jsonl.
     """
 
     def __init__(
-        self, console: Console, metrics: Metrics, *, step: int, total: int, epochs: int
+        self,
+        console: Console,
+        metrics: Metrics,
+        *,
+        step: int,
+        total: int,
+        epochs: int,
+        trackers: Trackers | None = None,
     ) -> None:
         self.console, self.metrics = console, metrics
+        self.trackers = trackers or Trackers()
         self.total, self.epochs = total, epochs
         self._warned = False
         self._printed = time.monotonic()
@@ -98,7 +108,7 @@ class ProgressDisplay:
 
     def logged(self, line: LogLine) -> None:
         """Show and write the numbers of a log step; print one warning for each collapse."""
-        self.metrics.write(line.to_dict())
+        self._write(line.to_dict())
         numbers = describe(line)
         epoch = f"{line.epoch:.0f}/{self.epochs}"
         self._bar.update(self._task, epoch=epoch, numbers=numbers)
@@ -115,9 +125,13 @@ class ProgressDisplay:
 
     def evaluated(self, step: int, figures: Mapping[str, float]) -> None:
         """Show and write figures measured during training, by name with their prefix."""
-        self.metrics.write({"time": now(), "step": step, **figures})
+        self._write({"time": now(), "step": step, **figures})
         self._printed = time.monotonic()
         self.console.print(f"step {step}/{self.total}: {describe_figures(figures)}")
+
+    def _write(self, line: Mapping[str, object]) -> None:
+        self.metrics.write(line)
+        self.trackers.logged(line)
 
     def warn(self, text: str) -> None:
         """Print a warning."""

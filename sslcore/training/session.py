@@ -24,6 +24,7 @@ from sslcore.runs.metrics import Metrics, read_metrics
 from sslcore.runs.status import recorded
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
+from sslcore.training.trackers import Trackers
 from sslcore.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ class Session:
         checkpoint: Checkpoint | None = None,
         *,
         time_limit: float | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         """Train to the end and write the encoder.
 
@@ -147,6 +149,7 @@ class Session:
             run: the run's folder.
             checkpoint: the state to go on from.
             time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
+            trackers: are told what happens.
 
         Raises:
             InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; a checkpoint was saved.
@@ -175,7 +178,10 @@ class Session:
             step=trainer.step,
             total=trainer.total_steps,
             epochs=recipe.training.epochs,
+            trackers=trackers,
         )
+        display.trackers.warn = display.warn
+        display.trackers.started(run.path, recipe.to_dict(), trainer.step)
         monitor = trainer.monitor
         if monitor is not None:
             monitor.resume(read_metrics(run.path / METRICS))

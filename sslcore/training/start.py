@@ -20,6 +20,7 @@ from sslcore.system.files import user_path
 from sslcore.system.locks import locked
 from sslcore.training.resume import last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
+from sslcore.training.trackers import Trackers
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -82,6 +83,7 @@ def carry_out(
     processes: Processes,
     held: ExitStack,
     time_limit: float | None = None,
+    trackers: Trackers | None = None,
 ) -> tuple[Session, Run]:
     """Start a run or resume one, and train it to its end.
 
@@ -97,6 +99,7 @@ def carry_out(
         processes: the processes that train together.
         held: keeps the lock of the run's folder until the caller closes it.
         time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
+        trackers: are told what happens.
 
     Raises:
         UsageError: the request is not valid.
@@ -135,7 +138,7 @@ def carry_out(
         elif processes.is_main:
             # Figures of an earlier step must not count as those of the finished run.
             run.discard_evaluation()
-    session.train(trainer, run, checkpoint, time_limit=time_limit)
+    session.train(trainer, run, checkpoint, time_limit=time_limit, trackers=trackers)
     return session, run
 
 

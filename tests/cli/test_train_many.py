@@ -50,11 +50,11 @@ def test_a_sweep_goes_on_where_it_was_stopped(train, monkeypatch):
     calls = []
     whole = Session.train
 
-    def stopping(self, trainer, run, checkpoint=None):
+    def stopping(self, trainer, run, checkpoint=None, **options):
         calls.append(run.path.name)
         if len(calls) == 2:
             raise InterruptedRun("stopped and saved after step 0 of 2; go on with: x")
-        whole(self, trainer, run, checkpoint)
+        whole(self, trainer, run, checkpoint, **options)
 
     monkeypatch.setattr(Session, "train", stopping)
     sweep = ("--sweep", "loss.temperature=0.1,0.2,0.5", "-o", "many")

@@ -195,6 +195,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_simclr",
         "sslcore_timm",
         "sslcore_torchvision",
+        "sslcore_trackers",
         "sslcore_vicreg",
     }
     assert all(plugin.status == "active" for plugin in shipped)

@@ -66,7 +66,8 @@ def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
     if entry.kind == "method":
         return _method(entry, registry)
     target = load_reference(entry.build)
-    return _MAKERS[entry.kind](entry, target, registry)
+    make = _MAKERS.get(entry.kind)
+    return [] if make is None else make(entry, target, registry)
 
 
 def _loss(entry: Entry, target: Any, registry: Registry) -> list[Any]:

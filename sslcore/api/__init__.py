@@ -1,0 +1,19 @@
+"""sslcore from Python: build a part, preview, train, evaluate, report, load an encoder."""
+
+from sslcore.api.after import evaluate, load_encoder, report
+from sslcore.api.before import build, preview
+from sslcore.api.run import Run, open_run
+from sslcore.api.training import train
+from sslcore.recipe.resolve import make_recipe
+
+__all__ = [
+    "Run",
+    "build",
+    "evaluate",
+    "load_encoder",
+    "make_recipe",
+    "open_run",
+    "preview",
+    "report",
+    "train",
+]

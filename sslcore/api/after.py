@@ -1,0 +1,199 @@
+"""After a run: evaluate it, report on it, load its encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslcore.compute.device import pick_device
+from sslcore.compute.torchrun import process_count
+from sslcore.contract.records import KINDS
+from sslcore.errors import RunFolderError, UsageError, last_line
+from sslcore.evaluation.evaluate import FeatureExtractor, Table
+from sslcore.pipeline.build import ImageShape, build_features
+from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.request import Request, Settings
+from sslcore.recipe.resolve import resolve
+from sslcore.registry.registry import Registry, default_registry
+from sslcore.reports.report import write_report
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import Run
+from sslcore.runs.provenance import recorded_parts, recorded_request
+from sslcore.system.terminal import stderr_console
+from sslcore.training.monitor import restore_best
+from sslcore.training.resume import unfinished
+from sslcore.training.session import Session
+from sslcore.training.state import restore_weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def keep(table: Table, run: Run, console: Console) -> None:
+    """Add an evaluation to a run, and print what could not be kept."""
+    if note := run.write_evaluation(table):
+        console.print(f"note: {note}")
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    evaluators: Sequence[str] = (),
+    settings: Settings = (),
+    data: str | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Table:
+    """Evaluate a run and add the figures to its `evaluation.json`.
+
+    Args:
+        run: the run's folder.
+        evaluators: names; the run's own by default.
+        settings: of the section `evaluator`.
+        data: another data set to evaluate on; its figures are returned and not written.
+        device: where to compute.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        `{column: {metric: value}}` for the trained encoder, the same encoder untrained, and raw
+        pixels.
+
+    Raises:
+        UsageError: names or settings are unknown, the data has no labels, or there is no run.
+    """
+    console, registry = console or stderr_console(), registry or default_registry()
+    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
+    opened, session = _trained(run, asked, device, console, registry)
+    table = session.evaluate()
+    if not table:
+        names = ", ".join(part.name for part in session.recipe.evaluators)
+        raise UsageError(
+            f"{session.recipe.data.name} has no labels, and {names} can't do without; class "
+            "folders are labels"
+        )
+    if data is None:
+        keep(table, opened, console)
+    return table
+
+
+def report(
+    run: str | Path,
+    *,
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Write the report of a run anew: `report.html` and its pictures in `figures/`.
+
+    Args:
+        run: the run's folder.
+        device: where to compute.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        UsageError: there is no such run, it has no checkpoint, or its parts are not installed.
+    """
+    console, registry = console or stderr_console(), registry or default_registry()
+    opened, session = _trained(run, Request.of(), device, console, registry)
+    with console.status("drawing the report"):
+        return write_report(session, opened, registry)
+
+
+def _trained(
+    run: str | Path, asked: Request, device: str, console: Console, registry: Registry
+) -> tuple[Run, Session]:
+    """Open a run and restore the weights of its last checkpoint.
+
+    Args:
+        run: the run's folder.
+        asked: evaluators, their settings and data to use in place of the run's own.
+        device: where to compute.
+        console: where notes are printed.
+        registry: where to look for parts.
+    """
+    if process_count() > 1:
+        raise UsageError(
+            f"started as {process_count()} processes, and this is for one; start it without "
+            "torchrun"
+        )
+    opened = Run.open(run)
+    recipe = _recipe_to_evaluate(opened, asked, registry)
+    session = Session.prepare(
+        recipe, device=pick_device(device), console=console, shape=opened.shape()
+    )
+    found = ImageShape.of(session.data.train)
+    if (found.image_size, found.channels) != (session.shape.image_size, session.shape.channels):
+        raise UsageError(
+            f"the run was trained on {session.shape}, and {recipe.data.name} has {found}"
+        )
+    checkpoint = load_checkpoint(opened.checkpoints)
+    for skipped in checkpoint.skipped:
+        console.print(f"note: {skipped}; evaluating step {checkpoint.step}")
+    if note := unfinished(opened, recipe, checkpoint.step):
+        console.print(f"note: {note}")
+    restore_weights(session.pipeline, checkpoint)
+    if recipe.training.keep == "best" and opened.finished:
+        restore_best(session.pipeline, opened)
+    return opened, session
+
+
+def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:
+    """Return the recipe of a run with the evaluators, their settings and the data asked for."""
+    others = sorted({section for section, _, _ in asked.settings if section != "evaluator"})
+    if others:
+        raise UsageError(
+            f"{', '.join(others)}: a run is evaluated as it was trained; only settings of the "
+            "evaluator can be given"
+        )
+    replaced = {"evaluator": bool(asked.evaluators), "dataset": asked.data is not None}
+    kinds = [kind for kind in KINDS if not replaced.get(kind)]
+    recorded = recorded_request(run, registry, kinds)
+    config = dict(recorded.config)
+    if asked.evaluators:
+        config["evaluators"] = {name: {} for name in asked.evaluators}
+    if asked.data is not None:
+        del config["data"]
+    request = replace(asked, config=config, source=recorded.source)
+    recipe, _ = resolve(request, registry)
+    if asked.data is not None and "image_size" in recipe.data.settings:
+        side = ("data", "image_size", run.shape().image_size)
+        recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
+    return recipe
+
+
+def load_encoder(
+    run: str | Path, *, device: str = "cpu", registry: Registry | None = None
+) -> FeatureExtractor:
+    """Load a run's trained encoder: a module from images in [0, 1] or uint8 to features (B, F).
+
+    It normalises as in training; the bare encoder is its attribute `encoder`.
+
+    Args:
+        run: the run's folder.
+        device: where to put it.
+        registry: where to look for parts; everything installed by default.
+
+    Raises:
+        UsageError: there is no such run, or its augmentation or encoder is not installed (no
+            other part is needed).
+    """
+    opened = Run.open(run)
+    shape = opened.shape()
+    kinds = ("augmentation", "encoder")
+    parts = recorded_parts(opened, kinds, registry or default_registry())
+    augmentation, encoder = build_features(parts[0], parts[1], shape)
+    try:
+        encoder.load_state_dict(opened.read_encoder())
+    except RuntimeError as error:
+        raise RunFolderError(
+            f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
+        ) from error
+    return FeatureExtractor(augmentation, encoder, shape).to(pick_device(device))

@@ -1,0 +1,122 @@
+"""Before a run: build one part, look at the views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sslcore.compute.device import pick_device
+from sslcore.compute.rng_state import preserved_generators
+from sslcore.contract.records import Component
+from sslcore.errors import UsageError
+from sslcore.pipeline.build import build_part
+from sslcore.recipe.recipe import Part
+from sslcore.recipe.request import Request, Settings
+from sslcore.recipe.resolve import resolve
+from sslcore.recipe.validation import Validation
+from sslcore.registry.registry import Registry, default_registry
+from sslcore.reports.preview import checked_output, write_preview
+from sslcore.system.terminal import stderr_console
+from sslcore.training.session import Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def build(kind: str, name: str, *, registry: Registry | None = None, **settings: Any) -> Any:
+    """Build one component by name: `build("loss", "nt-xent", temperature=0.2)`.
+
+    Args:
+        kind: "augmentation", "encoder", "head", "loss", "evaluator" or "dataset".
+        name: the component's name.
+        registry: where to look for it; everything installed by default.
+        **settings: its settings, and the parameters that the engine would supply
+            (`feature_dim=512`).
+
+    Returns:
+        The module, the evaluator, or the data set (`sslcore.Data`).
+
+    Raises:
+        UsageError: the name or a setting is unknown, or a value has the wrong type or range.
+    """
+    registry = registry or default_registry()
+    name, variant = registry.variant(kind, name)
+    entry = registry.resolve(kind, name)
+    if not isinstance(entry.record, Component):
+        raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
+    interface = entry.interface()
+    supplied = {key: settings.pop(key) for key in interface.supplied if key in settings}
+    validation = Validation()
+    values = {**variant, **settings}
+    valid = validation.settings(kind, interface.settings, values, entry.owner)
+    validation.problems += [
+        f"{kind}.{key}: must be given where no engine supplies it ({entry})"
+        for key, needed in interface.supplied.items()
+        if needed and key not in supplied
+    ]
+    validation.check()
+    return build_part(Part.of(entry, valid or {}), supplied)
+
+
+def preview(
+    method: str | None = None,
+    *,
+    data: str | None = None,
+    augmentation: str | None = None,
+    encoder: str | None = None,
+    head: str | None = None,
+    loss: str | None = None,
+    evaluators: Sequence[str] = (),
+    config: str | Path | Mapping[str, object] | None = None,
+    settings: Settings = (),
+    output: str | Path = "preview.png",
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Draw a few images and the views that training makes of them; nothing is trained.
+
+    The arguments are those of `train`.
+
+    Args:
+        method: the method.
+        data: a data set's name, or the path of a folder; the embedded digits by default.
+        augmentation: augmentation to use in place of the method's default.
+        encoder: encoder to use in place of the method's default.
+        head: head to use in place of the method's default; "none" for no head.
+        loss: loss to use in place of the method's default.
+        evaluators: evaluators to use in place of the method's default.
+        config: a TOML file of settings by section, or the sections.
+        settings: by section, `{"augmentation": {"crop_scale": (0.4, 1.0)}}`.
+        output: the PNG to write; a file of that name is replaced.
+        device: where to compute.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        The path of the picture.
+
+    Raises:
+        UsageError: the request can't be carried out as asked, or the picture can't be written.
+    """
+    path = checked_output(output)
+    request = Request.of(
+        method=method,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        evaluators=evaluators,
+        config=config,
+        settings=settings,
+    )
+    console = console or stderr_console()
+    where = pick_device(device)
+    recipe, notes = resolve(request, registry or default_registry())
+    for note in notes:
+        console.print(f"note: {note}")
+    with preserved_generators(where):
+        write_preview(Session.prepare(recipe, device=where, console=console), path)
+    return path

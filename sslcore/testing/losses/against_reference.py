@@ -1,4 +1,4 @@
-"""Properties that hold a loss against a reference in float64, and its parts against the whole."""
+"""Properties that compare a loss with a float64 reference, and parts of a batch with the whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _applies(subject: LossSubject, dtype: str) -> str:
 
 
 def _quantised(subject: LossSubject, example: Example, dtype: str) -> Example:
-    """Return what the loss sees of an example in a type, as float64."""
+    """Return the example rounded to a type, as float64."""
     lowest = LOWEST_TEMPERATURE[dtype]
     if "temperature" in subject.takes and example.hyper["temperature"] < lowest:
         example = example.with_hyper(temperature=lowest)
@@ -40,8 +40,8 @@ def _value(dtype: str) -> Property:
     @declare(
         f"value-matches-reference-{dtype}",
         "C13",
-        formula="|L − L₆₄| ≤ 8·eps·(1 + scale + |L|), the reference on the same rounded inputs",
-        kills="every wrong term: missing, doubled, masked, mislabelled, summed for averaged",
+        formula="|L − L₆₄| ≤ 8·eps·(1 + scale + |L|), L₆₄ the reference on the same rounded inputs",
+        kills="any wrong term: missing, doubled, masked, mislabelled, summed instead of averaged",
         anchors=anchors,
         examples=examples,
         applies=lambda subject: _applies(subject, dtype),
@@ -61,8 +61,8 @@ def _gradient(dtype: str) -> Property:
     @declare(
         f"gradient-matches-reference-{dtype}",
         "C13",
-        formula="∂L/∂x is that of the reference",
-        kills="a detached positive or denominator, a backward of its own that is off",
+        formula="∂L/∂x equals the gradient of the reference",
+        kills="a detached positive or denominator, an incorrect custom backward",
         anchors=anchors,
         examples=examples,
         applies=lambda subject: (
@@ -102,7 +102,7 @@ def _direction(dtype: str) -> Property:
         f"gradient-points-as-reference-{dtype}",
         "C13",
         formula="cos(∂L/∂x, ∂L₆₄/∂x) > 0.9 and their lengths are within a factor of 1.5",
-        kills="a branch for low precision that is detached or scaled",
+        kills="a detached or scaled branch for low precision",
         precondition="τ ≥ 0.5",
         anchors=lambda subject: [
             item
@@ -120,7 +120,7 @@ def _direction(dtype: str) -> Property:
         _, found = subject.gradients(given, dtype)
         for name, gradient in found.items():
             want = expected[name].flatten()
-            # Where the gradient is near zero, rounding is all that a low precision shows.
+            # Near zero, a gradient in low precision is rounding error only.
             if float(want.norm()) < 0.02:
                 continue
             shown = given.to(DTYPE[dtype])
@@ -140,8 +140,8 @@ _CHUNK = ("chunk_size", "chunk", "chunk_rows")
 @declare(
     "chunks-agree",
     "C14",
-    formula="chunks of 1, 3, N and N + 1 rows give one value and gradient",
-    kills="a last chunk that is dropped, a chunk that is weighted wrongly",
+    formula="chunks of 1, 3, N and N + 1 rows give the same value and gradient",
+    kills="a dropped last chunk, a chunk with a wrong weight",
     anchors=anchors,
     applies=lambda subject: (
         "" if any(subject.accepts(name) for name in _CHUNK) else "make takes no chunk_size"
@@ -173,9 +173,9 @@ def chunks_agree(subject: LossSubject, example: Example) -> None:
 @declare(
     "ranks-agree",
     "C15",
-    formula="the mean over ranks of L_r is L, and of ∂L_r/∂x is ∂L/∂x, each weighted with its part "
-    "of the rows; and what a loss keeps of a batch does not depend on its rows",
-    kills="an offset of the rank that is missing, a rank that averages over its own rows only",
+    formula="the mean over ranks of L_r is L, and that of ∂L_r/∂x is ∂L/∂x, each rank weighted by "
+    "its share of the rows; the state after a batch does not depend on the rows that were scored",
+    kills="a missing offset of the rank, a rank that averages over its own rows only",
     anchors=anchors,
     applies=lambda subject: _takes_rows(subject),
 )

@@ -1,4 +1,4 @@
-"""Properties of any loss: what it returns, and the gradient that it sends back."""
+"""Properties of any loss: its return value and its gradient."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from sslcore.testing.violation import Violation
     "make-gives-a-new-loss",
     "G0",
     formula="make(…) is callable, takes the family's hyperparameters, and shares no state",
-    kills="a loss object that is shared, a hyperparameter that can't be set",
+    kills="a shared loss object, a hyperparameter that can't be set",
     anchors=lambda subject: first_anchors(subject)[:1],
 )
 def make_gives_a_new_loss(subject: LossSubject, example: Example) -> None:
     for name, item in subject.family.hyper.items():
         if item.required and name not in subject.takes and name not in subject.spec.constants:
             raise Violation(
-                f"make takes no {name}: give it a parameter of that name, or say what is built "
-                f"in: LossSpec(..., constants={{{name!r}: …}})"
+                f"make takes no {name}: add a parameter of that name, or state the built-in value: "
+                f"LossSpec(..., constants={{{name!r}: …}})"
             )
     first, second = subject.make(example), subject.make(example)
     subject.is_plain(first)
     if first is second and isinstance(first, torch.nn.Module):
         raise Violation(
-            "make returned the same object twice: what one example leaves in it would be seen "
-            "by the next; make a new one in each call"
+            "make returned the same object twice, so one example could affect the next; return a "
+            "new object from each call"
         )
     if not subject.takes:
         return
@@ -61,8 +61,8 @@ def returns_a_scalar_with_graph(subject: LossSubject, example: Example) -> None:
 @declare(
     "gradient-reaches-each-input-alone",
     "G1",
-    formula="∂L/∂x is the same whether or not the other inputs want a gradient",
-    kills="a branch on requires_grad, an input detached where it is alone",
+    formula="∂L/∂x is the same whether or not the other inputs require a gradient",
+    kills="a branch on requires_grad, an input detached if it alone requires a gradient",
     anchors=first_anchors,
     applies=lambda subject: "" if subject.family.trainable else "no input is trainable",
 )
@@ -75,15 +75,15 @@ def gradient_reaches_each_input_alone(subject: LossSubject, example: Example) ->
         if not bool(together[name].any()):
             continue
         if not score.requires_grad:
-            raise subject.violation(f"no gradient where only {name} wants one", example)
+            raise subject.violation(f"no gradient if only {name} requires one", example)
         (found,) = torch.autograd.grad(score, leaf)
         if not torch.allclose(found, together[name], rtol=1e-9, atol=1e-12):
-            raise subject.violation(f"another gradient where only {name} wants one", example)
+            raise subject.violation(f"another gradient if only {name} requires one", example)
     _each_argument_alone(subject, example)
 
 
 def _each_argument_alone(subject: LossSubject, example: Example) -> None:
-    """Ask the same of each argument of a plain function."""
+    """Check the same for each argument of a plain function."""
     family = subject.family
     if family.plain is None or not subject.is_plain(subject.make(example)):
         return
@@ -107,10 +107,10 @@ def _each_argument_alone(subject: LossSubject, example: Example) -> None:
             which = f"argument {position + 1}"
             only = subject.call_plain(subject.make(example), example, *alone)
             if not only.requires_grad:
-                raise subject.violation(f"no gradient where only {which} wants one", example)
+                raise subject.violation(f"no gradient if only {which} requires one", example)
             (found,) = torch.autograd.grad(only, alone[position])
             if not torch.allclose(found, expected, rtol=1e-9, atol=1e-12):
-                raise subject.violation(f"another gradient where only {which} wants one", example)
+                raise subject.violation(f"another gradient if only {which} requires one", example)
 
 
 def _one_tensor_twice(subject: LossSubject, example: Example, rows: Tensor) -> None:
@@ -119,18 +119,18 @@ def _one_tensor_twice(subject: LossSubject, example: Example, rows: Tensor) -> N
     score = subject.call_plain(subject.make(example), example, once, once)
     apart = subject.call_plain(subject.make(example), example, first, second)
     if not score.requires_grad or not apart.requires_grad:
-        raise subject.violation("no gradient where both arguments are one tensor", example)
+        raise subject.violation("no gradient if both arguments are the same tensor", example)
     (found,) = torch.autograd.grad(score, once)
     expected = sum(torch.autograd.grad(apart, [first, second]))
     if not torch.allclose(found, expected, rtol=1e-9, atol=1e-12):  # type: ignore[arg-type]
-        raise subject.violation("another gradient where both arguments are one tensor", example)
+        raise subject.violation("another gradient if both arguments are the same tensor", example)
 
 
 @declare(
     "gradient-follows-what-comes-after",
     "G1",
     formula="∂(3L)/∂x = 3 ∂L/∂x",
-    kills="a backward of its own that ignores the gradient that arrives",
+    kills="a custom backward that ignores the incoming gradient",
     anchors=lambda subject: first_anchors(subject)[:2],
     applies=lambda subject: "" if subject.family.trainable else "no input is trainable",
 )
@@ -173,7 +173,7 @@ def keeps_dtype(dtype: str) -> Property:
     @declare(
         f"keeps-type-{dtype}",
         "G2",
-        formula="L has the type and device of its inputs",
+        formula="L has the dtype and device of its inputs",
         kills="a result in another precision",
         anchors=lambda subject: first_anchors(subject)[:2],
         applies=lambda subject: unsupported(subject, dtype),
@@ -193,7 +193,7 @@ def keeps_dtype(dtype: str) -> Property:
     "gradient-matches-finite-differences",
     "G6",
     formula="∂L/∂x = (L(x + h) − L(x − h)) / 2h in float64",
-    kills="a term that is detached, a hand-written backward that is off",
+    kills="a detached term, an incorrect hand-written backward",
     precondition="τ ≥ 0.5, no zero rows",
     anchors=lambda subject: [
         item.with_hyper(

@@ -50,7 +50,7 @@ def example_of(pair: Tensor, weight: float) -> Example:
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first."""
+    """Return fixed examples, small ones first."""
     weights = (0.5, 0.005, 1.0, 0.05)
     return [
         example_of(pair, weights[position % len(weights)])
@@ -73,27 +73,27 @@ def degenerate(dtype: str) -> Mapping[str, Example]:
 
 
 def _statistics(pair: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the deviation of each dimension, and its length in units of that, both (2, D)."""
+    """Return each dimension's standard deviation, and its length in that unit, both (2, D)."""
     deviation = pair.std(1, unbiased=False).clamp_min(1e-300)
     return deviation, (pair.mean(1).abs() + deviation) / deviation
 
 
 def scale(inputs: Inputs, hyper: Hyper) -> float:
-    """Return how far L moves where each column's entries are off by a rounding of its length."""
+    """Return how far L moves if the entries of each column are off by a rounding of its length."""
     pair = inputs["projections"]
     _, length = _statistics(pair)
     centred = pair - pair.mean(1, keepdim=True)
     unit = centred / centred.norm(dim=1, keepdim=True).clamp_min(1e-300)
     c = unit[0].T @ unit[1]
     diagonal = torch.eye(len(c), dtype=torch.bool)
-    # An unbiased deviation makes (N − 1)/N of a correlation of 1.
+    # With an unbiased deviation, a correlation of 1 becomes (N − 1)/N.
     own = (1 - c).abs() + 1 / pair.shape[1]
     slope = 2 * torch.where(diagonal, own, hyper["redundancy_weight"] * c.abs())
     return float((slope * (length[0][:, None] + length[1])).sum())
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return how large an entry can be where all correlations are off by 1."""
+    """Return a bound on the gradient's entries if all correlations are off by 1."""
     pair = inputs["projections"]
     deviation, length = _statistics(pair)
     most = 1 + hyper["redundancy_weight"] * (pair.shape[2] - 1)

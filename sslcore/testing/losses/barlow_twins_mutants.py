@@ -1,4 +1,4 @@
-"""Broken Barlow Twins losses, written from equations 1 and 2: what each gets wrong is its name."""
+"""Broken Barlow Twins losses, from equations 1 and 2; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _cut_to_the_shorter(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _of(_correct)
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -36,9 +36,9 @@ def _weight(example: Example) -> float:
 
 
 def _gain(subject: LossSubject, example: Example) -> float:
-    """Return what the loss's convention makes of a correlation of 1, for N columns of deviation 1.
+    """Return the value of a correlation of 1 in the loss's convention, at deviation 1.
 
-    1, unless there is an ε or a deviation of another kind.
+    It is 1, unless the convention has an ε or another kind of deviation.
     """
     column = columns(_pair(example).shape[1], 1)
     alike = _moved(example, column.expand(2, -1, -1))
@@ -59,7 +59,7 @@ def _affine(subject: LossSubject, example: Example) -> Iterable[tuple[str, Examp
 scale_and_shift = unchanged(
     "scale-and-shift-of-each-dimension",
     "T1",
-    formula="L(a_i z_i + b_i) = L(z_i) for every dimension i and a_i > 0, in each view by itself",
+    formula="L(a_i z_i + b_i) = L(z_i) for every dimension i and a_i > 0, in each view separately",
     kills="dimensions that are not centred or not scaled, over the batch or with a large ε",
     precondition="up to the ε of the loss",
     moves=_affine,
@@ -80,14 +80,14 @@ sign_of_each_dimension = unchanged(
     "sign-of-each-dimension",
     "T2",
     formula="L is the same with dimensions negated in both views",
-    kills="correlations that are not squared, or clamped",
+    kills="correlations that are clamped or not squared",
     moves=_sign_turned,
 )
 doubled_batch = unchanged(
     "doubled-batch",
     "T3",
-    formula="every sample twice changes nothing",
-    kills="a factor of N, a sum for a mean, a sample that is left out",
+    formula="repeating every sample does not change L",
+    kills="a factor of N, a sum instead of a mean, a sample that is left out",
     precondition="up to the N − 1 of an unbiased deviation",
     moves=lambda subject, example: [
         ("every sample twice", _moved(example, torch.cat([_pair(example)] * 2, 1)))
@@ -119,7 +119,7 @@ def with_correlations(count: int, dim: int, own: float, other: float, weight: fl
     "T4",
     formula="correlations s on the diagonal and r elsewhere: L = D (1 − s)² + λ D (D − 1) r²; "
     "whitened identical views 0, negated 4D, one dimension D times λ D (D − 1)",
-    kills="the wrong target, a term left out, a mean for a sum, λ in another place",
+    kills="the wrong target, a term left out, a mean instead of a sum, λ in the wrong place",
     anchors=lambda subject: [
         subject.adapt(with_correlations(count, dim, own, other, weight))
         for count, dim in ((9, 3), (8, 1), (16, 5))
@@ -138,7 +138,7 @@ def closed_form(subject: LossSubject, example: Example) -> None:
 @declare(
     "collapse",
     "T5",
-    formula="where one view, or both, is constant L = D",
+    formula="L = D if one view is constant, or both are",
     kills="0/0, deviations that are clamped too high or too low",
     anchors=lambda subject: [
         subject.adapt(Example({"projections": pair}, {"redundancy_weight": 0.005}, "collapse"))
@@ -150,7 +150,7 @@ def closed_form(subject: LossSubject, example: Example) -> None:
     ],
 )
 def collapse(subject: LossSubject, example: Example) -> None:
-    # Constants are exact here, so that nothing but zeros is left of them.
+    # These constants are exact, so subtracting the mean leaves exact zeros.
     expected = float(_pair(example).shape[2])
     tolerance = subject.tolerance(example.with_inputs(projections=fixed("views", 2, 4, 3)), 1.0)
     subject.compare(subject.value(example), expected, tolerance, example, "L of a collapse")
@@ -182,13 +182,13 @@ def pairs_of_dimensions(subject: LossSubject, example: Example) -> None:
 @declare(
     "affine-in-weight",
     "T7",
-    formula="L(λ) = L(0) + λ R with R ≥ 0, where a dimension alone has R = 0",
+    formula="L(λ) = L(0) + λ R with R ≥ 0, and R = 0 for a single dimension",
     kills="λ missing, squared, on the wrong term or on both",
     anchors=anchors,
     applies=lambda subject: (
         ""
         if "redundancy_weight" in subject.takes
-        else "make takes no redundancy_weight, so that it can't be varied"
+        else "make takes no redundancy_weight, so it can't be varied"
     ),
 )
 def affine_in_weight(subject: LossSubject, example: Example) -> None:
@@ -203,8 +203,8 @@ def affine_in_weight(subject: LossSubject, example: Example) -> None:
     light, weighty = (
         subject.value(first.with_hyper(redundancy_weight=weight)) for weight in (0.25, 1.0)
     )
-    subject.compare(light, weighty, tolerance, first, "a dimension alone, λ = ¼ and 1")
-    # The whole at λ → 0 is the sum over dimensions alone.
+    subject.compare(light, weighty, tolerance, first, "a single dimension, λ = ¼ and 1")
+    # As λ → 0, L is the sum of the losses of single dimensions.
     alone = sum(
         subject.value(_moved(heavy, _pair(example)[..., [i]]))
         for i in range(min(8, _pair(example).shape[2]))
@@ -216,7 +216,7 @@ def affine_in_weight(subject: LossSubject, example: Example) -> None:
 @declare(
     "gradient-is-tangential",
     "T8",
-    formula="Σ over samples of ∂L/∂z = 0, and of ⟨∂L/∂z, z − mean⟩ as well, for each dimension",
+    formula="Σ over samples of ∂L/∂z = 0, and of ⟨∂L/∂z, z − mean⟩ as well, for every dimension",
     kills="a mean or a deviation that is detached",
     precondition="up to the ε of the loss",
     anchors=anchors,

@@ -89,7 +89,7 @@ _SIZES = (
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first; in some, predictions are near what they predict."""
+    """Return fixed examples, small ones first; in some, predictions are near their targets."""
     found = []
     for position, (count, dim) in enumerate(_SIZES):
         predictions, teacher = fixed("byol", 2, 2, count, dim)
@@ -100,7 +100,7 @@ def fixed_examples() -> Sequence[Example]:
 
 
 def degenerate(dtype: str) -> Mapping[str, Example]:
-    """Return rows of zeros, huge and tiny ones, for a type."""
+    """Return rows that are zero, huge or tiny in a type."""
     predictions, teacher = fixed("byol", 2, 2, 4, 5)
     one_zero, another = predictions.clone(), teacher.clone()
     one_zero[0, 1] = another[1, 3] = 0
@@ -117,7 +117,7 @@ def degenerate(dtype: str) -> Mapping[str, Example]:
 
 
 def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
-    """Return predictions and projections that don't belong together."""
+    """Return predictions and projections whose shapes don't match."""
     teacher = inputs["teacher_projections"]
     wrong = {
         "another number of samples": teacher[:, :-1],
@@ -130,7 +130,7 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
     return {
         **{what: {**inputs, "teacher_projections": item} for what, item in wrong.items()},
         "an empty batch": {name: item[:, :0] for name, item in inputs.items()},
-        "rows that are no vectors": {name: item[..., 0] for name, item in inputs.items()},
+        "rows that are not vectors": {name: item[..., 0] for name, item in inputs.items()},
     }
 
 
@@ -141,7 +141,7 @@ def plain_calls(inputs: Inputs) -> Sequence[tuple[Tensor, ...]]:
 
 
 def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return a prediction and a target that don't belong together."""
+    """Return a prediction and a target whose shapes don't match."""
     prediction, target = inputs["predictions"][0], inputs["teacher_projections"][1]
     return {
         "another number of samples": (prediction, target[:-1]),
@@ -149,7 +149,7 @@ def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
         "several samples against one": (prediction[:1], target),
         "another dimension": (prediction, target[:, :-1]),
         "one dimension against several": (prediction, target[:, :1]),
-        "a vector for a batch": (prediction, target[0]),
+        "a vector instead of a batch": (prediction, target[0]),
         "vectors of one dimension": (prediction[:, 0], target[:, 0]),
         "an empty batch": (prediction[:0], target[:0]),
     }

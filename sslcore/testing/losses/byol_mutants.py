@@ -1,4 +1,4 @@
-"""Broken BYOL losses, written from equation 2: what each gets wrong is its name."""
+"""Broken BYOL losses, from equation 2; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _correct(p: Tensor, t: Tensor) -> Tensor:
 
 
 def _by(unit: Callable[[Tensor], Tensor]) -> Loss:
-    """Return the loss with rows made comparable in another way."""
+    """Return the loss with another normalisation of the rows."""
     return _of(lambda p, t: (unit(p) - unit(t)).square().sum(-1).mean())
 
 
@@ -101,7 +101,7 @@ def _all_against_all(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _of(_correct)
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

@@ -30,7 +30,7 @@ def unit_rows(rows: Tensor) -> Tensor:
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return 1/(B‖p‖) for each row: its cosine moves by no more."""
+    """Return 1/(B‖p‖) for each row, a bound on its gradient."""
     predictions = inputs["predictions"]
     lengths = predictions.norm(dim=-1, keepdim=True).clamp_min(1e-300)
     return {"predictions": 1 / (predictions.shape[1] * lengths)}
@@ -44,7 +44,7 @@ def _directions(subject: LossSubject) -> float:
 
 
 def at_cosine(cosine: float, count: int, dim: int) -> Example:
-    """Return predictions that all are at a cosine to what they predict."""
+    """Return predictions that all have the given cosine with their targets."""
     teacher, noise = fixed("at cosine", 2, 2, count, dim)
     unit = unit_rows(teacher)
     across = unit_rows(noise - (noise * unit).sum(-1, keepdim=True) * unit)
@@ -79,7 +79,7 @@ def closed_form(subject: LossSubject, example: Example) -> None:
     "bounds",
     "Y2",
     formula="0 ≤ L ≤ 4 (the sum of the directions: 8)",
-    kills="a sign, a sum over samples, rows that are not normalised",
+    kills="a wrong sign, a sum over samples, rows that are not normalised",
     anchors=anchors,
     examples=examples,
     max_examples=15,
@@ -130,7 +130,7 @@ def gradient_points_to_the_target(subject: LossSubject, example: Example) -> Non
 @declare(
     "views-are-crossed",
     "Y5",
-    formula="∂L/∂p of a view does not depend on the teacher's projections of that view",
+    formula="∂L/∂p of a view does not depend on the teacher's projections of the same view",
     kills="a view paired with itself, or with both",
     anchors=anchors,
 )

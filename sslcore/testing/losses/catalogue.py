@@ -10,7 +10,7 @@ from sslcore.testing.losses.spec import LossSpec
 
 
 def summaries() -> dict[str, str]:
-    """Return the families of losses, each with its loss in a line."""
+    """Return the families of losses, each with a summary in one line."""
     return {family.name: family.summary for family in families()}
 
 

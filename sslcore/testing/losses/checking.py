@@ -45,7 +45,7 @@ def _claimed(spec: LossSpec) -> list[Property]:
 
 
 def scored(spec: LossSpec, rows: list[Row]) -> MutationScore | None:
-    """Return what the checks that ran on a loss are worth; None where there is no measure."""
+    """Return how many broken variants the checks that ran detect; None if there are no variants."""
     subject = LossSubject(spec)
     if not subject.family.mutants:
         return None
@@ -63,15 +63,16 @@ def is_plain(subject: LossSubject) -> bool:
 
 
 def notes_on(spec: LossSpec) -> tuple[str, ...]:
-    """Return what the reader of a report should know."""
+    """Return notes for the reader of a report."""
     subject = LossSubject(spec)
     if subject.family.name != CUSTOM.name:
         return ()
     notes = []
     if spec.reference is None and not spec.points:
         notes.append(
-            "invariances alone can't certify a loss: a constant has them all. In a test of yours, "
-            "give a reference (LossSpec(..., reference=…)) or a value at a named point (points=…)"
+            "invariances alone can't certify a loss: a constant loss has them all. In your own "
+            "test, give a reference (LossSpec(..., reference=…)) or a value at a named point "
+            "(points=…)"
         )
     still = [name for name in numbers_of(spec) if name not in varied(spec)]
     if still:

@@ -1,4 +1,4 @@
-"""Faults that a loss of any family can have, put into a correct one."""
+"""Faults that a loss of any family can have, added to a correct loss."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def unit_rows(rows: Tensor) -> Tensor:
 
 
 def careful(loss: Loss, refuse: Callable[[Inputs], None]) -> Loss:
-    """Return a loss with all the care that its fault leaves room for.
+    """Return the loss with no fault but its own.
 
-    It refuses what is malformed and computes in float32 at least, so that nothing but the fault
-    can be found.
+    It refuses malformed inputs and computes at least in float32, so that the checks can find
+    nothing but the fault.
 
     Args:
         loss: the loss, faulty or not.
@@ -72,7 +72,7 @@ class _OtherInEvalMode(torch.nn.Module):
 
 
 def _remembering(loss: Loss, signals: Sequence[str], changed: str, hyper: Hyper) -> Any:
-    """Return a loss in which the first batch it saw has a part ever after."""
+    """Return a loss that depends on the first batch of its life."""
     seen: list[Tensor] = []
 
     def remembered(inputs: Inputs) -> Tensor:
@@ -90,12 +90,12 @@ def _in_half(inputs: Inputs) -> Inputs:
 
 
 def common_mutants(loss: Loss, signals: Sequence[str], changed: str) -> tuple[Mutant, ...]:
-    """Return broken variants of a correct loss: its result, its gradient, its state.
+    """Return broken variants of a correct loss, with faults in the result, gradient or state.
 
     Args:
-        loss: the correct one, which refuses what is malformed.
-        signals: what it takes.
-        changed: the trainable one that some faults show in.
+        loss: the correct loss, which refuses malformed inputs.
+        signals: the arguments of the loss.
+        changed: the trainable signal that some faults affect.
     """
 
     def result(what: Callable[[Tensor, Tensor], object]) -> Callable[[Inputs, Hyper], object]:

@@ -38,7 +38,7 @@ def constant_anchors(subject: LossSubject) -> Sequence[Example]:
         for temperature in (1.0, 0.1, 2.0)
         for sizes, positive, other in (
             ((1, 2, 2), 1.0, 0.0),
-            ((1, 2, 3), 1.0, 1.0),  # nothing to tell them apart: L = log N
+            ((1, 2, 3), 1.0, 1.0),  # all scores are equal: L = log N
             ((2, 3, 2), 0.5, -0.25),
             ((3, 5, 4), -0.5, 0.125),
         )

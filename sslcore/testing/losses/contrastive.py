@@ -1,6 +1,6 @@
-"""Properties of losses that tell a pair from the other samples of the batch.
+"""Properties of losses that identify a pair among the other samples of the batch.
 
-A family states what differs among them in its `facts`: `negatives(N)`, how many a row has;
+A family states its differences in `facts`: `negatives(N)`, the number of negatives of a row;
 `candidates(unit)`, the similarities of every row with its candidates, its own positive first; and
 `symmetric`, whether the two views may be swapped.
 """
@@ -31,7 +31,7 @@ from sslcore.testing.property import Property, declare
 
 
 def anchors(subject: LossSubject) -> Sequence[Example]:
-    """Return the fixed examples that are not there for their size alone."""
+    """Return the fixed examples, except the large ones."""
     return [example for example in all_anchors(subject) if example.size <= 1000]
 
 
@@ -98,7 +98,7 @@ def gradient_is_tangential(subject: LossSubject, example: Example) -> None:
     "bounds",
     "C7",
     formula="log(1 + M e^(−2/τ)) ≤ L ≤ log(1 + M e^(2/τ)), M the negatives of a row",
-    kills="no positive term, a sum for a mean, a sign",
+    kills="no positive term, a sum instead of a mean, a wrong sign",
     anchors=anchors,
     examples=examples,
 )
@@ -115,7 +115,7 @@ def bounds(subject: LossSubject, example: Example) -> None:
     "closed-form",
     "C8",
     formula="positives at s, all others at ρ: L = log(1 + M e^((ρ − s)/τ)); collapsed, log(M + 1)",
-    kills="temperature missing, inverted or twice; positives or self-similarity miscounted",
+    kills="temperature missing, inverted or applied twice; positives or self-similarity miscounted",
     precondition="s ≤ 1, 1 + s ≥ 2ρ, 1 + s + 2(N − 1)ρ ≥ 0, so that such rows exist",
     anchors=constant_anchors,
     examples=lambda subject: drawn_constants().map(subject.adapt),
@@ -124,7 +124,7 @@ def closed_form(subject: LossSubject, example: Example) -> None:
     gap = example.case["negative"] - example.case["positive"]
     slope = gap / example.hyper["temperature"]
     expected = log1p_exp(math.log(_negatives(subject, example)) + slope)
-    # The rows reach these similarities but for the rounding of an eigenvalue decomposition.
+    # The rows have these similarities up to the rounding of an eigenvalue decomposition.
     tolerance = 8 * subject.tolerance(example, expected)
     subject.compare(subject.value(example), expected, tolerance, example, example.geometry)
 
@@ -132,8 +132,8 @@ def closed_form(subject: LossSubject, example: Example) -> None:
 @declare(
     "monotone-in-similarity",
     "C11",
-    formula="with the others orthogonal, ∂L/∂s < 0; and ∂L/∂ρ > 0",
-    kills="a sign, the sample itself as positive, no positive term",
+    formula="∂L/∂s < 0 where the negatives are orthogonal, and ∂L/∂ρ > 0",
+    kills="a wrong sign, the sample itself as positive, no positive term",
     anchors=lambda subject: [
         subject.adapt(constant_similarities(count, 0.5, 0.0, temperature))
         for count in (2, 4)
@@ -159,7 +159,7 @@ def monotone_in_similarity(subject: LossSubject, example: Example) -> None:
     "C9",
     formula="h ≤ τL ≤ h + τ log(M + 1), h the mean of (highest similarity − the positive's); "
     "and |L − log(M + 1)| ≤ 2/τ",
-    kills="nearly every wrong term: the strongest single check",
+    kills="nearly any wrong term: this is the strongest single check",
     anchors=anchors,
     examples=examples,
 )
@@ -201,7 +201,8 @@ def mean_over_rolls(subject: LossSubject, example: Example) -> None:
 @declare(
     "deranging-raises",
     "C11",
-    formula="L of orthonormal pairs is lower than with the second views deranged",
+    formula="L of orthonormal pairs is lower than L of the same pairs with the second views "
+    "deranged",
     kills="views that are one tensor, self-similarity as the target, no positive term",
     anchors=lambda subject: [
         subject.adapt(
@@ -220,14 +221,16 @@ def deranging_raises(subject: LossSubject, example: Example) -> None:
     together = subject.value(_moved(example, torch.stack([first, second])))
     apart_example = _moved(example, torch.stack([first, second.roll(1, 0)]))
     apart = subject.value(apart_example)
-    subject.at_most(together, apart - 1e-6, 0.0, apart_example, "L of pairs, against deranged ones")
+    subject.at_most(
+        together, apart - 1e-6, 0.0, apart_example, "L of pairs, against L of deranged pairs"
+    )
 
 
 @declare(
     "mutual-information-bound",
     "C12",
     formula="E[log N − L] ≤ I(X; Y), for Gaussian pairs over fixed draws",
-    kills="a loss that claims more information than there is: negatives left out",
+    kills="negatives left out, so that the bound exceeds the true information",
     precondition="one-directional or symmetric InfoNCE; in expectation only",
     anchors=lambda subject: first_anchors(subject)[:1],
     applies=lambda subject: (
@@ -252,7 +255,7 @@ def mutual_information_bound(subject: LossSubject, example: Example) -> None:
     subject.at_most(float(gains.mean()), information, 4 * spread, example, "E[log N − L]")
 
 
-#: What a loss over pairs of views of any kind may claim.
+#: The properties of any loss over pairs of views.
 INVARIANCES: tuple[Property, ...] = (
     joint_permutation,
     view_swap,

@@ -11,12 +11,12 @@ from sslcore.testing.violation import Violation
 if TYPE_CHECKING:
     from sslcore.testing.losses.subject import LossSubject
 
-#: Conventions are told apart by fixed examples of at most so many numbers.
+#: Fixed examples of at most this many numbers decide which convention a loss follows.
 _TOLD_APART = 2000
 
 
 def find_reference(subject: LossSubject) -> Reference:
-    """Return the reference in the convention that the loss follows where papers differ."""
+    """Return the reference in the loss's convention, where papers differ."""
     spec, family = subject.spec, subject.family
     if spec.reference is not None:
         stated, taken = spec.reference, parameters_of(spec.reference)

@@ -25,7 +25,7 @@ _GEOMETRIES = (
     "a dimension twice",
     "dimensions of very different scales",
 )
-#: Below this a deviation is no more than what rounding leaves of a constant.
+#: A deviation below this may be the rounding error of a constant.
 _SMALLEST = 0.2
 
 
@@ -83,7 +83,7 @@ _SIZES = (
 
 
 def fixed_views() -> Sequence[Tensor]:
-    """Return fixed views (2, N, D), small first; in some, the second is near the first."""
+    """Return fixed views (2, N, D), small ones first; in some, the second is near the first."""
     found = []
     for position, (count, dim) in enumerate(_SIZES):
         pair = fixed("views", 2, count, dim)
@@ -105,11 +105,11 @@ def columns(count: int, number: int) -> Tensor:
 
 
 def malformed_views(inputs: Inputs) -> Mapping[str, Inputs]:
-    """Return projections that are no two views of a batch."""
+    """Return projections that are not two views of a batch."""
     pair = inputs["projections"]
     return {
         "an empty batch": {"projections": pair[:, :0]},
-        "rows that are no vectors": {"projections": pair[:, :, 0]},
+        "rows that are not vectors": {"projections": pair[:, :, 0]},
         "one tensor of one dimension": {"projections": pair[0, 0]},
         "a single view": {"projections": pair[:1]},
     }

@@ -31,7 +31,7 @@ from sslcore.testing.losses.prediction_examples import (
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-#: What is drawn for τ: the paper's 1 first, then what is in use with cosines.
+#: Values drawn for τ: the paper's 1 first, then values in use with cosines.
 TEMPERATURE = HyperRange(1.0, (1.0, 0.5, 0.1, 2.0, 0.07, 10.0), 0.05, 5.0)
 
 
@@ -43,7 +43,7 @@ def _unit(rows: Tensor) -> Tensor:
 def _found(predictions: Tensor, candidates: Tensor, right: int, temperature: float) -> Tensor:
     """Return the mean over b of log Σ_j exp((x̂_b·c_j − x̂_b·c_(right + b))/τ).
 
-    Written as a loop, so that it shares no trick of indexing with what it judges.
+    Written as a loop, so that it shares no indexing with the losses it is compared with.
     """
     if len(candidates) > 20:
         scores = predictions @ candidates.T / temperature
@@ -86,7 +86,7 @@ def _references(cosine: bool, everywhere: bool) -> tuple[Reference, Reference]:
 
 
 def _scale(cosine: bool, everywhere: bool) -> Callable[[Inputs, Hyper], float]:
-    """Return the largest sum of absolute products that is a score, divided by τ."""
+    """Return the largest score with absolute values for its terms, divided by τ."""
 
     def scale(inputs: Inputs, hyper: Hyper) -> float:
         if cosine:
@@ -102,11 +102,11 @@ def _scale(cosine: bool, everywhere: bool) -> Callable[[Inputs, Hyper], float]:
 
 
 def _gradient_scale(cosine: bool, everywhere: bool) -> Callable[[Inputs, Hyper], dict[str, Tensor]]:
-    """Return how large the sum of absolute values is that an entry of the gradient is made of."""
+    """Return, for each entry of the gradient, the sum of its terms' absolute values."""
 
     def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
         rows = [_unit(inputs[name]) if cosine else inputs[name] for name in SIGNALS]
-        # The entries of unit rows are at most 1, whatever a rotation makes of them.
+        # The entries of unit rows are at most 1, also after a rotation.
         sizes = [torch.ones_like(item) if cosine else item.abs() for item in rows]
         found = [torch.zeros_like(item) for item in rows]
         steps, views, count, _ = rows[0].shape
@@ -132,7 +132,7 @@ def _gradient_scale(cosine: bool, everywhere: bool) -> Callable[[Inputs, Hyper],
     return gradient_scale
 
 
-#: By the type, scores at which a plain exponential overflows, and tiny numbers.
+#: For each type, scores at which a plain exponential overflows, and tiny numbers.
 _LONG = {"float64": 1500.0, "float32": 200.0, "bfloat16": 200.0, "float16": 200.0}
 _TINY = {"float64": 1e-160, "float32": 1e-20, "bfloat16": 1e-20, "float16": 1e-4}
 
@@ -154,7 +154,7 @@ def _degenerate(dtype: str) -> Mapping[str, Example]:
     return {**found, **low}
 
 
-#: Of these, where the gradient is finite too; that of a cosine grows as 1/‖x‖.
+#: Degenerate examples with a finite gradient; the gradient of a cosine grows as 1/‖x‖.
 _MODERATE = (
     "zero predictions",
     "zero features",
@@ -166,7 +166,7 @@ _MODERATE = (
 
 
 def _no_zero_rows(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
-    # The gradient of a cosine at a zero row is a matter of taste.
+    # The gradient of a cosine at a zero row is a convention.
     return sequences(ranges, zero_rows=False)
 
 
@@ -188,7 +188,7 @@ def _family(name: str, summary: str, *, cosine: bool, everywhere: bool) -> Famil
             single=sequence_single,
             malformed=sequence_malformed,
             trainable=SIGNALS,
-            # Where all views are candidates, pairs (k, t) are no separate calls.
+            # If all views are candidates, a pair (k, t) is not a call of its own.
             plain=None if everywhere else sequence_plain,
             plain_names=() if everywhere else ("predictions", "targets"),
             plain_malformed=sequence_plain_malformed,

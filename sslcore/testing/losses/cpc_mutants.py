@@ -1,4 +1,4 @@
-"""Broken variants of contrastive predictive coding; what each gets wrong is its name."""
+"""Broken variants of contrastive predictive coding; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sslcore.testing.losses.prediction_faults import (
 #: From features (V, B, F), the view that is predicted and the predictions (B, F) to the candidates
 #: (N, F), the right ones first.
 Candidates = Callable[[Tensor, int, Tensor], Tensor]
-#: From predictions (B, F) and candidates (N, F) to what is multiplied.
+#: From predictions (B, F) and candidates (N, F) to the factors of the scores.
 Rows = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -105,7 +105,7 @@ _OF_DOT_PRODUCTS: dict[str, Rows] = {
 
 
 def _instead_of_negatives(others: Callable[[Tensor, int, Tensor], Tensor]) -> Candidates:
-    """Return the right ones with other negatives behind, N of them."""
+    """Return the right candidates followed by other negatives, N in all."""
 
     def candidates(features: Tensor, target: int, predictions: Tensor) -> Tensor:
         return torch.cat([features[target], others(features, target, predictions)])

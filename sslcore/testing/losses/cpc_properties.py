@@ -47,7 +47,7 @@ def _of_cosines(subject: LossSubject) -> str:
 
 
 def _candidates(subject: LossSubject, features: Tensor) -> int:
-    """Return among how many a prediction has to find the right one."""
+    """Return the number of candidates of a prediction."""
     views, count = features.shape[:2]
     return views * count if _everywhere(subject) else count
 
@@ -56,8 +56,8 @@ def _candidates(subject: LossSubject, features: Tensor) -> int:
     "empty-predictions-give-log-n",
     "C8",
     formula="x̂ orthogonal to all features (or zero, with dot products): L = log N",
-    kills="no denominator, a candidate too many or too few, a constant, a sum for a mean",
-    # The rounding of equal numbers adds up: many of them, summed one by one, drift.
+    kills="no denominator, a candidate too many or too few, a constant, a sum instead of a mean",
+    # Rounding errors of equal numbers add up if many are summed one by one.
     anchors=lambda subject: [item for item in anchors(subject) if item.size <= 400],
     examples=examples,
 )
@@ -76,7 +76,7 @@ def empty_predictions_give_log_n(subject: LossSubject, example: Example) -> None
 @declare(
     "common-shift-of-features",
     "C18",
-    formula="one vector added to all candidates changes nothing: it shifts a row of scores",
+    formula="adding one vector to all candidates does not change L: it shifts a row of scores",
     kills="no denominator, features that are normalised, negatives from elsewhere",
     anchors=anchors,
     examples=examples,
@@ -134,7 +134,7 @@ def scale_exchanged(subject: LossSubject, example: Example) -> None:
     "temperature-divides-scores",
     "C3",
     formula="L(c x̂, x; cτ) = L(x̂, x; τ)",
-    kills="temperature missing, inverted or twice; rows that are normalised",
+    kills="temperature missing, inverted or applied twice; rows that are normalised",
     anchors=anchors,
     examples=examples,
     applies=lambda subject: (
@@ -154,7 +154,7 @@ def temperature_divides_scores(subject: LossSubject, example: Example) -> None:
     "lengths-do-not-matter",
     "C3",
     formula="L(c_i x̂_i, d_j x_j) = L(x̂, x) for every c_i, d_j > 0",
-    kills="rows that are not normalised, or along the wrong dimension",
+    kills="rows that are not normalised, or normalised along the wrong dimension",
     anchors=anchors,
     examples=examples,
     applies=_of_cosines,
@@ -173,8 +173,8 @@ def lengths_do_not_matter(subject: LossSubject, example: Example) -> None:
 @declare(
     "features-padded-with-zeros",
     "C5",
-    formula="dimensions of zeros change nothing",
-    kills="a factor of F, a mean over dimensions for a sum",
+    formula="appending dimensions of zeros does not change L",
+    kills="a factor of F, a mean over dimensions instead of a sum",
     anchors=anchors,
     examples=examples,
 )
@@ -208,8 +208,8 @@ def mean_over_rolls_of_images(subject: LossSubject, example: Example) -> None:
 @declare(
     "constant-scores",
     "C8",
-    formula="right ones score s and all others ρ: L = log(1 + (N − 1) e^((ρ − s)/τ))",
-    kills="temperature missing, inverted or twice; positives miscounted; an offset of k",
+    formula="right candidates score s and all others ρ: L = log(1 + (N − 1) e^((ρ − s)/τ))",
+    kills="temperature missing, inverted or applied twice; positives miscounted; an offset of k",
     anchors=constant_anchors,
     examples=constant_draws,
 )
@@ -228,7 +228,7 @@ def right_ones_and_others(subject: LossSubject, example: Example) -> None:
 @declare(
     "right-offset-is-lowest",
     "C19",
-    formula="predictions that are one-hot for view t + k: any one step off by a view raises L",
+    formula="with predictions one-hot for view t + k, moving any one step by a view raises L",
     kills="an offset of k, steps or views in another order, views and steps exchanged",
     anchors=lambda subject: [
         subject.adapt(constant_scores(sizes, 1.0, 0.0, 1.0))

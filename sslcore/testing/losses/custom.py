@@ -1,4 +1,4 @@
-"""The family `custom`: a loss that no family describes, checked on what its author states."""
+"""The family `custom`: a loss outside all families, checked against its author's statements."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _points(subject: LossSubject) -> Sequence[Example]:
 
 
 def _in_double(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return inputs as examples are kept: what is float is float64, as exact as it was given."""
+    """Return inputs as examples hold them: floating-point ones in float64, unrounded."""
     return {
         name: item.double() if item.is_floating_point() else item for name, item in inputs.items()
     }
@@ -49,15 +49,17 @@ def _in_double(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     "value-at-named-points",
     "P1",
     formula="L has the stated value at each stated point",
-    kills="whatever moves the value there",
+    kills="any fault that changes the value at these points",
     anchors=_points,
     applies=lambda subject: (
-        "" if subject.spec.points else "no point is named: LossSpec(..., points=[(inputs, value)])"
+        ""
+        if subject.spec.points
+        else "no points are given: LossSpec(..., points=[(inputs, value)])"
     ),
 )
 def value_at_named_points(subject: LossSubject, example: Example) -> None:
     expected = example.case["value"]
-    # A value that a person has written down has about seven digits.
+    # A value written by hand has about seven digits.
     tolerance = max(subject.tolerance(example, expected), 1e-6 * (1 + abs(expected)))
     subject.compare(subject.value(example), expected, tolerance, example, "the stated value")
 
@@ -106,9 +108,9 @@ def _for_spec(spec: LossSpec) -> Family:
 
 
 def _gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, torch.Tensor]:
-    """Return one over the length of each row: how large the gradient by its direction may be.
+    """Return one over the length of each row, the scale of a gradient by the row's direction.
 
-    Where an exact gradient is zero, that of a loss of directions is what rounding leaves of it.
+    If the exact gradient of a loss of directions is zero, the computed one is rounding error.
     """
     return {
         name: (1 / item.norm(dim=-1, keepdim=True).clamp_min(1e-30)).expand_as(item)
@@ -167,11 +169,11 @@ def _at_other_settings(
 CUSTOM = register_family(
     Family(
         name="custom",
-        summary="A loss of its own, over pairs of views unless its points name other signals",
+        summary="Any other loss, over pairs of views unless its points name other signals",
         signals=("projections",),
         examples=pairs,
         anchors=pair_anchors,
-        # Only what any loss must bear: a loss may well grow with the length of its inputs.
+        # Only inputs that any loss must accept: a loss may grow with the length of its inputs.
         degenerate=lambda dtype: {
             name: item for name, item in pair_degenerate(dtype).items() if "huge" not in name
         },

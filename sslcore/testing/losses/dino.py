@@ -109,7 +109,7 @@ _SIZES = (
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first, with as many views as a multi-crop has."""
+    """Return fixed examples, small ones first, some with as many views as a multi-crop."""
     found = []
     for views, count, dim, for_student, for_teacher in _SIZES:
         student = fixed("student", views, count, dim)
@@ -138,7 +138,7 @@ def degenerate(dtype: str) -> Mapping[str, Example]:
 
 
 def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
-    """Return student and teacher that don't belong together."""
+    """Return a student and a teacher whose shapes don't match."""
     teacher = inputs["teacher_projections"]
     wrong = {
         "another number of samples": teacher[:, :-1],
@@ -149,12 +149,12 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
     return {
         **{what: {**inputs, "teacher_projections": item} for what, item in wrong.items()},
         "an empty batch": {name: item[:, :0] for name, item in inputs.items()},
-        "rows that are no vectors": {name: item[0, 0] for name, item in inputs.items()},
+        "rows that are not vectors": {name: item[0, 0] for name, item in inputs.items()},
     }
 
 
 def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return two tensors of logits that don't belong together."""
+    """Return two tensors of logits whose shapes don't match."""
     student, teacher = inputs["projections"][1], inputs["teacher_projections"][0]
     return {
         "another number of samples": (student, teacher[:-1]),
@@ -162,16 +162,16 @@ def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
         "several samples against one": (student[:1], teacher),
         "another dimension": (student, teacher[:, :-1]),
         "one dimension against several": (student, teacher[:, :1]),
-        "a vector for a batch": (student, teacher[0]),
+        "a vector instead of a batch": (student, teacher[0]),
         "an empty batch": (student[:0], teacher[:0]),
     }
 
 
 def _roundings(inputs: Inputs, hyper: Hyper) -> tuple[Tensor, Tensor]:
-    """Return how far L, and probabilities, of a pair and sample move where logits are rounded.
+    """Return how far L and the probabilities of a pair and sample move if logits are rounded.
 
-    A probability moves by itself times the rounding of its logit, and of what all logits are on
-    average; both (2V − 2, B).
+    A probability moves by itself times the rounding of its logit and of the mean logit. Both
+    results are (2V − 2, B).
     """
     values, probabilities = [], []
     for student, teacher in _pairs(inputs):
@@ -187,12 +187,12 @@ def _roundings(inputs: Inputs, hyper: Hyper) -> tuple[Tensor, Tensor]:
 
 
 def scale(inputs: Inputs, hyper: Hyper) -> float:
-    """Return how far L moves where each logit, over its temperature, is off by a rounding."""
+    """Return how far L moves if each logit, divided by its temperature, is off by a rounding."""
     return float(_roundings(inputs, hyper)[0].mean())
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return 1/(τ_s B (V − 1)), by as much more as a sample's probabilities are off."""
+    """Return 1/(τ_s B (V − 1)), increased by the error of a sample's probabilities."""
     values, probabilities = _roundings(inputs, hyper)
     views, count, dim = inputs["projections"].shape
     most = (1 + probabilities.amax(0)) / (1 + values.mean())

@@ -1,4 +1,4 @@
-"""Broken DINO losses, written from equations 1 to 4: what each gets wrong is its name."""
+"""Broken DINO losses, from equations 1 to 4; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _sharpened(logits: Tensor, temperature: float) -> Tensor:
 
 
 def _assigned(logits: Tensor, temperature: float) -> Tensor:
-    """As one Sinkhorn step: every dimension gets as much over the batch."""
+    """One Sinkhorn step: all dimensions get the same total over the batch."""
     wanted = _teacher(logits, temperature)
     wanted = wanted / wanted.sum((0, 1)).clamp_min(1e-9)
     return wanted / wanted.sum(-1, keepdim=True).clamp_min(1e-9)
@@ -112,7 +112,7 @@ def _backwards(p: Tensor, logq: Tensor) -> Tensor:
 
 
 def _uneven(entropies: Tensor) -> Tensor:
-    """Weigh the views of each teacher view alike, however many there are of both kinds."""
+    """Give each pair of global views the weight of all local pairs together."""
     first, second = entropies[0, 1], entropies[1, 0]
     rest = entropies[:, 2:].flatten(0, 1)
     parts = [first.mean(), second.mean(), *([rest.mean()] if len(rest) else [])]
@@ -155,7 +155,7 @@ def _cut_to_the_shorter(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _with()
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

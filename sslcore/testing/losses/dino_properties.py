@@ -45,7 +45,8 @@ def _entropy(example: Example) -> float:
     "at-least-the-entropy-of-the-teacher",
     "D1",
     formula="L ≥ the mean entropy of the teacher's distributions (the sum: 2V − 2 times that)",
-    kills="a divergence, a sharper or softer teacher, logits or probabilities for logarithms",
+    kills="a divergence, a sharper or softer teacher, logits or probabilities instead of "
+    "logarithms",
     anchors=anchors,
     examples=examples,
     max_examples=20,
@@ -59,8 +60,8 @@ def at_least_the_entropy(subject: LossSubject, example: Example) -> None:
 @declare(
     "matched-student",
     "D2",
-    formula="where all views' s/τ_s = t/τ_t: L is the teacher's entropy, and ∂L/∂s = 0",
-    kills="a divergence, temperatures swapped or missing, a term of something else",
+    formula="if s/τ_s = t/τ_t for all views, L is the teacher's entropy and ∂L/∂s = 0",
+    kills="a divergence, temperatures swapped or missing, an additional term",
     anchors=anchors,
     examples=examples,
     max_examples=20,
@@ -85,8 +86,8 @@ def matched_student(subject: LossSubject, example: Example) -> None:
 @declare(
     "uniform-student",
     "D3",
-    formula="where a student's logits are all alike L = log K, whatever the teacher",
-    kills="a teacher that is no distribution, a mean over dimensions, another logarithm",
+    formula="if a student's logits are all equal, L = log K for any teacher",
+    kills="a teacher that is not a distribution, a mean over dimensions, another logarithm",
     anchors=anchors,
     examples=examples,
     max_examples=20,
@@ -170,12 +171,12 @@ logits_over_temperature = unchanged(
     "logits-over-temperature",
     "D6",
     formula="L(a s, b t; a τ_s, b τ_t) = L(s, t; τ_s, τ_t) for a, b > 0",
-    kills="temperatures missing, swapped, clamped or twice",
+    kills="temperatures missing, swapped, clamped or applied twice",
     moves=_hotter,
     applies=lambda subject: (
         ""
         if subject.takes >= {"student_temperature", "teacher_temperature"}
-        else "make does not take both temperatures, so that they can't be varied"
+        else "make does not take both temperatures, so they can't be varied"
     ),
 )
 
@@ -204,15 +205,14 @@ def gradient_sums_to_zero(subject: LossSubject, example: Example) -> None:
 @declare(
     "views-are-crossed",
     "D8",
-    formula="∂L/∂s of a view does not depend on the teacher's logits of that view, and does on "
-    "those of others",
+    formula="∂L/∂s of a view depends on the teacher's logits of the other views, not of that view",
     kills="a view paired with itself, a pair that is left out",
     anchors=first_anchors,
 )
 def views_are_crossed(subject: LossSubject, example: Example) -> None:
     student, teacher = _logits(example)
     for_teacher = example.hyper["teacher_temperature"]
-    # All else is uniform, so that a row's gradient tells whom it is compared with.
+    # All other rows are uniform, so a row's gradient shows which rows it is compared with.
     even = torch.zeros_like(teacher)
     pull = for_teacher * fixed("pull", *teacher.shape[1:])
     for view in (0, 1):

@@ -51,7 +51,7 @@ def hypers(ranges: Mapping[str, HyperRange]) -> SearchStrategy[dict[str, float]]
 def without_zero_rows(rows: Tensor) -> Tensor:
     """Return rows (..., D) with a 1 in each row that was all zeros.
 
-    Repairing costs no draws, rejecting would.
+    A repair costs no draws; a rejection would.
     """
     flat = rows.flatten(0, -2)
     zero = (flat == 0).all(-1)
@@ -67,7 +67,7 @@ def irregular(*shape: int) -> Tensor:
 
 
 def shaped(pair: Tensor, geometry: str) -> Tensor:
-    """Return a pair of views (2, N, D) with a geometry, no row of it zero."""
+    """Return a pair of views (2, N, D) with a geometry and without zero rows."""
     pair = without_zero_rows(pair)
     count, dim = pair.shape[1:]
     if geometry == "two images alike":

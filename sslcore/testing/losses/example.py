@@ -1,4 +1,4 @@
-"""An example that a loss is checked on, and how it is written as Python to paste."""
+"""An example that a loss is checked on, and its form as Python code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Example:
     Attributes:
         inputs: by signal; floating-point ones in float64.
         hyper: by name.
-        geometry: what is special about them, in words; empty where nothing is.
+        geometry: what is special about the inputs, in words; may be empty.
         case: further numbers that a property needs.
     """
 
@@ -28,7 +28,7 @@ class Example:
     case: Mapping[str, float] = field(default_factory=dict)
 
     def to(self, dtype: torch.dtype) -> Example:
-        """Return it with floating-point inputs in another type."""
+        """Return the example with floating-point inputs in another type."""
         moved = {
             name: item.to(dtype) if item.is_floating_point() else item
             for name, item in self.inputs.items()
@@ -36,16 +36,16 @@ class Example:
         return replace(self, inputs=moved)
 
     def with_inputs(self, **inputs: Tensor) -> Example:
-        """Return it with some inputs replaced."""
+        """Return the example with some inputs replaced."""
         return replace(self, inputs={**self.inputs, **inputs})
 
     def with_hyper(self, **hyper: float) -> Example:
-        """Return it with some hyperparameters replaced."""
+        """Return the example with some hyperparameters replaced."""
         return replace(self, hyper={**self.hyper, **hyper})
 
     @property
     def size(self) -> int:
-        """How many numbers there are."""
+        """The number of entries in all inputs."""
         return sum(item.numel() for item in self.inputs.values())
 
     def __repr__(self) -> str:
@@ -53,7 +53,7 @@ class Example:
         return f"Example({shapes}, {dict(self.hyper)})"
 
 
-#: Beyond this many numbers a tensor is written as its shape and not as its values.
+#: A tensor with more entries than this is written as its shape, not as its values.
 _WRITTEN = 400
 
 

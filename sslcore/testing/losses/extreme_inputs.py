@@ -1,4 +1,4 @@
-"""Properties of any loss: what it refuses, and inputs at the ends of a type."""
+"""Properties of any loss: malformed inputs, and inputs near the limits of a dtype."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sslcore.testing.violation import Violation
 @declare(
     "refuses-malformed-shapes",
     "G5",
-    formula="unequal N or D (1 included), rows that are no vectors, or N = 0 raise an error",
+    formula="unequal N or D (1 included), rows that are not vectors, or N = 0 raise an error",
     kills="silent broadcasting, the NaN of an empty mean",
     anchors=lambda subject: first_anchors(subject)[-1:],
 )
@@ -24,7 +24,7 @@ def refuses_malformed_shapes(subject: LossSubject, example: Example) -> None:
         for what, arguments in subject.family.plain_malformed(example.inputs).items():
             try:
                 returned = subject.raw(subject.make(example), example, *arguments)
-            except Exception:  # noqa: BLE001 - what is checked may raise anything
+            except Exception:  # noqa: BLE001 - the checked code may raise anything
                 continue
             shapes = " and ".join(str(tuple(item.shape)) for item in arguments)
             drawn = ", ".join(f"torch.ones{tuple(item.shape)}" for item in arguments)
@@ -36,7 +36,7 @@ def refuses_malformed_shapes(subject: LossSubject, example: Example) -> None:
     for what, inputs in subject.family.malformed(example.inputs).items():
         try:
             returned = subject.raw(subject.make(example), example, **inputs)
-        except Exception:  # noqa: BLE001 - what is checked may raise anything
+        except Exception:  # noqa: BLE001 - the checked code may raise anything
             continue
         shapes = ", ".join(f"{name} {tuple(item.shape)}" for name, item in inputs.items())
         drawn = ", ".join(f"{name}=torch.ones{tuple(item.shape)}" for name, item in inputs.items())
@@ -51,7 +51,7 @@ def finite_value_in(dtype: str) -> Property:
         f"finite-value-{dtype}",
         "G7",
         formula="L is finite for zero, huge and tiny rows",
-        kills="overflowing exp, −1e9 or 1e-12 in a type that has them not, 0/0",
+        kills="an overflowing exp, −1e9 or 1e-12 in a dtype that can't hold them, 0/0",
         anchors=lambda subject: _degenerate(subject, dtype),
         applies=lambda subject: (
             unsupported(subject, dtype)
@@ -74,7 +74,7 @@ def finite_gradient_in(dtype: str) -> Property:
         formula="∂L/∂x is finite",
         kills="a norm or a root differentiated at zero",
         precondition="rows of moderate length, or exactly zero (not in float16, where a gradient "
-        "that grows as 1/‖z‖ has no room)",
+        "that grows as 1/‖z‖ overflows)",
         anchors=lambda subject: [
             item
             for item in _degenerate(subject, dtype)
@@ -99,8 +99,8 @@ def finite_gradient_in(dtype: str) -> Property:
 @declare(
     "not-a-number-shows",
     "G7",
-    formula="inputs that are not numbers give a loss that is none, or an error",
-    kills="nan_to_num and the like, which hide from the trainer that a run has failed",
+    formula="NaN inputs give a loss that is not finite, or an error",
+    kills="nan_to_num and the like, which hide a failed run from the trainer",
     anchors=lambda subject: first_anchors(subject)[:1],
 )
 def not_a_number_shows(subject: LossSubject, example: Example) -> None:
@@ -112,16 +112,16 @@ def not_a_number_shows(subject: LossSubject, example: Example) -> None:
         except Violation:
             continue
         if abs(value) < float("inf"):
-            raise subject.violation(f"{name} is not a number anywhere, and L is {value}", given)
+            raise subject.violation(f"{name} is NaN everywhere, and L is {value}", given)
 
 
 @declare(
     "single-sample",
     "G8",
     formula="N = 1 raises an error or gives the exact value, never NaN",
-    kills="the NaN of an empty denominator or a variance of one",
+    kills="the NaN of an empty denominator or of the variance of one sample",
     anchors=lambda subject: [subject.adapt(subject.family.single())],
-    applies=lambda subject: "" if subject.family.single else "one sample is no case of its own",
+    applies=lambda subject: "" if subject.family.single else "one sample is not a special case",
 )
 def single_sample(subject: LossSubject, example: Example) -> None:
     loss = subject.make(example)
@@ -134,7 +134,7 @@ def single_sample(subject: LossSubject, example: Example) -> None:
         else:
             returned = subject.raw(loss, example, **example.inputs)
             value = float(returned["loss"] if isinstance(returned, dict) else returned)
-    except Exception:  # noqa: BLE001 - what is checked may raise anything
+    except Exception:  # noqa: BLE001 - the checked code may raise anything
         return
     expected = subject.reference(example)
     tolerance = subject.tolerance(example, 0.0)

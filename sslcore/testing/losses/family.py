@@ -1,4 +1,4 @@
-"""A family of losses: what its members take, what they must equal, and how they break."""
+"""A family of losses: arguments, reference, properties and broken variants."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class HyperRange:
     """A hyperparameter that a property may vary.
 
     Attributes:
-        default: what is used where nothing else is said.
-        values: what to draw from, plain ones first.
-        low, high: between which other numbers may be drawn.
-        required: whether a member must take it (or the spec state it as a constant).
+        default: the value used if nothing else is stated.
+        values: the values to draw, ordinary ones first.
+        low, high: other numbers are drawn between these bounds.
+        required: whether a member must take it, unless the spec states it as a constant.
     """
 
     default: float
@@ -56,14 +56,14 @@ class Mutant:
     Attributes:
         name: what is wrong with it, kebab-case.
         loss: `loss(inputs, hyper)` over the family's signals, a scalar.
-        make: `make(**hyper)` is called for each new loss instead, where the fault is in its state
-            or its signature; what it returns takes the signals as keywords.
-        plain: `plain(hyper)` returns a plain function of tensors instead, where the fault is
-            seen in that form only.
-        needs: the property without which the fault can't show, since it is in something that not
-            every loss has; where that is not checked, the variant does not count.
-        checks_shapes: whether malformed inputs are refused for it, so that its own fault is all
-            there is to find; False where not refusing them is the fault.
+        make: used instead of `loss` for a fault in the state or the signature: `make(**hyper)`
+            returns a new loss that takes the signals as keywords.
+        plain: used instead of `loss` for a fault of plain functions: `plain(hyper)` returns a plain
+            function of tensors.
+        needs: the property that the fault needs to show, for a fault in something that not every
+            loss has; if that property is not checked, the variant does not count.
+        checks_shapes: whether the kit refuses malformed inputs for the variant, so that the checks
+            find its own fault only; False if accepting them is the fault.
     """
 
     name: str
@@ -89,34 +89,34 @@ class Family:
     Attributes:
         name: kebab-case.
         summary: the loss in one line.
-        signals: what members of the contract take, in order.
-        reference: the loss in float64, differentiable; None where the spec must give one.
-        conventions: further references that differ in a factor the papers leave open, by name.
+        signals: the signals that a member takes, in order.
+        reference: the loss in float64, differentiable; None if the spec must give one.
+        conventions: further references, by name, for a factor in which papers differ.
         hyper: hyperparameters, by name.
         examples: a strategy of ordinary examples, inputs in float64.
         anchors: ordinary examples that are always tried, small ones first.
-        degenerate: examples at which the value must be finite in a type, by what they are.
-        degenerate_gradient: of these, the ones at which the gradient must be finite as well.
-        single: the example of one sample, where that is a case of its own.
-        malformed: inputs made of good ones that must be refused, by what is wrong.
-        trainable: signals that gradient must reach.
-        stop_gradient: signals that no gradient may reach.
-        given: of an example's signals, what a member is called with that takes some signals only.
-        plain: how a plain function of tensors is called on these inputs; None: it can't be.
-        plain_names: its arguments, for messages and code.
-        plain_malformed: positional arguments that it must refuse, by what is wrong.
-        scale: how large the numbers are that the loss is the difference of; an error is measured
-            in units of eps·(1 + scale + |L|).
-        gradient_scale: for each trainable signal how large an entry of the gradient can be.
-        properties: what holds for this family besides what holds for any loss.
+        degenerate: examples, by description, at which the value must be finite in a type.
+        degenerate_gradient: those of them at which the gradient must be finite as well.
+        single: the example of one sample, if one sample is a special case.
+        malformed: makes, of valid inputs, invalid ones that must be refused, by description.
+        trainable: signals that must get a gradient.
+        stop_gradient: signals that must not get a gradient.
+        given: selects the signals for a member that takes some of them only.
+        plain: the calls of a plain function of tensors; None if the family has no such form.
+        plain_names: the arguments of such a function, for messages and code.
+        plain_malformed: positional arguments that the function must refuse, by description.
+        scale: the size of the numbers whose difference is the loss; an error is measured in units
+            of eps·(1 + scale + |L|).
+        gradient_scale: the size that an entry of the gradient can have, by trainable signal.
+        properties: the properties of this family, besides those of any loss.
         mutants: broken variants.
-        control: what the variants are without their faults; it must pass every property, or what
-            catches a variant would say nothing of its fault.
-        stateful: whether modules may keep a state (a centre); they are compared on the
-            first call of a new one.
-        batch_of: how many samples inputs hold.
+        control: the variants without their faults; it must pass every property, since otherwise a
+            property might reject a variant for another reason than its fault.
+        stateful: whether modules may keep a state (a centre); they are compared on the first call
+            of a new module.
+        batch_of: returns the number of samples in inputs.
         facts: constants that shared properties need (`negatives`, …).
-        for_spec: makes the family of a spec, where it depends on what the spec says.
+        for_spec: makes the family for a spec, if the family depends on the spec.
     """
 
     name: str
@@ -152,10 +152,10 @@ _FAMILIES: dict[str, Family] = {}
 
 
 def register_family(family: Family) -> Family:
-    """Make a family known by its name, for specs that name it.
+    """Register a family, so that specs can name it.
 
     Raises:
-        ValueError: another one of that name is registered.
+        ValueError: another family of that name is registered.
     """
     if _FAMILIES.setdefault(family.name, family) is not family:
         raise ValueError(f"a family called {family.name!r} is registered already")
@@ -166,7 +166,7 @@ def family_called(name: str | Family) -> Family:
     """Return a family by name; a `Family` is returned as it is.
 
     Raises:
-        UnknownNameError: none is called so; the message has the nearest names.
+        UnknownNameError: no family has that name; the message lists the nearest names.
     """
     if isinstance(name, Family):
         return name
@@ -179,10 +179,10 @@ def family_called(name: str | Family) -> Family:
 
 
 def family_of(spec: LossSpec) -> Family:
-    """Return the family that a spec names, made for the spec where it depends on it.
+    """Return the family that a spec names, adapted to the spec if necessary.
 
     Raises:
-        UnknownNameError: none is called so.
+        UnknownNameError: no family has that name.
     """
     family = family_called(spec.family)
     return family if family.for_spec is None else family.for_spec(spec)

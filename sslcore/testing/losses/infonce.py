@@ -33,14 +33,14 @@ from sslcore.testing.property import APPLIES, Property, declare
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-#: What is drawn for τ: plain values first, then the extremes in use.
+#: Values drawn for τ: ordinary ones first, then the extremes in use.
 TEMPERATURE = HyperRange(0.5, (0.5, 1.0, 0.1, 0.2, 0.07, 2.0, 10.0), 0.05, 5.0, required=True)
 
 
 def one_direction(queries: Tensor, keys: Tensor, temperature: float) -> Tensor:
     """Return the mean over i of log Σ_k exp((q_i·k_k − q_i·k_i)/τ), sample by sample.
 
-    Written as a loop, so that it shares no trick of indexing with what it judges.
+    Written as a loop, so that it shares no indexing with the losses it is compared with.
     """
     if len(queries) > 12:
         similar = queries @ keys.T / temperature
@@ -91,7 +91,7 @@ def _scale(cosine: bool) -> Callable[[Inputs, Hyper], float]:
 
 
 def _gradient_scale(symmetric: bool, cosine: bool) -> Callable[[Inputs, Hyper], dict[str, Tensor]]:
-    """Return how large the sum of absolute values is that an entry of the gradient is made of."""
+    """Return, for each entry of the gradient, the sum of its terms' absolute values."""
 
     def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
         pair = inputs["projections"]
@@ -101,7 +101,7 @@ def _gradient_scale(symmetric: bool, cosine: bool) -> Callable[[Inputs, Hyper], 
         weights = similar.softmax(1) + own
         if symmetric:
             weights = (weights + (similar.T.softmax(1) + own).T) / 2
-        # The entries of unit rows are at most 1, whatever a rotation makes of them.
+        # The entries of unit rows are at most 1, also after a rotation.
         sizes = torch.ones_like(rows) if cosine else rows.abs()
         found = torch.stack([weights @ sizes[1], weights.T @ sizes[0]])
         lengths = pair.norm(dim=-1, keepdim=True).clamp_min(1e-300) if cosine else 1.0
@@ -119,10 +119,10 @@ def _keys_alike(example: Example) -> Example:
 @declare(
     "keys-all-alike",
     "C8",
-    formula="z₂ all alike: L = log N; from the alike to z₁: log Σ_i e^(s_i/τ) − mean s_i/τ, and "
-    "the mean of both where it goes both ways",
-    kills="the other direction, a direction that is left out, negatives of the query's own view",
-    # The rounding of equal numbers adds up: many of them, summed one by one, drift.
+    formula="all rows of z₂ equal: L = log N; in the other direction, L = log Σ_i e^(s_i/τ) − "
+    "mean s_i/τ; if L is symmetric, the mean of both",
+    kills="the wrong direction, a direction that is left out, negatives of the query's own view",
+    # Rounding errors of equal numbers add up if many are summed one by one.
     anchors=lambda subject: [_keys_alike(item) for item in anchors(subject) if item.size <= 400],
     examples=lambda subject: examples(subject).map(_keys_alike),
 )
@@ -142,7 +142,7 @@ def keys_all_alike(subject: LossSubject, example: Example) -> None:
     "temperature-divides-dot-products",
     "C3",
     formula="L(a z₁, b z₂; τab) = L(z₁, z₂; τ)",
-    kills="rows that are normalised, temperature missing, inverted or twice",
+    kills="rows that are normalised, temperature missing, inverted or applied twice",
     anchors=anchors,
     examples=examples,
     applies=lambda subject: (
@@ -160,7 +160,7 @@ def temperature_divides_dot_products(subject: LossSubject, example: Example) -> 
         subject.compare(subject.value(moved), expected, tolerance, moved, what)
 
 
-#: Of the shared properties, the ones that hold for rows of any length.
+#: The shared properties that hold for rows of any length.
 _OF_DOT_PRODUCTS: tuple[Property, ...] = (
     contrastive.joint_permutation,
     contrastive.view_swap,

@@ -1,4 +1,4 @@
-"""What can go wrong in an InfoNCE, piece by piece, written from the equation."""
+"""Faults of an InfoNCE, piece by piece, from the equation."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Kind:
     _rows: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, pair: Tensor) -> Tensor:
-        """Return what is multiplied.
+        """Return the vectors whose products are the scores.
 
         Raises:
-            ValueError: there are no rows, so that only what is named is wrong with a mutant.
+            ValueError: there are no rows; without this error a mutant would have two faults.
         """
         if pair.dim() != 3 or pair.numel() == 0:
             raise ValueError(f"expected (2, N, D), got {tuple(pair.shape)}")
@@ -59,7 +59,7 @@ def _others(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor) -> Tensor:
-    """Return what is right."""
+    """Return the correct loss."""
     return F.cross_entropy(logits, _own(logits))
 
 

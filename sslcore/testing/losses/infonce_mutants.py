@@ -1,6 +1,6 @@
 """Broken InfoNCEs, one-directional or symmetric, of cosines or dot products.
 
-What each gets wrong is its name. They measure the checks, not the losses.
+Each is named after its fault. They measure the checks, not the losses.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _over(function: Callable[[Tensor, float], object]) -> Callable[[Inputs, Hype
 
 
 class _Remembering:
-    """Adds a little of the first batch that it saw."""
+    """Adds a little of its first batch to later ones."""
 
     def __init__(self, correct: _Variant, *, temperature: float) -> None:
         self.correct, self.temperature = correct, temperature
@@ -66,7 +66,7 @@ class _Remembering:
 
 
 class _OnlyInTraining(torch.nn.Module):
-    """Gives half the loss in eval mode."""
+    """Returns half the loss in eval mode."""
 
     def __init__(self, correct: _Variant, *, temperature: float) -> None:
         super().__init__()

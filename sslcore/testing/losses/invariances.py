@@ -1,6 +1,6 @@
-"""Properties of the form "this change of the inputs changes nothing", for losses of any family.
+"""Properties of the form "L is the same after this change of the inputs", for any family.
 
-Inputs are stacked as (views, samples, …); the last dimension is that of vectors.
+Inputs are stacked as (views, samples, …); the last dimension holds the vectors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sslcore.testing.property import Property
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-#: What an example is turned into, each with what was done to it.
+#: Makes changed examples, each with a description of the change.
 Moves = Callable[[LossSubject, Example], Iterable[tuple[str, Example]]]
 
 
@@ -36,17 +36,17 @@ def unchanged(
     drifts: bool = False,
     **rest: Any,
 ) -> Property:
-    """Return the property that certain changes of an example leave the loss as it is.
+    """Return the property that certain changes of an example do not change the loss.
 
     Args:
-        name: as of a `Property`, like `code`, `formula`, `kills` and `rest`.
+        name: passed to `Property`, as are `code`, `formula`, `kills` and `rest`.
         code: see `name`.
         formula: see `name`.
         kills: see `name`.
         moves: the changed examples.
         slack: how many tolerances the two values may differ by.
-        drifts: whether a convention with an ε has the property up to ε only, so that the loss
-            may change by as much as its reference does.
+        drifts: whether the property holds only up to ε in a convention with an ε; the loss may then
+            change by as much as its reference does.
         rest: see `name`.
     """
 
@@ -147,7 +147,7 @@ def sample_permutation(code: str, **rest: Any) -> Property:
         "joint-permutation",
         code,
         formula="L(P x) = L(x) for every permutation P of the samples, the same in all inputs",
-        kills="samples that count by position, a last one that is dropped, samples mispaired",
+        kills="samples that count by position, a dropped last sample, mispaired samples",
         moves=_in_other_orders,
         **rest,
     )
@@ -159,14 +159,14 @@ def view_swap(code: str, **rest: Any) -> Property:
         "view-swap",
         code,
         formula="L is the same with the first two views swapped",
-        kills="one direction or view left out, or weighted otherwise",
+        kills="one direction or view left out, or with another weight",
         moves=_swapped,
         **rest,
     )
 
 
 def joint_rotation(code: str, **rest: Any) -> Property:
-    """Return the property that an orthogonal map of the last dimension changes nothing."""
+    """Return the property that an orthogonal map of the last dimension does not change L."""
     return unchanged(
         "joint-rotation",
         code,
@@ -179,24 +179,24 @@ def joint_rotation(code: str, **rest: Any) -> Property:
 
 
 def zero_padding(code: str, **rest: Any) -> Property:
-    """Return the property that dimensions of zeros change nothing."""
+    """Return the property that appending dimensions of zeros does not change L."""
     return unchanged(
         "zero-padding",
         code,
-        formula="dimensions of zeros change nothing",
-        kills="a factor of D, a mean over dimensions for a sum",
+        formula="appending dimensions of zeros does not change L",
+        kills="a factor of D, a mean over dimensions instead of a sum",
         moves=_padded,
         **rest,
     )
 
 
 def scale_of_each_row(code: str, **rest: Any) -> Property:
-    """Return the property that rows may be rescaled, each by a positive factor of its own."""
+    """Return the property that scaling each row by a positive factor does not change L."""
     return unchanged(
         "scale-of-each-row",
         code,
-        formula="L(c_i x_i) = L(x_i) for every c_i > 0, in each input by itself",
-        kills="rows that are not normalised, or along the wrong dimension",
+        formula="L(c_i x_i) = L(x_i) for every c_i > 0, in each input separately",
+        kills="rows that are not normalised, or normalised along the wrong dimension",
         moves=_rows_rescaled,
         **rest,
     )
@@ -208,7 +208,7 @@ def dimension_permutation(code: str, **rest: Any) -> Property:
         "dimension-permutation",
         code,
         formula="L(x P) = L(x) for every permutation P of the dimensions, the same in all inputs",
-        kills="dimensions that count by position, or are paired with others",
+        kills="dimensions that count by position, or are paired with other dimensions",
         moves=_dimensions_reordered,
         **rest,
     )
@@ -233,8 +233,8 @@ def decomposes_over_samples(code: str, **rest: Any) -> Property:
     return Property(
         "decomposes-over-samples",
         code,
-        "L of a batch is the mean over its samples of L of a batch of one",
-        "a sum over samples, statistics of the batch, samples that see each other",
+        "L of a batch is the mean of L over its samples, each as a batch of one",
+        "a sum over samples, statistics of the batch, samples that affect each other",
         check,
         **{"anchors": anchors, "examples": examples, "max_examples": 15, **rest},
     )

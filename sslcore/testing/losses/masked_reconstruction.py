@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
     """Return the mean of squared differences over the pixels of all hidden patches.
 
-    Written patch by patch, so that it shares no trick of indexing with what it judges.
+    Written patch by patch, so that it shares no indexing with the losses it is compared with.
     """
     squares = _hidden_squares(inputs)
     return torch.cat([item for image in squares for item in image]).mean()
@@ -61,7 +61,7 @@ def _hidden_squares(inputs: Inputs) -> list[list[Tensor]]:
 
 
 def masked_images(found: Tensor, targets: Tensor, mask: Tensor, geometry: str = "") -> Example:
-    """Return an example in which every image has something hidden."""
+    """Return an example in which every image has a hidden patch."""
     nothing = ~mask.any(-1)
     first = torch.arange(mask.shape[-1]) == mask.shape[-1] // 2
     example = images_of(found, targets, geometry)
@@ -82,7 +82,7 @@ def drawn_examples(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
         geometry = draw(st.sampled_from(_GEOMETRIES))
         numbers, targets = draw(tensors(2, *lead, channels, size, size))
         patches, images = grid**2, lead[0] * lead[1]
-        # A number for each image, whose bits say what is hidden: far fewer draws than patches.
+        # One number per image, whose bits mark the hidden patches: far fewer draws than patches.
         codes = [draw(st.integers(1, 2**patches - 1)) for _ in range(images)]
         bits = [[bool(code >> place & 1) for place in range(patches)] for code in codes]
         mask = torch.tensor(bits).view(*lead, patches)
@@ -109,7 +109,7 @@ _SIZES = (
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first; images have various numbers of hidden patches."""
+    """Return fixed examples, small ones first; the number of hidden patches varies by image."""
     found = []
     for views, count, channels, grid, side, part in _SIZES:
         found_images, targets = fixed("masked", 2, views, count, channels, grid * side, grid * side)
@@ -120,7 +120,7 @@ def fixed_examples() -> Sequence[Example]:
 
 
 def degenerate(dtype: str) -> Mapping[str, Example]:
-    """Return examples at the ends of a type whose loss, and its gradient, the type can hold."""
+    """Return examples near the limits of a type, whose loss and gradient the type can hold."""
     targets = fixed("masked", 1, 2, 1, 4, 4)
     some = torch.tensor([[[True, False, True, False], [False, True, False, False]]])
     every = torch.ones(1, 1, 4, dtype=torch.bool)
@@ -139,7 +139,7 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
         "another number of images in the mask": {**inputs, "mask": mask[:, :-1]},
         "one mask for several images": {**inputs, "mask": mask[:, :1]},
         "one mask for several views": {**inputs, "mask": mask[:1]},
-        "a number of patches that fills no square": {**inputs, "mask": mask[..., :-1]},
+        "a number of patches that is not a square": {**inputs, "mask": mask[..., :-1]},
         "one target for several images": {**inputs, "targets": targets[:, :1]},
         "one channel against several": {**inputs, "targets": targets[:, :, :1]},
         "another width": {**inputs, "targets": targets[..., :-1]},
@@ -148,13 +148,13 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
 
 
 def plain_calls(inputs: Inputs) -> Sequence[tuple[Tensor, ...]]:
-    """Return reconstructions, targets and which pixels are hidden, all of one shape."""
+    """Return reconstructions, targets and the mask of hidden pixels, all of one shape."""
     found = inputs["reconstructions"]
     return [(found, inputs["targets"], hidden_pixels(inputs["mask"], found))]
 
 
 def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return three tensors that don't belong together."""
+    """Return three tensors whose shapes don't match."""
     ((found, targets, hidden),) = plain_calls(inputs)
     return {
         "one target for several images": (found, targets[:, :1], hidden),

@@ -1,4 +1,4 @@
-"""Broken masked reconstruction losses: what each gets wrong is its name."""
+"""Broken masked reconstruction losses; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _over_hidden_patches(inputs: Inputs) -> Tensor:
 
 
 def _targets_standardised(inputs: Inputs) -> Tensor:
-    """As with MAE's `norm_pix_loss`, an option that is not the loss of its equation."""
+    """Normalises targets as MAE's option `norm_pix_loss` does, which its equation does not."""
     x, y, mask = inputs["reconstructions"], inputs["targets"], inputs["mask"]
     side = x.shape[-1] // round(mask.shape[-1] ** 0.5)
     cut = y.unfold(-2, side, side).unfold(-2, side, side)
@@ -89,7 +89,7 @@ def _targets_standardised(inputs: Inputs) -> Tensor:
 
 
 def _by_image(x: Tensor, y: Tensor, m: Tensor) -> Tensor:
-    """Return the mean of each image without care for images of which nothing is hidden."""
+    """Return the mean of each image, ignoring that an image may have no hidden patch."""
     dims = (2, 3, 4)
     return (((x - y).square() * m).sum(dims) / m.sum(dims)).mean()
 
@@ -122,7 +122,7 @@ def _broadcasting(hyper: Hyper) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _of(_mean)
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

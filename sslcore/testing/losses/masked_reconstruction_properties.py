@@ -1,4 +1,4 @@
-"""Properties of losses that compare hidden patches alone."""
+"""Properties of losses that compare hidden patches only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _parts(example: Example) -> tuple[Tensor, Tensor]:
 def as_many_in_each(example: Example) -> Example:
     """Return the example with equally many patches hidden in each image.
 
-    There the mean over all hidden pixels is the mean over images of their means.
+    Then the mean over all hidden pixels equals the mean of the means of the images.
     """
     mask = example.inputs["mask"]
     ranks = fixed("ranks", *mask.shape).argsort(-1).argsort(-1)
@@ -40,7 +40,7 @@ def as_many_in_each(example: Example) -> Example:
 @declare(
     "visible-patches-are-ignored",
     "M1",
-    formula="L is the same whatever is visible, and ∂L/∂x = 0 there",
+    formula="L does not depend on visible pixels, and ∂L/∂x = 0 there",
     kills="a mask that is ignored, inverted, of another image, or in another order",
     anchors=anchors,
     examples=examples,
@@ -65,7 +65,7 @@ def visible_patches_are_ignored(subject: LossSubject, example: Example) -> None:
     "M2",
     formula="|M| L_M + |Mᶜ| L_Mᶜ = n · mean((x − y)²), M the hidden pixels, of n",
     kills="another count, a mean over all pixels, visible pixels that count",
-    precondition="as many hidden in each image, and something visible",
+    precondition="equally many patches hidden in each image, and at least one visible",
     anchors=lambda subject: [item for item in anchors(subject) if _patches(item) > 1],
     examples=examples,
     max_examples=15,
@@ -109,7 +109,7 @@ def all_hidden_is_mean_squared_error(subject: LossSubject, example: Example) -> 
     "M4",
     formula="L(y + δ e_i, y) = δ²/|M| where pixel i is hidden, and 0 where it is visible",
     kills="patches in another order, edges left out, another count",
-    precondition="as many hidden in each image",
+    precondition="equally many patches hidden in each image",
     anchors=anchors,
 )
 def one_pixel_off(subject: LossSubject, example: Example) -> None:
@@ -131,9 +131,9 @@ def one_pixel_off(subject: LossSubject, example: Example) -> None:
 @declare(
     "gradient-is-twice-the-difference",
     "M5",
-    formula="∂L/∂x = 2 (x − y)/|M| where it is hidden",
-    kills="a factor that is detached, another power or count",
-    precondition="as many hidden in each image",
+    formula="∂L/∂x = 2 (x − y)/|M| in hidden pixels",
+    kills="a detached factor, another power or count",
+    precondition="equally many patches hidden in each image",
     anchors=anchors,
     examples=examples,
     max_examples=15,
@@ -162,7 +162,7 @@ def _nothing_hidden(subject: LossSubject) -> list[Example]:
 @declare(
     "nothing-hidden",
     "M6",
-    formula="where nothing is hidden, in one image or in all, L is finite or an error is raised",
+    formula="if no patch is hidden in one image or in all, L is finite or an error is raised",
     kills="0/0",
     anchors=_nothing_hidden,
 )
@@ -170,7 +170,7 @@ def nothing_hidden(subject: LossSubject, example: Example) -> None:
     try:
         value, gradients = subject.gradients(example)
     except Violation:
-        # It raised, or what it returned has no graph: there was nothing to compare.
+        # The loss raised an error, or returned a value without a graph: nothing to compare.
         return
     finite = bool(torch.isfinite(gradients["reconstructions"]).all())
     if not (abs(float(value)) < float("inf") and finite):

@@ -1,4 +1,4 @@
-"""What the checks that ran on a loss are worth: how many broken variants they would catch."""
+"""How many broken variants the checks that ran on a loss detect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sslcore.testing.search import run_property
 
 
 def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
-    """Return a mutant in the place of a loss, with the spec's other statements."""
+    """Return the spec with a mutant in place of its loss."""
     signals = subject.family.signals
     spec = replace(
         subject.spec,
@@ -32,7 +32,7 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
     dims = {name: item.dim() for name, item in subject.family.anchors()[0].inputs.items()}
     if mutant.make is not None:
         made = mutant.make
-        # The parameters of `make` are its own, so that it takes what it says it takes.
+        # A mutant's own `make` states its parameters in its signature.
         return LossSubject(
             replace(
                 spec, make=_with_signature_of(made, lambda **hyper: _guarded(made(**hyper), dims))
@@ -54,7 +54,7 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
 
 
 def _guarded(loss: Any, dims: Mapping[str, int]) -> Any:
-    """Return a loss that refuses inputs of other dimensions and empty ones."""
+    """Return a loss that refuses empty inputs and inputs with another number of dimensions."""
 
     def check(inputs: Mapping[str, Any]) -> None:
         for name, count in dims.items():
@@ -85,7 +85,7 @@ def _with_signature_of(
 def caught_by(subject: LossSubject, mutant: Mutant, properties: Iterable[Property]) -> str:
     """Return the first property that a mutant breaks, or an empty string."""
     broken, items = mutant_subject(subject, mutant), list(properties)
-    # The fixed examples of all properties cost less than the drawn ones of a single one.
+    # The fixed examples of all properties take less time than the drawn examples of one.
     for draw in (False, True):
         for item in items:
             if run_property(item, broken, draw=draw, shrink=False).status == "fail":
@@ -100,12 +100,13 @@ def mutation_score(
 
     Args:
         subject: the loss that was checked.
-        properties: those that applied to it.
-        plain: whether it is a plain function, so that faults of that form count as well.
+        properties: the properties that applied to the loss.
+        plain: whether the loss is a plain function, so that the variants of that form count as
+            well.
     """
     killed: list[str] = []
     survived: list[str] = []
-    # What compares with the reference catches most, and so it comes first.
+    # Comparisons with the reference detect most variants, so they come first.
     ordered = sorted(properties, key=lambda item: "reference" not in item.name)
     checked = {"", *(item.name for item in ordered)}
     applicable = [

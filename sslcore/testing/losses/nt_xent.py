@@ -20,14 +20,14 @@ from sslcore.testing.losses.pair_examples import (
     pair_single,
 )
 
-#: What is drawn for τ: plain values first, then the extremes in use.
+#: Values drawn for τ: ordinary ones first, then the extremes in use.
 TEMPERATURE = HyperRange(0.5, (0.5, 1.0, 0.1, 0.2, 0.07, 2.0, 10.0), 0.05, 5.0, required=True)
 
 
 def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
     """Return the mean over rows i of log Σ_{k ≠ i} exp((s_ik − s_ip)/τ), sample by sample.
 
-    Written as a loop, so that it shares no trick of indexing with what it judges.
+    Written as a loop, so that it shares no indexing with the losses it is compared with.
     """
     first, second = inputs["projections"]
     rows = [*_unit(first), *_unit(second)]
@@ -68,7 +68,7 @@ def candidates(unit: Tensor) -> Tensor:
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return (2/τ)/(N‖z‖) for each row: its similarities move by no more."""
+    """Return (2/τ)/(N‖z‖) for each row, a bound on its gradient."""
     pair = inputs["projections"]
     lengths = pair.norm(dim=-1, keepdim=True).clamp_min(1e-300)
     return {"projections": 2 / (hyper["temperature"] * pair.shape[1] * lengths)}
@@ -82,7 +82,7 @@ NT_XENT = register_family(
         reference=reference,
         hyper={"temperature": TEMPERATURE},
         examples=pairs,
-        # Some implementations hold every positive against every negative, of the whole batch.
+        # Some implementations compare every positive with every negative of the whole batch.
         anchors=lambda: [
             item for item in pair_anchors() if item.inputs["projections"].shape[1] <= 200
         ],

@@ -32,7 +32,7 @@ def nt_xent(
     logits: Callable[[Tensor, float], Tensor] = lambda similar, temperature: similar / temperature,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return NT-Xent with one of its pieces replaced; right in every type where none is."""
+    """Return NT-Xent with one of its pieces replaced; by default it is correct in any type."""
     count = pair.shape[1]
     unit = rows(pair.to(torch.promote_types(pair.dtype, torch.float32)))
     similar = logits(unit @ unit.T, temperature)
@@ -77,7 +77,7 @@ def only_negatives(pair: Tensor, temperature: float) -> Tensor:
 
 
 def similarity_of_inputs(pair: Tensor, temperature: float) -> Tensor:
-    """Cross-entropy towards where a row is most similar to another: no pair is known."""
+    """Cross-entropy whose target is a row's most similar other row, not its pair."""
     unit = _rows(pair)
     similar = _without_itself(unit @ unit.T / temperature, pair.shape[1])
     return F.cross_entropy(similar, similar.argmax(1))
@@ -123,14 +123,14 @@ def jittered(pair: Tensor, temperature: float) -> Tensor:
 
 
 class Remembering:
-    """Keeps the first batch it saw, and mixes it into later ones."""
+    """Keeps its first batch, and mixes it into later ones."""
 
     def __init__(self, *, temperature: float) -> None:
         self.temperature = temperature
         self.seen: Tensor | None = None
 
     def __call__(self, *, projections: Tensor) -> Tensor:
-        """Return the loss of projections mixed with the first ones seen."""
+        """Return the loss of projections mixed with the first batch."""
         if self.seen is not None:
             projections = 0.9 * projections + 0.1 * self.seen.mean((0, 1)).mean()
         else:
@@ -241,7 +241,7 @@ def weak_in_low_precision(pair: Tensor, temperature: float) -> Tensor:
 def blind_copy(pair: Tensor, temperature: float) -> Tensor:
     unit = _rows(pair)
     similar = unit @ unit.T / temperature
-    # Whatever equals a row counts as the row itself.
+    # All rows equal to a row are excluded as if they were that row.
     return F.cross_entropy(
         similar.masked_fill(
             (unit @ unit.T > 1 - 1e-9)

@@ -1,6 +1,6 @@
-"""Broken NT-Xents, written from the equation: what each gets wrong is its name.
+"""Broken NT-Xents, from the equation; each is named after its fault.
 
-They measure the checks, not the losses: a check suite that lets one of them pass is worth less.
+They measure the checks, not the losses: a variant that passes shows a gap in the checks.
 """
 
 from __future__ import annotations

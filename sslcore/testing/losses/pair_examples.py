@@ -1,4 +1,4 @@
-"""What families of losses over pairs of views (2, N, D) share: examples, good and bad."""
+"""Valid and malformed examples for families of losses over pairs of views (2, N, D)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pair_anchors() -> Sequence[Example]:
 
 def pair_degenerate(dtype: str) -> Mapping[str, Example]:
     """Return pairs with zero, huge and tiny rows for a type."""
-    # Short numbers, since a failure prints them.
+    # Numbers of few digits, since a failure prints them.
     pair = without_zero_rows((fixed("pair", 2, 2, 3) * 4).round() / 4)
     hyper = {"temperature": 0.5}
     one_zero, all_zero = pair.clone(), torch.zeros_like(pair)
@@ -76,10 +76,10 @@ def pair_degenerate(dtype: str) -> Mapping[str, Example]:
     }
 
 
-#: Temperatures at which e^(1/τ) is more than a type can hold, save in bfloat16 and float16.
+#: Temperatures at which e^(1/τ) overflows, except in bfloat16 and float16.
 _LOWEST = {"float64": 1e-3, "float32": 5e-3, "bfloat16": 5e-3, "float16": 0.05}
 
-#: Of these, where the gradient is finite too: true gradients grow as 1/‖z‖.
+#: Degenerate examples with a finite gradient: the exact gradient grows as 1/‖z‖.
 MODERATE = ("a zero row", "all rows zero", "all rows alike", "a low temperature")
 
 
@@ -89,11 +89,11 @@ def pair_single() -> Example:
 
 
 def pair_malformed(inputs: Inputs) -> Mapping[str, Inputs]:
-    """Return stacked views that are none."""
+    """Return malformed stacked views."""
     pair = inputs["projections"]
     return {
         "an empty batch": {"projections": pair[:, :0]},
-        "rows that are no vectors": {"projections": pair[:, :, 0]},
+        "rows that are not vectors": {"projections": pair[:, :, 0]},
         "one tensor of one dimension": {"projections": pair[0, 0]},
     }
 
@@ -105,7 +105,7 @@ def pair_plain(inputs: Inputs) -> Sequence[tuple[Tensor, ...]]:
 
 
 def pair_plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return two views that don't belong together."""
+    """Return two views whose shapes don't match."""
     first, second = inputs["projections"]
     return {
         "another number of samples": (first, second[:-1]),
@@ -113,7 +113,7 @@ def pair_plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
         "several samples against one": (first[:1], second),
         "another dimension": (first, second[:, :-1]),
         "one dimension against several": (first, second[:, :1]),
-        "a vector for a batch": (first, second[0]),
+        "a vector instead of a batch": (first, second[0]),
         "vectors of one dimension": (first[:, 0], second[:, 0]),
         "an empty batch": (first[:0], second[:0]),
     }

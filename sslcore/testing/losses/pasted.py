@@ -1,4 +1,4 @@
-"""Python that shows a violation: the loss, called on an example."""
+"""Python code that reproduces a violation: a call of the loss on an example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def calling_code(subject: LossSubject, example: Example) -> str:
-    """Return Python that calls the loss on the example, to be pasted."""
+    """Return Python code that calls the loss on the example."""
     lines = ["import torch"]
     arguments = subject.arguments(example)
     made = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
@@ -20,7 +20,7 @@ def calling_code(subject: LossSubject, example: Example) -> str:
         loss = subject.spec.make(**arguments)
         plain = subject.is_plain(loss)
         shown = shown if plain else subject.given(loss, shown)
-    except Exception:  # noqa: BLE001 - what is checked may raise anything
+    except Exception:  # noqa: BLE001 - the checked code may raise anything
         plain = False
     if plain and subject.family.plain is not None:
         names = subject.family.plain_names

@@ -1,7 +1,7 @@
-"""What families of losses over predictions of later features share: examples, good and bad.
+"""Valid and malformed examples for families of losses over predictions of later features.
 
 `step_predictions` (K, V, B, F) and `features` (V, B, F): entry [k − 1, t] predicts the features of
-view t + k, and means nothing where there is no such view.
+view t + k, and is ignored if there is no such view.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ GEOMETRIES = (
 
 
 def counted_pairs(inputs: Inputs) -> Iterator[tuple[int, int]]:
-    """Yield every step k and view t such that view t + k is there."""
+    """Yield every step k and view t for which view t + k exists."""
     views = len(inputs["features"])
     for step in range(1, len(inputs["step_predictions"]) + 1):
         for view in range(views - step):
@@ -69,9 +69,9 @@ def sequence(predictions: Tensor, features: Tensor) -> Inputs:
 
 
 def exact_predictions(features: Tensor, steps: int, offset: int = 0) -> Tensor:
-    """Return predictions (K, V, B, F) that equal the features `offset` views from the right ones.
+    """Return predictions (K, V, B, F) equal to the features `offset` views after the right ones.
 
-    Views are counted around the end, so that an entry without a view is not zero either.
+    Views are counted around the end, so that an entry without a view is not zero.
     """
     return torch.stack([features.roll(-(step + offset), 0) for step in range(1, steps + 1)])
 
@@ -132,7 +132,7 @@ def sequence_anchors() -> Sequence[Example]:
 
 
 def short(*shape: int) -> Tensor:
-    """Return fixed numbers with few digits, none of their rows zero."""
+    """Return fixed numbers with few digits and without zero rows."""
     return without_zero_rows((fixed("sequence", *shape) * 4).round() / 4)
 
 
@@ -143,7 +143,7 @@ def sequence_single() -> Example:
 
 
 def sequence_malformed(inputs: Inputs) -> Mapping[str, Inputs]:
-    """Return predictions and features that don't belong together."""
+    """Return predictions and features whose shapes don't match."""
     predictions, features = inputs["step_predictions"], inputs["features"]
     return {
         "another number of images": sequence(predictions, features[:, :-1]),
@@ -152,10 +152,10 @@ def sequence_malformed(inputs: Inputs) -> Mapping[str, Inputs]:
         "another dimension": sequence(predictions, features[..., :-1]),
         "one dimension against several": sequence(predictions, features[..., :1]),
         "another number of views": sequence(predictions, features[:-1]),
-        "predictions of no step": sequence(predictions[:0], features),
+        "predictions of zero steps": sequence(predictions[:0], features),
         "an empty batch": sequence(predictions[:, :, :0], features[:, :0]),
         "predictions without steps": sequence(predictions[0], features),
-        "rows that are no vectors": sequence(predictions[..., 0], features[..., 0]),
+        "rows that are not vectors": sequence(predictions[..., 0], features[..., 0]),
     }
 
 
@@ -166,7 +166,7 @@ def sequence_plain(inputs: Inputs) -> Sequence[tuple[Tensor, ...]]:
 
 
 def sequence_plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return predictions and targets that don't belong together."""
+    """Return predictions and targets whose shapes don't match."""
     predictions, targets = sequence_plain(inputs)[0]
     return {
         "another number of images": (predictions, targets[:-1]),
@@ -174,7 +174,7 @@ def sequence_plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]
         "several images against one": (predictions[:1], targets),
         "another dimension": (predictions, targets[:, :-1]),
         "one dimension against several": (predictions, targets[:, :1]),
-        "a vector for a batch": (predictions, targets[0]),
+        "a vector instead of a batch": (predictions, targets[0]),
         "vectors of one dimension": (predictions[:, 0], targets[:, 0]),
         "an empty batch": (predictions[:0], targets[:0]),
     }

@@ -1,4 +1,4 @@
-"""What can go wrong in losses over predictions: which views are compared, how they are averaged."""
+"""Faults of losses over predictions, in the pairs of views and in their average."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 from sslcore.testing.losses.example import Inputs
 from sslcore.testing.losses.family import Hyper, Mutant
 
-#: (index of the step, view that predicts, view that is predicted) of all that is compared, from
-#: the numbers of steps and of views.
+#: From the numbers of steps and views to the pairs to compare: (index of the step, predicting view,
+#: predicted view).
 Compared = Callable[[int, int], list[tuple[int, int, int]]]
 Loss = Callable[[Tensor, Tensor, float], Tensor]
 
 
 def right_views(steps: int, views: int) -> list[tuple[int, int, int]]:
-    """Return what is right."""
+    """Return the correct pairs."""
     return [(k - 1, t, t + k) for k in range(1, steps + 1) for t in range(views - k)]
 
 
 def _instead(change: Callable[[int, int, int, int], tuple[int, int, int]]) -> Compared:
-    """Return the right ones, each changed: `change(k, t, K, V)`."""
+    """Return the correct pairs, each changed by `change(k, t, K, V)`."""
     return lambda steps, views: [
         change(index + 1, view, steps, views) for index, view, _ in right_views(steps, views)
     ]
 
 
 def _only(kept: Callable[[int, int, int, int], bool]) -> Compared:
-    """Return the right ones for which `kept(k, t, K, V)`, or all where there would be none."""
+    """Return the correct pairs for which `kept(k, t, K, V)`, or all if there are none."""
 
     def compared(steps: int, views: int) -> list[tuple[int, int, int]]:
         right = right_views(steps, views)
@@ -76,7 +76,7 @@ Reduction = Callable[[Sequence[Tensor], int], Tensor]
 
 
 def over_pairs(steps: Sequence[Tensor], views: int) -> Tensor:
-    """Return what is right: the mean over all pairs of a step and a view."""
+    """Return the correct result: the mean over all pairs of a step and a view."""
     return torch.cat(list(steps)).mean()
 
 
@@ -99,7 +99,7 @@ OF_THE_MEAN: dict[str, Reduction] = {
 
 
 def checked(predictions: Tensor, features: Tensor) -> None:
-    """Raise where the shapes are none, so that only what is named is wrong with a mutant."""
+    """Raise if the shapes are malformed, so that a mutant has no fault but its own."""
     right = predictions.dim() == 4 and predictions.shape[1:] == features.shape
     if not right or predictions.numel() == 0:
         raise ValueError(f"got {tuple(predictions.shape)} and {tuple(features.shape)}")
@@ -174,7 +174,7 @@ OF_THE_SIGNALS: dict[str, Callable[[Loss, Tensor, Tensor, float], Tensor]] = {
 
 
 def with_state(correct: Loss, hyper: Mapping[str, float]) -> tuple[Mutant, ...]:
-    """Return mutants that remember, or differ between modes.
+    """Return mutants that keep a state, or differ between modes.
 
     Args:
         correct: the loss without a fault.

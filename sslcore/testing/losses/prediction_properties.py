@@ -20,21 +20,21 @@ def signals_of(example: Example) -> tuple[Tensor, Tensor]:
 
 
 def moved(example: Example, predictions: Tensor, features: Tensor) -> Example:
-    """Return the example with other signals."""
+    """Return the example with other step predictions and features."""
     return example.with_inputs(**sequence(predictions, features))
 
 
 def same(
     subject: LossSubject, example: Example, other: Example, what: str, slack: float = 2.0
 ) -> None:
-    """Raise a violation where the loss of two examples differs by more than rounding."""
+    """Raise a violation if the losses of two examples differ by more than rounding."""
     expected = subject.value(example)
     tolerance = max(subject.tolerance(item, expected) for item in (example, other))
     subject.compare(subject.value(other), expected, slack * tolerance, other, what)
 
 
 def of_the_views(subject: LossSubject) -> str:
-    """Return why a property of what each view is compared with does not apply."""
+    """Return why a property of the order of views does not apply."""
     if subject.family.facts.get("negatives") == "positions":
         return "every view is compared with every other"
     return APPLIES
@@ -44,7 +44,7 @@ def of_the_views(subject: LossSubject) -> str:
     "images-permuted-together",
     "C1",
     formula="L(P x̂, P x) = L(x̂, x) for every permutation P of the images",
-    kills="labels that go by position, a last chunk that is dropped",
+    kills="labels by position, a dropped last chunk",
     anchors=anchors,
     examples=examples,
 )
@@ -73,12 +73,12 @@ def features_rotated_together(subject: LossSubject, example: Example) -> None:
 
 
 def _steps_alone(example: Example) -> list[tuple[int, Example]]:
-    """Return for each step how many views it has, and the sequence in which it is the first."""
+    """Return, for each step, its number of views and the sequence in which it is the first step."""
     predictions, features = signals_of(example)
     found = []
     for step in range(1, len(predictions) + 1):
         count = len(features) - step
-        # Step k of a sequence is step 1 of the one whose views 1, 2, … are the views k, k + 1, …
+        # Step k of a sequence is step 1 of the sequence of the views k, k + 1, …
         alone = torch.cat([features[:1], features[step:]])
         found.append((count, moved(example, predictions[step - 1 : step, : count + 1], alone)))
     return found
@@ -87,7 +87,7 @@ def _steps_alone(example: Example) -> list[tuple[int, Example]]:
 @declare(
     "mean-of-its-steps",
     "C16",
-    formula="L is the mean of the losses of each step k alone, weighted by its V − k pairs (or "
+    formula="L is the mean of the losses of the single steps k, weighted by their V − k pairs (or "
     "equally, in that convention)",
     kills="steps that are summed, weighted or left out, views that are left out, an offset",
     anchors=anchors,
@@ -103,11 +103,11 @@ def mean_of_its_steps(subject: LossSubject, example: Example) -> None:
         means.append(sum(part for _, part in parts) / len(parts))
     nearest = min(means, key=lambda mean: abs(mean - value))
     tolerance = 2 * subject.tolerance(example, value)
-    subject.compare(value, nearest, tolerance, example, "against its steps alone")
+    subject.compare(value, nearest, tolerance, example, "against the mean over its steps")
 
 
 def _disturbed(subject: LossSubject, example: Example) -> Example:
-    """Return the example with all that does not count replaced."""
+    """Return the example with all entries that do not count replaced."""
     predictions, features = signals_of(example)
     views = len(features)
     counts = torch.zeros(predictions.shape[:2], dtype=torch.bool)
@@ -135,7 +135,7 @@ def what_is_not_compared_does_not_matter(subject: LossSubject, example: Example)
     value, before = subject.gradients(example)
     score, after = subject.gradients(other)
     tolerance = 2 * subject.tolerance(example, float(value))
-    subject.compare(float(score), float(value), tolerance, other, "with other such entries")
+    subject.compare(float(score), float(value), tolerance, other, "with other entries there")
     changed = {
         name: bool((other.inputs[name] != example.inputs[name]).any(-1).any(-1).any())
         for name in SIGNALS

@@ -1,7 +1,7 @@
 """The family `predictive-coding`: squared error of predicted against actual later features.
 
 After Rao & Ballard 1999, with targets that are not trained. Collapsed features are a global
-minimum; that is a fact about the loss and not a failure.
+minimum; this is a fact about the loss, not a failure.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
     return total / entries
 
 
-#: By the type: the square of the first is in it, that of the second is not above zero.
+#: For each type, a number whose square it can hold, and one whose square vanishes.
 _LONG = {"float64": 1e150, "float32": 1e18, "bfloat16": 1e18, "float16": 60.0}
 _TINY = {"float64": 1e-200, "float32": 1e-30, "bfloat16": 1e-30, "float16": 1e-4}
-#: A single difference whose square a type may not hold, while the mean it may.
+#: A single difference whose square may overflow in a type, although the mean does not.
 _GAP = {"float64": 1e150, "float32": 1e18, "bfloat16": 1e18, "float16": 400.0}
 
 
@@ -73,7 +73,7 @@ def _degenerate(dtype: str) -> Mapping[str, Example]:
 PREDICTIVE_CODING = register_family(
     Family(
         name="predictive-coding",
-        summary="Squared error of predictions against the later features, which are not trained",
+        summary="Squared error of predictions of later features, whose gradient is stopped",
         signals=SIGNALS,
         batch_of=lambda inputs: inputs["features"].shape[1],
         reference=reference,

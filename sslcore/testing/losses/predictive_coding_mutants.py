@@ -1,4 +1,4 @@
-"""Broken variants of predictive coding; what each gets wrong is its name."""
+"""Broken variants of predictive coding; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Error = Callable[[Tensor, Tensor], Tensor]
 
 
 def _mean_square(predictions: Tensor, targets: Tensor) -> Tensor:
-    """Return what is right."""
+    """Return the correct error."""
     return (predictions - targets.detach()).square().mean()
 
 
@@ -162,7 +162,7 @@ def predictive_coding_mutants() -> tuple[Mutant, ...]:
     add(OF_THE_MEAN, lambda fault: lambda p, x, t: _loss(p, x, mean=fault))
     add(_OF_THE_ERROR, lambda fault: lambda p, x, t: _loss(p, x, error=fault))
     add(OF_THE_SIGNALS, lambda fault: lambda p, x, t: fault(_loss, p, x, t))
-    # It has no temperature, so that a factor of it is none.
+    # The loss has no temperature, so a factor of it is no fault.
     results = {name: fault for name, fault in OF_THE_RESULT.items() if "temperature" not in name}
     add(results, lambda fault: lambda p, x, t: fault(_loss(p, x), p, t))
     add(

@@ -19,7 +19,7 @@ from sslcore.testing.property import Property, declare
 
 
 def _exact(example: Example) -> Tensor:
-    """Return the predictions that are right, and the given ones where nothing is compared."""
+    """Return exact predictions, and the given ones in entries that are not compared."""
     predictions, features = signals_of(example)
     exact = predictions.clone()
     for step, view in counted_pairs(example.inputs):
@@ -28,7 +28,7 @@ def _exact(example: Example) -> Tensor:
 
 
 def _entries(example: Example) -> int:
-    """Return over how many entries the mean goes."""
+    """Return the number of entries in the mean."""
     _, features = signals_of(example)
     return sum(1 for _ in counted_pairs(example.inputs)) * features[0].numel()
 
@@ -37,7 +37,7 @@ def _entries(example: Example) -> int:
     "zero-at-exact-predictions",
     "R1",
     formula="L ≥ 0, and L = 0 where x̂ = x in every entry that is compared",
-    kills="an offset of k, a constant, a penalty, a target that is another one",
+    kills="an offset of k, a constant, a penalty, a wrong target",
     anchors=anchors,
     examples=examples,
 )
@@ -53,7 +53,7 @@ def zero_at_exact_predictions(subject: LossSubject, example: Example) -> None:
     "one-entry-off",
     "R1",
     formula="x̂ off by c in a single entry of n that are compared: L = c²/n",
-    kills="images, views or dimensions that are left out or weighted otherwise",
+    kills="images, views or dimensions that are left out or have another weight",
     anchors=anchors,
 )
 def one_entry_off(subject: LossSubject, example: Example) -> None:
@@ -61,7 +61,7 @@ def one_entry_off(subject: LossSubject, example: Example) -> None:
     pairs = list(counted_pairs(example.inputs))
     count, width = features.shape[1:]
     entries = _entries(example)
-    # The corners of what is compared, and an entry in its midst.
+    # The corners of the compared entries, and one entry inside.
     for place, image, dim in (
         (0, 0, 0),
         (-1, -1, -1),
@@ -73,7 +73,7 @@ def one_entry_off(subject: LossSubject, example: Example) -> None:
         for gap in (0.5, -2.0):
             off = _exact(example)
             off[step - 1, view, image, dim] += gap
-            # What arrives is not quite the gap, where the feature has digits of its own.
+            # Rounding changes the gap slightly if the feature has many digits.
             arrived = float(off[step - 1, view, image, dim] - features[view + step, image, dim])
             other = moved(example, off, features)
             expected = arrived**2 / entries
@@ -86,7 +86,7 @@ def one_entry_off(subject: LossSubject, example: Example) -> None:
     "gradient-is-the-gap",
     "R2",
     formula="∂L/∂x̂ = 2(x̂ − x)/n in the n entries that are compared, and 0 elsewhere",
-    kills="a factor, a sum for a mean, a robust error, a gradient that is clipped",
+    kills="a factor, a sum instead of a mean, a robust error, a clipped gradient",
     anchors=anchors,
     examples=examples,
 )
@@ -103,7 +103,7 @@ def gradient_is_the_gap(subject: LossSubject, example: Example) -> None:
 @declare(
     "translated-together",
     "R3",
-    formula="L(x̂ + v, x + v) = L(x̂, x), v another vector for each view and image",
+    formula="L(x̂ + v, x + v) = L(x̂, x), with a vector v for each view and image",
     kills="rows that are normalised, a target that is scaled, a penalty on lengths",
     anchors=anchors,
     examples=examples,
@@ -113,7 +113,7 @@ def translated_together(subject: LossSubject, example: Example) -> None:
     # On a grid, so that drawn numbers stay exact.
     shift = (irregular(*features.shape) * 200).round() / 4
     ahead = exact_predictions(shift, len(predictions))
-    # A number gains digits before the point and loses as many behind it.
+    # The sum has more digits before the point, and so fewer behind it.
     slack = 2.0 + 2 * float(shift.abs().max())
     same(subject, example, moved(example, predictions + ahead, features + shift), "moved", slack)
 
@@ -121,7 +121,7 @@ def translated_together(subject: LossSubject, example: Example) -> None:
 @declare(
     "square-of-the-scale",
     "R4",
-    formula="L(c x̂, c x) = c² L(x̂, x); L = t² L where x̂ is moved to x but for a part t",
+    formula="L(c x̂, c x) = c² L(x̂, x); L(x + t(x̂ − x), x) = t² L(x̂, x)",
     kills="absolute or robust errors, a root, a constant, a clip",
     anchors=anchors,
     examples=examples,
@@ -145,8 +145,8 @@ def square_of_the_scale(subject: LossSubject, example: Example) -> None:
 @declare(
     "batch-twice",
     "R5",
-    formula="every image twice, or every dimension twice, changes nothing",
-    kills="a sum for a mean, a mean over B − 1, a last chunk that is dropped",
+    formula="repeating every image, or every dimension, does not change L",
+    kills="a sum instead of a mean, a mean over B − 1, a dropped last chunk",
     anchors=anchors,
     examples=examples,
 )

@@ -27,7 +27,7 @@ def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
 
 
 def given(signals: Inputs, taken: frozenset[str]) -> Inputs:
-    """Return what a loss is called with; one that takes no targets compares with the views."""
+    """Return the arguments of a loss; a loss without targets compares with the views."""
     if "targets" not in taken:
         signals = {**signals, "views": signals["targets"]}
     return {name: item for name, item in signals.items() if name in taken}
@@ -37,7 +37,7 @@ def given(signals: Inputs, taken: frozenset[str]) -> Inputs:
 
 
 def images_of(found: Tensor, targets: Tensor, geometry: str = "") -> Example:
-    """Return an example; its views are the targets, disturbed."""
+    """Return an example whose views are the targets with noise."""
     views = targets + 5 * irregular(*targets.shape) + 0.125
     return Example({"reconstructions": found, "views": views, "targets": targets}, {}, geometry)
 
@@ -47,7 +47,7 @@ _GEOMETRIES = ("plain", "plain", "close", "exact", "one entry off", "all off by 
 
 
 def near(targets: Tensor, drawn: Tensor, geometry: str) -> Tensor:
-    """Return reconstructions of targets with a geometry, made of drawn numbers."""
+    """Return reconstructions of targets with a geometry, from drawn numbers."""
     if geometry == "close":
         return targets + drawn / 16
     if geometry == "exact":
@@ -93,7 +93,7 @@ _SIZES = (
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first, then sizes at which chunks and strides go wrong."""
+    """Return fixed examples, small ones first, then sizes at which chunks and strides go wrong."""
     found = [images_of(*fixed("reconstruction", 2, *shape)) for shape in _SIZES]
     targets, noise = fixed("reconstruction", 2, 2, 3, 1, 4, 4)
     far = images_of(targets + 200 + noise / 8, targets + 200, "close, and far from zero")
@@ -101,7 +101,7 @@ def fixed_examples() -> Sequence[Example]:
 
 
 def off_by(difference: float) -> Example:
-    """Return 64 pixels of which one is off."""
+    """Return 64 pixels, of which one differs from its target."""
     targets = torch.zeros(1, 1, 1, 8, 8, dtype=torch.float64)
     found = targets.clone()
     found[..., 3, 4] = difference
@@ -109,7 +109,7 @@ def off_by(difference: float) -> Example:
 
 
 def degenerate(dtype: str) -> Mapping[str, Example]:
-    """Return examples at the ends of a type whose loss, and its gradient, the type can hold."""
+    """Return examples near the limits of a type, whose loss and gradient the type can hold."""
     targets = fixed("reconstruction", 1, 2, 1, 4, 4)
     return {
         "exact reconstructions": images_of(targets.clone(), targets),
@@ -144,7 +144,7 @@ def malformed(inputs: Inputs) -> Mapping[str, Inputs]:
 
 
 def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
-    """Return the same as two tensors."""
+    """Return the malformed inputs as two tensors."""
     return {
         what: (wrong["reconstructions"], wrong["targets"])
         for what, wrong in malformed(inputs).items()
@@ -154,7 +154,7 @@ def plain_malformed(inputs: Inputs) -> Mapping[str, tuple[Tensor, ...]]:
 RECONSTRUCTION = register_family(
     Family(
         name="reconstruction",
-        summary="Mean squared difference of reconstructions from what they should look like",
+        summary="Mean squared difference of reconstructions from their targets",
         signals=SIGNALS,
         reference=reference,
         examples=drawn_examples,

@@ -1,4 +1,4 @@
-"""Broken reconstruction losses, written from mean((x − y)²): what each gets wrong is its name."""
+"""Broken reconstruction losses, from mean((x − y)²); each is named after its fault."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _cut_to_the_shorter(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _from(lambda d: d.square().mean())
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

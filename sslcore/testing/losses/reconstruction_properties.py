@@ -37,7 +37,7 @@ def one_entry_off(subject: LossSubject, example: Example) -> None:
         for difference in (0.5, -4.0):
             moved = targets.clone().flatten()
             moved[index] += difference
-            # What was added is what is there after rounding.
+            # The difference after rounding, not the number that was added.
             added = float(moved[index] - targets.flatten()[index])
             given = example.with_inputs(reconstructions=moved.view_as(targets))
             expected = added**2 / count
@@ -51,7 +51,7 @@ def one_entry_off(subject: LossSubject, example: Example) -> None:
     "gradient-is-twice-the-difference",
     "R2",
     formula="∂L/∂x = 2 (x − y)/n",
-    kills="another power, a gradient that is clipped or lost, entries left out",
+    kills="another power, a clipped or missing gradient, entries left out",
     anchors=anchors,
     max_examples=15,
     examples=examples,
@@ -69,7 +69,7 @@ def gradient_is_twice_the_difference(subject: LossSubject, example: Example) -> 
     "quadratic-in-scale",
     "R3",
     formula="L(c x, c y) = c² L(x, y)",
-    kills="another power, an ε, a clamp, a squashing",
+    kills="another power, an ε, a clamp, a squashing function",
     anchors=anchors,
     max_examples=10,
     examples=examples,
@@ -78,7 +78,7 @@ def quadratic_in_scale(subject: LossSubject, example: Example) -> None:
     value = subject.value(example)
     for factor in (2.0, -1.0, 0.25, 1024.0, 2.0**-12):
         scaled = each(lambda item, c=factor: c * item)(example)  # type: ignore[misc]
-        # A power of two rounds nothing: what is left is the order of the summands.
+        # A power of two adds no rounding; only the order of the summands differs.
         expected = factor**2 * value
         subject.compare(subject.value(scaled), expected, 1e-14 * expected, scaled, f"c = {factor}")
 
@@ -107,7 +107,7 @@ def quadratic_towards_target(subject: LossSubject, example: Example) -> None:
     "symmetric",
     "R8",
     formula="L(y, x) = L(x, y)",
-    kills="an error relative to the target, a squashing of one side",
+    kills="an error relative to the target, a squashing function on one side",
     anchors=anchors,
     max_examples=10,
     examples=examples,
@@ -133,8 +133,8 @@ def _takes_both(subject: LossSubject) -> str:
 targets_come_before_views = unchanged(
     "targets-come-before-views",
     "R9",
-    formula="where there are targets, the views change nothing",
-    kills="the disturbed views as targets",
+    formula="if there are targets, L does not depend on the views",
+    kills="the augmented views as targets",
     moves=lambda subject, example: [
         ("other views", example.with_inputs(views=example.inputs["views"].flip(-1) + 1))
     ],
@@ -144,7 +144,7 @@ joint_translation = unchanged(
     "joint-translation",
     "R4",
     formula="L(x + a, y + a) = L(x, y)",
-    kills="an error relative to the target, a clamp, a squashing",
+    kills="an error relative to the target, a clamp, a squashing function",
     anchors=coarse_anchors,
     examples=coarse_examples,
     moves=lambda subject, example: [
@@ -155,8 +155,8 @@ joint_translation = unchanged(
 doubled_batch = unchanged(
     "doubled-batch",
     "R6",
-    formula="every image twice changes nothing",
-    kills="a sum over images, a worst image, a count that is off",
+    formula="repeating every image does not change L",
+    kills="a sum over images, a maximum over images, a wrong count",
     moves=lambda subject, example: [
         ("every image twice", each(lambda item: torch.cat([item, item], 1))(example))
     ],

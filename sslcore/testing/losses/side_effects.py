@@ -1,4 +1,4 @@
-"""Properties of any loss: what it leaves alone, and what must not matter to it."""
+"""Properties of any loss: it has no side effects, and depends on its inputs only."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sslcore.testing.switches import changes, shared_state
 @declare(
     "leaves-inputs-alone",
     "G3",
-    formula="inputs, and their version counters, are after the call as before",
-    kills="in-place normalisation, a mask filled in place, a hidden backward",
+    formula="inputs and their version counters are the same after the call",
+    kills="an in-place normalisation, a mask filled in place, a hidden backward",
     anchors=first_anchors,
 )
 def leaves_inputs_alone(subject: LossSubject, example: Example) -> None:
@@ -45,7 +45,7 @@ def _as_given(subject: LossSubject, example: Example) -> dict[str, Tensor]:
 
 
 def _not_leaves(subject: LossSubject, example: Example) -> dict[str, Tensor]:
-    # One step away from the leaf, where autograd itself would not object to a change in place.
+    # Not the leaf itself: for a leaf, autograd itself refuses a change in place.
     return {
         name: item.clone().requires_grad_() * 1.0 if name in subject.family.trainable else item
         for name, item in _as_given(subject, example).items()
@@ -60,7 +60,7 @@ def _leaves_with_gradients(subject: LossSubject, example: Example) -> dict[str, 
 
 
 def _with_gradient(item: Tensor) -> Tensor:
-    """Return a leaf into which another loss has already put a gradient."""
+    """Return a leaf that already holds the gradient of another loss."""
     if not item.is_floating_point():
         return item
     leaf = item.detach().clone().requires_grad_()
@@ -72,7 +72,7 @@ def _with_gradient(item: Tensor) -> Tensor:
 def _untouched(
     subject: LossSubject, example: Example, tensors: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """Raise a violation where the body changes one of the tensors."""
+    """Raise a violation if the body changes one of the tensors."""
     before = {
         name: (item.detach().clone(), item._version, item.requires_grad)
         for name, item in tensors.items()
@@ -84,7 +84,7 @@ def _untouched(
         if item._version != version or not torch.equal(item.detach(), values):
             raise subject.violation(f"{name} was changed in place", example)
         if item.requires_grad != wanted:
-            raise subject.violation(f"{name} was made to want a gradient, or not to", example)
+            raise subject.violation(f"requires_grad of {name} was changed", example)
         if _gradient_in(item) != gradients[name]:
             raise subject.violation(f"the gradient that {name} held was changed", example)
 
@@ -97,12 +97,12 @@ def _gradient_in(item: Tensor) -> list[float] | None:
 @declare(
     "repeatable",
     "G4",
-    formula="the same inputs give the same bits, and the global random state stays as it was",
-    kills="dropout, sampled negatives, a seed that is set, a global switch that is turned",
+    formula="the same inputs give the same bits, and the global random state does not change",
+    kills="dropout, sampled negatives, a call that sets a seed or a global switch",
     anchors=anchors,
 )
 def repeatable(subject: LossSubject, example: Example) -> None:
-    torch.rand(3)  # Somebody else has drawn: a seed that is set now would show.
+    torch.rand(3)  # Draw in between, so that a seed set by the loss would show.
     changed = ""
     for wanted in (True, False):
         with torch.set_grad_enabled(wanted):
@@ -121,7 +121,7 @@ def repeatable(subject: LossSubject, example: Example) -> None:
 @declare(
     "remembers-nothing",
     "G4",
-    formula="a loss that has seen other batches gives what a new one gives",
+    formula="a loss gives the same result after other batches as a new loss",
     kills="a mask or labels kept from another size or type, a running mean",
     anchors=first_anchors,
     applies=lambda subject: _declared_state(subject),
@@ -146,13 +146,13 @@ def remembers_nothing(subject: LossSubject, example: Example) -> None:
         }
         given = example.with_inputs(**leaves)
         score = subject.call(loss, given)
-        # Another call, and another loss, before this one's gradient is asked for.
+        # Call this loss and another one before computing the first gradient.
         for later in (loss, subject.make(example)):
             subject.gradients_of(later, _shifted(example))
         again = subject.backward(score, given)
         for name, gradient in again.items():
             if not torch.allclose(gradient, once[name], rtol=1e-9, atol=1e-12):
-                raise subject.violation(f"∂L/∂{name} is another one in a later call", example)
+                raise subject.violation(f"∂L/∂{name} differs in a later call", example)
 
 
 def _declared_state(subject: LossSubject) -> str:
@@ -187,7 +187,7 @@ def _reordered(example: Example) -> Example:
 
 
 def _not_cached(subject: LossSubject, example: Example) -> None:
-    """Show one loss other numbers in tensors of the same shape, and in the very same tensors."""
+    """Call one loss with other numbers in tensors of the same shape, and in the same tensors."""
     for other in (_shifted(example), _reordered(example)):
         expected = subject.value(other)
         tolerance = subject.tolerance(other, expected)
@@ -216,7 +216,7 @@ def _in_mode(loss: Any, training: bool) -> Any:
     "layout-does-not-matter",
     "G4",
     formula="strides change nothing",
-    kills="view and as_strided on what is not contiguous",
+    kills="view and as_strided on tensors that are not contiguous",
     anchors=first_anchors,
 )
 def layout_does_not_matter(subject: LossSubject, example: Example) -> None:
@@ -250,7 +250,7 @@ def layout_does_not_matter(subject: LossSubject, example: Example) -> None:
     "same-in-every-mode",
     "G4",
     formula="L is the same in train and eval mode, with and without gradient",
-    kills="a term that is there in one mode only",
+    kills="a term that exists in one mode only",
     anchors=first_anchors,
 )
 def same_in_every_mode(subject: LossSubject, example: Example) -> None:
@@ -258,7 +258,7 @@ def same_in_every_mode(subject: LossSubject, example: Example) -> None:
     tolerance = subject.tolerance(example, float(expected))
     subject.compare(subject.value(example), float(expected), tolerance, example, "without gradient")
     found = float(subject.call(subject.make(example), example).detach())
-    subject.compare(found, float(expected), tolerance, example, "where no input wants a gradient")
+    subject.compare(found, float(expected), tolerance, example, "if no input requires a gradient")
     loss = subject.make(example)
     if isinstance(loss, torch.nn.Module):
         with torch.no_grad():

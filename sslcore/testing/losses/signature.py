@@ -1,4 +1,4 @@
-"""How a loss is called, read off its signature."""
+"""How to call a loss, from its signature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_plain(loss: Callable[..., object], family: Family) -> bool:
     """Whether the loss is a plain function of tensors, not one of the contract's signals.
 
     Raises:
-        Violation: it is neither.
+        Violation: the loss is neither.
     """
     function = loss.forward if isinstance(loss, torch.nn.Module) else loss
     try:

@@ -1,4 +1,4 @@
-"""A loss under examination: made afresh, called under a time limit, its answers examined."""
+"""The loss under test: it is made anew, called under a time limit, and its results are checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sslcore.testing.violation import Hung, Violation, said
 
 #: Errors are measured in units of this many roundings.
 _ROUNDINGS = 8
-#: After a call that hung, later ones get this part of the time.
+#: After a call that hung, later calls get this part of the time limit.
 _AFTER_HANGING = 0.2
 
 
@@ -31,7 +31,7 @@ class LossSubject:
     """A loss, as the properties see it.
 
     Args:
-        spec: what its author states.
+        spec: the author's statements about the loss.
 
     Raises:
         UsageError: the spec names an unknown family, convention or constant.
@@ -59,7 +59,7 @@ class LossSubject:
         return self._accepted is not None and name in self._accepted
 
     def adapt(self, example: Example) -> Example:
-        """Return the example with the hyperparameters that the loss has, where it can't be told."""
+        """Return the example with the loss's own values of the hyperparameters it fixes."""
         hyper = {
             name: (
                 example.hyper.get(name, item.default)
@@ -71,7 +71,7 @@ class LossSubject:
         return replace(example, hyper=hyper)
 
     def arguments(self, example: Example) -> dict[str, Any]:
-        """Return what `make` is called with: hyperparameters, and what the engine would supply."""
+        """Return the arguments of `make`: hyperparameters and what the engine would supply."""
         known = supplied(example.inputs)
         return {
             **{name: value for name, value in known.items() if self.accepts(name)},
@@ -93,7 +93,7 @@ class LossSubject:
         """Whether the loss is a plain function of tensors, not one of the contract's signals.
 
         Raises:
-            Violation: it is neither.
+            Violation: the loss is neither.
         """
         return self.spec.signals is not None or is_plain(loss, self.family)
 
@@ -101,8 +101,8 @@ class LossSubject:
         """Return the loss of an example, a scalar tensor.
 
         Raises:
-            Violation: it raised, or returned something else.
-            Hung: it did not return.
+            Violation: the call raised an error, or did not return a scalar tensor.
+            Hung: the call did not return.
         """
         if self.is_plain(loss):
             assert self.family.plain is not None
@@ -112,16 +112,16 @@ class LossSubject:
         return self._scalar(self._raw(loss, example, **example.inputs, **further), example)
 
     def call_plain(self, loss: Any, example: Example, *arguments: Tensor) -> Tensor:
-        """Return what a plain function makes of arguments, a scalar tensor.
+        """Return the result of a plain function, a scalar tensor.
 
         Raises:
-            Violation: it raised, or returned something else.
-            Hung: it did not return.
+            Violation: the call raised an error, or did not return a scalar tensor.
+            Hung: the call did not return.
         """
         return self._scalar(self._raw(loss, example, *arguments), example)
 
     def raw(self, loss: Any, example: Example, *arguments: Tensor, **keywords: Any) -> Any:
-        """Call the loss as it is, and let what it raises through."""
+        """Call the loss directly; its errors are not caught."""
         try:
             given = self.given(loss, keywords)
             return within(self._seconds, lambda: loss(*arguments, **given))
@@ -132,7 +132,7 @@ class LossSubject:
             raise RuntimeError(f"SystemExit({error})") from error
 
     def given(self, loss: Any, keywords: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the keywords that the loss is called with: of the signals, those it takes."""
+        """Return the keywords of a call of the loss: the signals that it takes."""
         if not keywords:
             return {}
         taken = parameters_of(loss.forward if isinstance(loss, torch.nn.Module) else loss)
@@ -163,10 +163,10 @@ class LossSubject:
         self._seconds = max(0.2, self.spec.seconds * _AFTER_HANGING)
         return Hung(message, code)
 
-    # What properties ask for
+    # Values for properties
 
     def value(self, example: Example, dtype: str = "float64", **further: Any) -> float:
-        """Return the loss of an example in a type, by a new loss, as a number."""
+        """Return the value of a new loss for an example in a type, as a number."""
         example = example.to(DTYPE[dtype])
         with torch.no_grad():
             return float(self.call(self.make(example), example, **further))
@@ -197,7 +197,7 @@ class LossSubject:
                 lambda: torch.autograd.grad(score, list(leaves.values()), allow_unused=True),
             )
         except OutOfTime:
-            raise self._hung("its gradient did not come back", self.code(example)) from None
+            raise self._hung("computing its gradient did not finish", self.code(example)) from None
         except RuntimeError as error:
             raise self.violation(f"its gradient raised {said(error)}", example) from error
         return {
@@ -226,7 +226,7 @@ class LossSubject:
         return find_reference(self)
 
     def tolerance(self, example: Example, value: float, dtype: str = "float64") -> float:
-        """Return how far a value may be off: eight roundings of the numbers that it is made of."""
+        """Return the tolerance of a value: eight roundings of the numbers behind it."""
         scale = self.family.scale(example.inputs, example.hyper)
         return _ROUNDINGS * torch.finfo(DTYPE[dtype]).eps * (1 + scale + abs(value))
 
@@ -238,7 +238,7 @@ class LossSubject:
         example: Example,
         what: str,
     ) -> None:
-        """Raise a violation where two numbers differ by more than the tolerance."""
+        """Raise a violation if two numbers differ by more than the tolerance."""
         error = abs(got - expected)
         if tolerance > 0 and error == error:
             self.meter.see(error / tolerance)
@@ -251,7 +251,7 @@ class LossSubject:
     def at_most(
         self, got: float, bound: float, tolerance: float, example: Example, what: str
     ) -> None:
-        """Raise a violation where a number is above its bound by more than the tolerance."""
+        """Raise a violation if a number is above its bound by more than the tolerance."""
         if tolerance > 0 and got == got:
             self.meter.see(max(0.0, (got - bound) / tolerance))
         if not got <= bound + tolerance:
@@ -266,12 +266,12 @@ class LossSubject:
         return Violation(message, self.code(example), example.size)
 
     def code(self, example: Example) -> str:
-        """Return Python that calls the loss on the example, to be pasted."""
+        """Return Python code that calls the loss on the example."""
         return calling_code(self, example)
 
 
 def _leaves(example: Example, names: tuple[str, ...]) -> Example:
-    """Return the example with some inputs as leaves that want a gradient."""
+    """Return the example with some inputs as leaves that require a gradient."""
     return example.with_inputs(
         **{name: example.inputs[name].detach().clone().requires_grad_() for name in names}
     )

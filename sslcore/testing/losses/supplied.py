@@ -1,10 +1,10 @@
-"""What the engine would supply to the constructor of a loss, read off an example's inputs."""
+"""The values that the engine would supply to a loss's constructor, from an example's inputs."""
 
 from __future__ import annotations
 
 from sslcore.testing.losses.example import Inputs
 
-#: The parameters that are known, the signals that each can be read off, and along which dimension.
+#: Known parameters, with the signals and the dimension that each can be read from.
 _READ_OFF = (
     ("num_views", ("projections", "predictions", "features", "reconstructions"), 0),
     ("projection_dim", ("projections", "predictions"), -1),
@@ -13,7 +13,7 @@ _READ_OFF = (
 
 
 def supplied(inputs: Inputs) -> dict[str, int]:
-    """Return the supplied parameters that inputs tell, by name.
+    """Return the supplied parameters that inputs determine, by name.
 
     Args:
         inputs: by signal, (V, B, …) each.

@@ -1,4 +1,4 @@
-"""The examples of its family that a loss is tried on."""
+"""The family's examples for a loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def anchors(subject: LossSubject) -> Sequence[Example]:
 
 
 def first_anchors(subject: LossSubject) -> Sequence[Example]:
-    """Return the few smallest of them."""
+    """Return the few smallest fixed examples."""
     return anchors(subject)[:4]
 
 
@@ -29,5 +29,5 @@ def examples(subject: LossSubject) -> SearchStrategy[Example]:
 
 
 def unsupported(subject: LossSubject, dtype: str) -> str:
-    """Return why a type is not tried; empty where it is."""
+    """Return why a type is not tried; empty if it is tried."""
     return "" if dtype in subject.spec.dtypes else f"{dtype} is not among the spec's types"

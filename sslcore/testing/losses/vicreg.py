@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 _DEFAULTS = {"similarity": 25.0, "variance": 25.0, "covariance": 1.0}
-#: As far as this from 1 a deviation is where the hinge has no kink for a rounding to cross.
+#: If a deviation differs from 1 by this much, a rounding can't cross the kink of the hinge.
 _CLEAR = 0.05
 
 
@@ -30,7 +30,7 @@ def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
 
 
 def as_in_the_code(inputs: Inputs, hyper: Hyper) -> Tensor:
-    """Return the same as the paper's code has it: s over D as well, v the mean of both views."""
+    """Return the loss as in the paper's code: s divided by D, v the mean of both views."""
     return _loss(inputs, hyper, per_dimension=True)
 
 
@@ -63,13 +63,13 @@ def _loss(inputs: Inputs, hyper: Hyper, *, per_dimension: bool) -> Tensor:
 
 
 def off_the_kink(pair: Tensor) -> Tensor:
-    """Return views with dimensions stretched whose deviation is near 1, where the hinge bends."""
+    """Return views after stretching dimensions whose deviation is near 1, the hinge's kink."""
     near = ((pair.var(1, keepdim=True) + EPSILON).sqrt() - 1).abs() < _CLEAR
     return torch.where(near, 1.25 * pair, pair)
 
 
 def of_moderate_size(pair: Tensor) -> Tensor:
-    """Return views halved until no entry is over 3.2: a fourth power must fit every type."""
+    """Return views, halved until no entry exceeds 3.2: a fourth power must fit every type."""
     halvings = (pair.abs().max() / 3.2).log2().ceil().clamp_min(0)
     return pair * 2.0**-halvings
 
@@ -88,7 +88,7 @@ def drawn_examples(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
 
 
 def fixed_examples() -> Sequence[Example]:
-    """Return fixed ones, small first; in some, deviations are below 1."""
+    """Return fixed examples, small ones first; in some, deviations are below 1."""
     weights = (
         _DEFAULTS,
         {"similarity": 1.0, "variance": 2.0, "covariance": 5.0},
@@ -106,7 +106,7 @@ _LARGE = {"float64": 1e60, "float32": 1e8, "bfloat16": 1e8, "float16": 8.0}
 
 
 def degenerate(dtype: str) -> Mapping[str, Example]:
-    """Return views with constant dimensions, and others at the ends of a type."""
+    """Return views with constant dimensions, and views near the limits of a type."""
     pair = fixed("views", 2, 4, 3)
     constant, collapsed = pair.clone(), pair[:1, :1].expand_as(pair).clone()
     constant[0, :, 1] = 0.5
@@ -123,7 +123,7 @@ def degenerate(dtype: str) -> Mapping[str, Example]:
 
 
 def scale(inputs: Inputs, hyper: Hyper) -> float:
-    """Return how far L moves where each entry is off by a rounding of the longest in its column."""
+    """Return how far L moves if each entry is off by a rounding of the largest in its column."""
     pair = inputs["projections"]
     if pair.shape[1] < 2:
         return 0.0
@@ -138,7 +138,7 @@ def scale(inputs: Inputs, hyper: Hyper) -> float:
 
 
 def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return how far an entry can move where columns are off by a part of their length."""
+    """Return how far an entry can move if columns are off by a fraction of their length."""
     pair = inputs["projections"]
     longest, deviation = pair.abs().amax(1, keepdim=True), pair.std(1, keepdim=True)
     size = (1 + longest / (deviation**2 + EPSILON).sqrt()) / pair.shape[1]

@@ -1,4 +1,4 @@
-"""Broken VICReg losses, written from equations 1 to 6: what each gets wrong is its name."""
+"""Broken VICReg losses, from equations 1 to 6; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _broadcasting(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 def _each_by_itself(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
     def loss(first: Tensor, second: Tensor) -> Tensor:
         if min(len(first), len(second)) < 2:
-            raise ValueError("a variance takes two samples")
+            raise ValueError("a variance needs at least two samples")
         one, other = exact(first), exact(second)
         score = (
             hyper["similarity"] * (one - other).square().sum(1).mean()
@@ -164,7 +164,7 @@ def _each_by_itself(hyper: Hyper) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 _CORRECT = _with()
-#: What all variants but the plain ones are without their faults.
+#: The correct loss; every variant but the plain ones adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

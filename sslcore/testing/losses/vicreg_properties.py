@@ -22,7 +22,7 @@ from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.losses.tried import anchors, examples
 from sslcore.testing.property import Property, declare
 
-#: What is under the root of the deviation.
+#: The ε under the root of the deviation.
 EPSILON = 1e-4
 _WEIGHTS = ("similarity", "variance", "covariance")
 
@@ -32,7 +32,7 @@ def _pair(example: Example) -> Tensor:
 
 
 def _of_code(subject: LossSubject) -> bool:
-    """Whether the loss averages as the paper's code does: s over D too, v over both views."""
+    """Whether the loss averages as the paper's code does: s also over D, v over both views."""
     pair = torch.zeros(2, 2, 2, dtype=torch.float64)
     collapsed = subject.adapt(Example({"projections": pair}, {}))
     one = collapsed.hyper["variance"] * (1 - EPSILON**0.5)
@@ -94,7 +94,8 @@ def of_known_statistics(
     "V3",
     formula="deviations σ, correlations ρ, views δ apart in each of D dimensions: "
     "L = λ D δ² + 2 μ max(0, 1 − √(σ² + ε)) + 2 ν (D − 1) ρ² σ⁴ (the code: λ δ² + μ max(…) + …)",
-    kills="a biased variance or covariance, a hinge elsewhere, another ε, a mean for a sum",
+    kills="a biased variance or covariance, another threshold of the hinge, another ε, a mean "
+    "instead of a sum",
     anchors=lambda subject: [
         subject.adapt(of_known_statistics(count, dim, deviation, correlation, gap))
         for count, dim in ((5, 2), (7, 4), (4, 1))
@@ -123,7 +124,7 @@ def closed_form(subject: LossSubject, example: Example) -> None:
 @declare(
     "collapse",
     "V4",
-    formula="where all rows are alike L = 2 μ (1 − √ε) (the code: half of that)",
+    formula="if all rows are equal, L = 2 μ (1 − √ε) (the code: half of that)",
     kills="an ε that is missing, larger or after the root; no variance term",
     anchors=lambda subject: [
         subject.adapt(
@@ -142,8 +143,9 @@ def collapse(subject: LossSubject, example: Example) -> None:
 @declare(
     "no-force-on-spread-views",
     "V5",
-    formula="identical views, uncorrelated and of deviation over 1: L = 0 and ∂L/∂z = 0",
-    kills="a hinge that is missing or leaks, a target other than 1, a distance between others",
+    formula="identical views without correlation and with deviations above 1: L = 0 and ∂L/∂z = 0",
+    kills="a hinge that is missing or leaks, a target other than 1, a distance between other "
+    "samples",
     anchors=lambda subject: [
         subject.adapt(of_known_statistics(count, dim, deviation, 0.0, 0.0))
         for count, dim in ((3, 2), (6, 4), (4, 1))
@@ -190,7 +192,7 @@ def identical_views(subject: LossSubject, example: Example) -> None:
     kills="weights missing, swapped, squared or fixed",
     anchors=anchors,
     applies=lambda subject: (
-        "" if subject.takes else "make takes none of the weights, so that they can't be varied"
+        "" if subject.takes else "make takes none of the weights, so they can't be varied"
     ),
 )
 def linear_in_weights(subject: LossSubject, example: Example) -> None:

@@ -13,7 +13,7 @@ from sslcore.testing.report import Report, Row
 from sslcore.testing.search import run_property
 from sslcore.testing.switches import plain_process
 
-#: Versions of the checks; a spec may ask for an older one, whose properties don't change.
+#: Versions of the checks; a spec may name an older version, whose properties don't change.
 SUITES = ("2026.1",)
 
 
@@ -22,10 +22,10 @@ class Case:
     """One property of one spec.
 
     Attributes:
-        spec: what is checked.
-        what: the property.
-        shared: the subject that all cases of the spec share, once it exists; after one call that
-            hangs, later calls get less time.
+        spec: the part to check.
+        what: the property to check.
+        shared: the subject, once it exists; all cases of the spec share it, so that after one call
+            that hangs, later calls get less time.
     """
 
     spec: Any
@@ -130,7 +130,7 @@ def check(spec: Any, *, mutation: bool = True) -> Report:
 
     Args:
         spec: a `LossSpec`, or the spec of another kind of part.
-        mutation: whether to also run the checks on broken variants of the loss, if there are any.
+        mutation: whether to run the checks on broken variants of the loss too, if there are any.
 
     Raises:
         UsageError: the spec names an unknown family, property or suite.

@@ -21,11 +21,12 @@ class Checker:
     """How specs of a kind are checked.
 
     Attributes:
-        subject: makes what the properties see of a spec.
-        properties: what a spec is checked for.
-        name: what a report calls it.
-        score: what the checks that ran are worth, from the rows; None where there is no measure.
-        notes: what the reader of a report should know.
+        subject: makes the subject of the properties from a spec.
+        properties: returns the properties that a spec is checked for.
+        name: returns the name in a report.
+        score: returns, from the rows, how many broken variants the checks detect; None if there are
+            no variants.
+        notes: returns notes for the reader of a report.
     """
 
     subject: Callable[[Any], Any]
@@ -54,7 +55,7 @@ def checker_of(spec: Any) -> Checker:
     """Return how a spec is checked.
 
     Raises:
-        UsageError: it is no spec.
+        UsageError: the value is not a spec.
     """
     found = _CHECKERS.get(type(spec))
     if found is None:

@@ -1,4 +1,4 @@
-"""A limit on the time that a call of somebody else's code may take."""
+"""A time limit for a call of foreign code."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds between two looks at the clock, and after which an interruption is repeated.
+#: Seconds between two readings of the clock, and between two interruptions.
 _AGAIN = 0.1
-#: A call on a busy machine gets its seconds of the processor, within this many times as long.
+#: A call gets its seconds of processor time, but at most this multiple of them by the clock.
 _PATIENCE = 3
 
 
 class OutOfTime(BaseException):
-    """Raised inside a call that has used up its time."""
+    """Raised inside a call that has exceeded its time limit."""
 
 
 def within(seconds: float, function: Callable[[], T]) -> T:
-    """Return what a function returns; interrupt it once its time is up.
+    """Call a function and return its result; interrupt the call at a time limit.
 
-    Its time is up when the process has computed for `seconds` since the call began, or after
-    3 times as long by the clock: a call that sleeps is interrupted too, and a busy machine
-    interrupts nothing. In the main thread a timer signal interrupts even a sleep. In other threads,
-    and where there are no such signals, the exception arrives at the next Python instruction.
+    The limit is reached after `seconds` of processor time, or after 3 times as long by the clock:
+    so a call that sleeps is interrupted too, and a call on a busy machine is not interrupted early.
+    In the main thread a timer signal interrupts even a sleep. In other threads, and on systems
+    without such signals, the exception arrives at the next Python instruction.
 
     Raises:
-        OutOfTime: the function was interrupted. It is raised by this call or not at all.
+        OutOfTime: the function was interrupted. Only this call raises it, never later code.
     """
     main = threading.current_thread() is threading.main_thread()
     by_signal = main and hasattr(signal, "setitimer")
@@ -41,7 +41,7 @@ def within(seconds: float, function: Callable[[], T]) -> T:
 
 
 class _Clock:
-    """Tells whether the time of a call is up.
+    """Reports whether a call has reached its time limit.
 
     Attributes:
         over: whether the call has ended, so that nothing may be interrupted any more.
@@ -65,15 +65,16 @@ def _by_signal(clock: _Clock, function: Callable[[], T]) -> T:
             raise OutOfTime
 
     before = signal.signal(signal.SIGALRM, expire)
-    # Again and again: what is raised in a finaliser is ignored, and the next one arrives elsewhere.
-    # Another timer (a test's own timeout) goes on, after, with the time that it had left.
+    # Repeated, since Python ignores an exception raised in a finaliser; a later one arrives
+    # elsewhere.
+    # Afterwards another timer (a test's own timeout) continues with its remaining time.
     first = min(clock.seconds, _AGAIN)
     left, interval = signal.setitimer(signal.ITIMER_REAL, first, _AGAIN)
     try:
         try:
             return function()
         finally:
-            # Before any call, at which a signal could still be handled.
+            # First of all: during a call, Python could still handle a signal.
             clock.over = True
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -105,7 +106,7 @@ def _by_thread(clock: _Clock, function: Callable[[], T]) -> T:
 
 
 def _settle(done: threading.Event, watcher: threading.Thread) -> None:
-    """Stop the watcher; an interruption that was on its way is swallowed."""
+    """Stop the watcher, and discard an interruption that has not arrived yet."""
     while watcher.is_alive():
         try:
             done.set()

@@ -1,4 +1,4 @@
-"""A property: one sentence of mathematics, with the code that looks for an example against it."""
+"""A property: one mathematical statement, with the code that searches for a counterexample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-#: What `applies` returns where a property can be checked.
+#: The result of `applies` for a property that can be checked.
 APPLIES = ""
 
 
@@ -27,12 +27,12 @@ class Property:
 
     Attributes:
         name: kebab-case; the pytest id.
-        code: where the documentation numbers it, such as C8.
-        formula: what holds, in mathematics.
+        code: its number in the documentation, such as C8.
+        formula: the statement, in mathematics.
         kills: the bugs that break it.
-        check: `check(subject, example)` raises `Violation` where the property does not hold.
-        precondition: when it must hold; empty means always.
-        examples: a Hypothesis strategy for a subject, or None where the anchors are all there is.
+        check: `check(subject, example)` raises `Violation` if the property does not hold.
+        precondition: the condition under which it must hold; empty means always.
+        examples: a Hypothesis strategy for a subject, or None if there are only anchors.
         anchors: fixed examples, small ones first, that are always tried.
         applies: `APPLIES`, or the reason why a subject can't be checked for it.
         max_examples: how many examples are drawn.

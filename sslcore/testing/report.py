@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Status = Literal["pass", "fail", "n/a", "expected failure", "unexpected pass", "vacuous"]
 
-#: Statuses that a report can't pass with.
+#: Statuses that make a report fail.
 BAD: tuple[Status, ...] = ("fail", "unexpected pass", "vacuous")
 
 

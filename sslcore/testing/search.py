@@ -12,7 +12,7 @@ from sslcore.testing.property import Property
 from sslcore.testing.report import Row
 from sslcore.testing.violation import Hung, Violation, said
 
-#: A check is vacuous where fewer than this part of the draws was accepted.
+#: A check is vacuous if it accepts less than this fraction of the draws.
 _ACCEPTED = 0.1
 
 
@@ -24,7 +24,7 @@ class Meter:
         self.error: float | None = None
 
     def see(self, ratio: float) -> None:
-        """Take note of an error."""
+        """Record an error."""
         self.error = ratio if self.error is None else max(self.error, ratio)
 
 
@@ -64,8 +64,8 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
                 found = smaller
     except (Hung, Violation) as violation:
         found = violation
-    except Exception as error:  # noqa: BLE001 - what is checked may raise anything
-        # Whatever a stranger's code comes up with must end as a line of the report.
+    except Exception as error:  # noqa: BLE001 - the checked code may raise anything
+        # Any error of foreign code must become a row of the report.
         found = Violation(f"the check raised {said(error)}")
     if found is None and meter.examples == 0:
         reason = f"no example meets its precondition ({item.precondition or 'see its anchors'})"
@@ -85,14 +85,14 @@ def run_property(item: Property, subject: Any, *, draw: bool = True, shrink: boo
 def _searched(
     item: Property, subject: Any, meter: Meter, *, shrink: bool
 ) -> Violation | Row | None:
-    """Return the violation that drawing examples comes to, or a row that says it was vacuous."""
+    """Draw examples, and return the violation found, or a row with status vacuous."""
     assert item.examples is not None
     drawn = accepted = 0
 
     @settings(
         max_examples=item.max_examples,
         deadline=None,
-        # The verdict is the same in every run, and nothing is left on the disk.
+        # The verdict is the same in every run, and no file is written.
         derandomize=True,
         database=None,
         verbosity=Verbosity.quiet,
@@ -136,6 +136,6 @@ def _searched(
 def _told(ask: Callable[[], str]) -> str:
     try:
         return ask()
-    except (Exception, Hung):  # noqa: BLE001 - what is checked may raise anything
-        # What can't even be made is not exempt: the check itself will say what is wrong.
+    except (Exception, Hung):  # noqa: BLE001 - the checked code may raise anything
+        # An error here does not exempt the part: the check itself will report it.
         return ""

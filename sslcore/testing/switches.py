@@ -1,4 +1,4 @@
-"""What the whole process shares: random states and torch's switches."""
+"""The global state of a process: random states and torch's switches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 def shared_state() -> dict[str, Any]:
-    """Return what a part has to leave alone, by name."""
+    """Return the global state that a part must not change, by name."""
     state = numpy.random.get_state(legacy=False)
     assert isinstance(state, dict)
     return {
@@ -24,7 +24,7 @@ def shared_state() -> dict[str, Any]:
 
 
 def changes(before: dict[str, Any]) -> str:
-    """Return what is no longer as it was, in words; empty where nothing has changed."""
+    """Return the names of what has changed, in words; empty if nothing has changed."""
     after = shared_state()
     return ", ".join(name for name, value in before.items() if after[name] != value)
 
@@ -42,9 +42,9 @@ def _switches() -> dict[str, Any]:
 
 @contextmanager
 def plain_process() -> Iterator[None]:
-    """Give the body a process with plain switches, one thread, and no seed that a part might set.
+    """Run the body with default switches, one thread, and a seed that no part sets itself.
 
-    One thread, since sums must not depend on how many there are. Everything is put back after.
+    One thread, since sums depend on the number of threads. Everything is restored afterwards.
     """
     numbers = random.getstate(), numpy.random.get_state(legacy=False), torch.get_rng_state()
     switches = _switches()

@@ -1,4 +1,4 @@
-"""Properties of augmentations: what views are, at any settings and of any batch."""
+"""Properties of augmentations: the form of views, at any settings and for any batch."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def examples(subject: AugmentationSubject) -> SearchStrategy[PartExample]:
 
 
 def randomly(subject: AugmentationSubject) -> str:
-    """Return why the spec's settings leave nothing random; empty where they do."""
+    """Return why nothing is random at the spec's settings; empty if something is."""
     return subject.why_not_random(replace(anchors(subject)[0], batch=8))
 
 
 @declare(
     "views-follow-the-contract",
     "A1",
-    formula="views: (V, B, C, h, h) float32, finite; targets as views; local_views likewise, "
-    "of another h; mask (V, B, L) bool; what forward declares is what it returns",
+    formula="views: (V, B, C, h, h) float32, finite; targets like views; local_views too, with "
+    "their own h; mask (V, B, L) bool; forward returns the signals that it declares",
     kills="a batch that is dropped or doubled, NaN at a bound, another type, an undeclared signal",
     anchors=anchors,
     examples=examples,
@@ -70,12 +70,14 @@ def _follows(subject: AugmentationSubject, example: PartExample, *, train: bool)
     if isinstance(targets := made.get("targets"), Tensor):
         _check_views("targets", targets, example.batch, code)
         if targets.shape != views.shape:
-            raise Violation(f"targets {_shape(targets)} are not as views {_shape(views)}", code)
+            raise Violation(
+                f"targets {_shape(targets)} differ in shape from views {_shape(views)}", code
+            )
     if isinstance(local := made.get("local_views"), Tensor):
         _check_views("local_views", local, example.batch, code)
         if local.shape[2] != views.shape[2]:
             raise Violation(
-                f"local_views {_shape(local)} have other channels than views {_shape(views)}", code
+                f"local_views {_shape(local)} and views {_shape(views)} differ in channels", code
             )
     if isinstance(mask := made.get("mask"), Tensor) and (
         mask.dtype != torch.bool or mask.dim() != 3 or mask.shape[:2] != views.shape[:2]
@@ -84,10 +86,10 @@ def _follows(subject: AugmentationSubject, example: PartExample, *, train: bool)
     declared = subject.declared(module)
     for name, always in declared.items():
         if always and name not in made:
-            raise Violation(f"forward declares {name} and does not return it", code)
+            raise Violation(f"forward declares {name} but does not return it", code)
     for name in made:
         if name not in declared:
-            raise Violation(f"forward returns {name}, which its annotation does not have", code)
+            raise Violation(f"forward returns {name}, which its annotation does not declare", code)
 
 
 def _check_views(name: str, views: Tensor, batch: int, code: str) -> None:
@@ -111,7 +113,7 @@ def _shape(tensor: Tensor) -> str:
     "settings-at-their-bounds-work",
     "A2",
     formula="at each bound that a setting's annotation states, A1 holds or ValueError is raised",
-    kills="a division by a strength of 0, an empty range, a probability of 1 that overruns",
+    kills="a division by a strength of 0, an empty range, an index out of range at probability 1",
     anchors=anchors,
     applies=lambda subject: (
         ""
@@ -133,7 +135,7 @@ def settings_at_their_bounds_work(subject: AugmentationSubject, example: PartExa
     "as-many-views-of-any-batch",
     "A3",
     formula="V, C and h are the same for every batch size, step and image",
-    kills="a number of views that is drawn, a view for each image of the batch",
+    kills="a random number of views, one view for each image of the batch",
     anchors=anchors,
 )
 def as_many_views_of_any_batch(subject: AugmentationSubject, example: PartExample) -> None:

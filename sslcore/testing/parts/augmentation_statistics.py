@@ -1,4 +1,4 @@
-"""Properties of how views are distributed: over the images of a batch, and against a reference."""
+"""Properties of the distribution of views: over the images of a batch, and against a reference."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sslcore.testing.parts.subject import PartExample, with_global_seed
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
 
-#: Alike images in a batch, and batches: 384 draws.
+#: Equal images in a batch, and number of batches: 384 draws.
 _ALIKE, _BATCHES = 16, 24
-#: Independent draws have a ratio near 1; with one degree of freedom per step, beyond 3.5 has a
-#: chance of 1e-6. What images share brings it to some 16 times its part of the variance.
+#: Independent draws have a ratio near 1; with one degree of freedom per step, a ratio above 3.5 has
+#: probability 1e-6. A shared random number adds about 16 times its share of the variance.
 _RATIO = 4.0
 
 #: Views drawn of one image, from the augmentation and from the reference.
 _DRAWS = 800
-#: Standard errors that two means may be apart: some thousand of pixels are compared, and some
-#: hundred numbers about a whole view.
+#: Standard errors by which two means may differ: about a thousand pixels are compared, and about
+#: a hundred statistics of a whole view.
 _ERRORS_OF_PIXELS, _ERRORS = 5.5, 5.0
 
 
@@ -34,9 +34,8 @@ def _alike(subject: AugmentationSubject) -> Sequence[PartExample]:
 @declare(
     "each-image-draws-its-own",
     "A13",
-    formula="images that are alike get views that are independent: B·var(batch means)/var(within "
-    "a batch) ≈ 1",
-    kills="one crop, or one strength, for the whole batch",
+    formula="equal images get independent views: B·var(batch means)/var(within a batch) ≈ 1",
+    kills="one crop or one strength for the whole batch",
     precondition="something is random at the spec's settings",
     anchors=_alike,
     applies=randomly,
@@ -64,9 +63,8 @@ def each_image_draws_its_own(subject: AugmentationSubject, example: PartExample)
 @declare(
     "no-strength-no-change",
     "A14",
-    formula="at the settings that the spec calls the identity, training views are those that "
-    "evaluators see",
-    kills="a disturbance that its strength does not switch off, a normalisation of its own",
+    formula="at the spec's identity settings, training views equal the views for evaluators",
+    kills="a transform that strength 0 does not switch off, a different normalisation",
     precondition="the spec states such settings",
     anchors=anchors,
     applies=lambda subject: (
@@ -79,7 +77,7 @@ def no_strength_no_change(subject: AugmentationSubject, example: PartExample) ->
     trained, seen = subject.train_views(example), subject.eval_views(example)
     if len(seen) not in (1, len(trained)):
         raise Violation(
-            f"{len(trained)} training views and {len(seen)} for evaluators can't be the same",
+            f"there are {len(trained)} training views, but {len(seen)} for evaluators",
             subject.code(example),
         )
     subject.near(trained, seen.expand_as(trained), "views at the identity", subject.code(example))
@@ -88,9 +86,10 @@ def no_strength_no_change(subject: AugmentationSubject, example: PartExample) ->
 @declare(
     "distributed-as-the-reference",
     "A15",
-    formula="per pixel, and for contrast, slopes and colour of a view and the products of any two "
-    "of them, mean and spread equal the reference's within 5 standard errors (5.5 for pixels)",
-    kills="a range, a probability or an order that differs from the published transforms",
+    formula="mean and spread of each pixel, of a view's contrast, slopes and colour, and of the "
+    "products of any two of these equal those of the reference within 5 standard errors (5.5 "
+    "for pixels)",
+    kills="a range, a probability or an order that differs from the reference",
     precondition="the spec gives a reference",
     anchors=lambda subject: anchors(subject)[-1:],
     applies=lambda subject: (
@@ -127,7 +126,7 @@ def distributed_as_the_reference(subject: AugmentationSubject, example: PartExam
 
 
 def _statistics(views: Tensor) -> dict[str, Tensor]:
-    """Return numbers (draws, …) about views (draws, C, h, w)."""
+    """Return statistics (draws, …) of views (draws, C, h, w)."""
     views = views.double()
     across, down = (item.abs().mean((1, 2, 3)) for item in (views.diff(dim=-1), views.diff(dim=-2)))
     ramp = torch.linspace(-1, 1, views.shape[-1], dtype=views.dtype)
@@ -142,9 +141,9 @@ def _statistics(views: Tensor) -> dict[str, Tensor]:
 
 
 def _products(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the products (draws, …) of any two numbers about a view, in units of the reference's.
+    """Return the products (draws, …) of any two statistics of a view, in units of the reference's.
 
-    Their means tell whether one disturbance depends on another.
+    Their means show whether one transform depends on another.
     """
     names = [name for name in theirs if name != "pixels"]
     table = torch.cat([theirs[name] for name in names], 1)

@@ -1,4 +1,4 @@
-"""An augmentation under examination: the views it makes, in training and for evaluators."""
+"""The augmentation under test: its views, in training and for evaluators."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sslcore.testing.parts.spec import AugmentationSpec
 from sslcore.testing.parts.subject import PartExample, PartSubject
 from sslcore.testing.violation import Violation
 
-#: Frames of the clips for an augmentation that must have clips.
+#: Frames per clip, for an augmentation that needs clips.
 _FRAMES = 6
-#: Steps at which views are compared to tell whether they are random at all.
+#: Steps whose views are compared, to find out whether views are random.
 _STEPS = 8
 
 
@@ -28,7 +28,7 @@ class AugmentationSubject(PartSubject):
 
     @property
     def frames(self) -> int | None:
-        """Frames of the clips that it is given; None for images."""
+        """Frames of the input clips; None for images."""
         if self.spec.num_frames is not None:
             return self.spec.num_frames
         return _FRAMES if self.interface.supplied.get("num_frames") else None
@@ -53,7 +53,7 @@ class AugmentationSubject(PartSubject):
     def run(
         self, module: nn.Module, images: Tensor, example: PartExample, random: BatchRandom | None
     ) -> dict[str, Any]:
-        """Return what an augmentation makes of images, as the engine calls it."""
+        """Return the outputs of an augmentation for images, called as the engine calls it."""
         signals = engine_signals(images, random, 0.0)
         code = self.code(example, train=module.training)
         with torch.no_grad():
@@ -75,16 +75,16 @@ class AugmentationSubject(PartSubject):
 
         Args:
             example: settings, batch and random numbers.
-            images: instead of the example's own.
-            rows: the part of the batch to give.
-            module: instead of a new one.
+            images: used instead of the example's images.
+            rows: the part of the batch to pass.
+            module: used instead of a new augmentation.
         """
         images = self.images(example) if images is None else images
         random = BatchRandom(example.seed, example.step, len(images), rows=rows)
         module = self.module(example) if module is None else module
         given = images if rows is None else images[rows]
         made = self.run(module, given, example, random)
-        # Settings may leave it without local views.
+        # Some settings turn local views off.
         result: Tensor = made.get(self.spec.signal, made["views"])
         return result
 
@@ -95,11 +95,11 @@ class AugmentationSubject(PartSubject):
         return result
 
     def declared(self, module: nn.Module) -> dict[str, bool]:
-        """Return what its `forward` says that it provides."""
+        """Return the signals that its `forward` declares."""
         return interface_of(type(module)).provides
 
     def why_not_random(self, example: PartExample) -> str:
-        """Return why there is nothing random to check; empty where there is.
+        """Return why there is nothing random to check; empty if there is.
 
         Views that differ between two seeds or two steps are random.
         """
@@ -115,7 +115,7 @@ class AugmentationSubject(PartSubject):
         return "its views are the same for every seed and step at these settings"
 
     def code(self, example: PartExample, *, train: bool = True) -> str:
-        """Return Python that shows an example, to be pasted."""
+        """Return Python code that reproduces an example."""
         supplied = {
             "image_size": self.spec.image_size,
             "channels": example.channels,

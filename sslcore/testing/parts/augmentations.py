@@ -1,4 +1,4 @@
-"""Properties of augmentations: what views may depend on, and what a call leaves alone."""
+"""Properties of augmentations: what views may depend on, and what a call must not change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslcore.testing.violation import Violation
 @declare(
     "evaluators-see-the-same-every-time",
     "A4",
-    formula="in eval mode views depend on the images alone, also where random numbers are given",
+    formula="in eval mode views depend on the images only, even if random numbers are passed",
     kills="an augmentation that is random in eval mode, or needs random numbers there",
     anchors=anchors,
     examples=examples,
@@ -33,7 +33,7 @@ def evaluators_see_the_same_every_time(subject: AugmentationSubject, example: Pa
         "another state of the global generators": with_global_seed(
             5, lambda: subject.eval_views(example)
         ),
-        "random numbers, which are not for eval mode": subject.run(module, images, example, random)[
+        "random numbers, which eval mode must ignore": subject.run(module, images, example, random)[
             "views"
         ],
     }
@@ -47,7 +47,7 @@ def evaluators_see_the_same_every_time(subject: AugmentationSubject, example: Pa
 @declare(
     "evaluated-views-are-of-one-image",
     "A5",
-    formula="in eval mode the views of image i depend on image i alone",
+    formula="in eval mode the views of image i depend on image i only",
     kills="statistics of the batch in the normalisation",
     anchors=anchors,
     examples=examples,
@@ -65,8 +65,8 @@ def evaluated_views_are_of_one_image(subject: AugmentationSubject, example: Part
 @declare(
     "training-views-are-of-one-image",
     "A6",
-    formula="with the same random numbers, the views of image i depend on image i alone",
-    kills="parameters or statistics that are taken over the batch",
+    formula="with the same random numbers, the views of image i depend on image i only",
+    kills="parameters or statistics that are computed over the batch",
     anchors=anchors,
     examples=examples,
     max_examples=12,
@@ -79,15 +79,15 @@ def training_views_are_of_one_image(subject: AugmentationSubject, example: PartE
     others[1:] = 1 - images[1:].flip(-1) * 0.5
     changed = subject.train_views(example, images=others)
     code = subject.code(example)
-    subject.near(changed[:, :1], whole[:, :1], "image 0 where the others were changed", code)
+    subject.near(changed[:, :1], whole[:, :1], "image 0 after a change of the others", code)
 
 
 @declare(
     "same-views-in-any-split",
     "A7",
-    formula="views of the rows of a batch, with `BatchRandom(…, rows=…)`, are those rows of the "
-    "views of the whole",
-    kills="random numbers that ignore the rows, or whose count depends on the batch",
+    formula="views of some rows of a batch, with `BatchRandom(…, rows=…)`, are the same rows of "
+    "the views of the whole batch",
+    kills="random numbers that ignore the rows, or whose number depends on the batch",
     anchors=anchors,
     examples=examples,
     max_examples=12,
@@ -106,7 +106,7 @@ def same_views_in_any_split(subject: AugmentationSubject, example: PartExample) 
     "a-seed-and-step-decide",
     "A8",
     formula="views are a function of images, settings and (seed, step), to the bit",
-    kills="torch.rand, a state that is carried from call to call",
+    kills="torch.rand, a state kept between calls",
     anchors=anchors,
     examples=examples,
     max_examples=12,
@@ -130,8 +130,8 @@ def a_seed_and_step_decide(subject: AugmentationSubject, example: PartExample) -
 @declare(
     "another-step-gives-other-views",
     "A9",
-    formula="views that are random differ from step to step, and from seed to seed",
-    kills="a seed without the step, the same crop of an image in every epoch",
+    formula="random views differ between steps and between seeds",
+    kills="a seed that ignores the step, the same crop of an image in every epoch",
     precondition="something is random at the spec's settings",
     anchors=lambda subject: [replace(item, batch=8) for item in anchors(subject)],
     applies=randomly,
@@ -151,8 +151,8 @@ def another_step_gives_other_views(subject: AugmentationSubject, example: PartEx
 @declare(
     "leaves-images-alone",
     "A10",
-    formula="images, and their version counter, are after the call as before",
-    kills="a crop, a hole or a normalisation in place",
+    formula="images and their version counter are the same after the call",
+    kills="an in-place crop, hole or normalisation",
     anchors=anchors,
     examples=examples,
     max_examples=8,
@@ -169,8 +169,8 @@ def leaves_images_alone(subject: AugmentationSubject, example: PartExample) -> N
 @declare(
     "leaves-global-state-alone",
     "A11",
-    formula="the generators of torch, numpy and Python, and torch's switches, stay as they are",
-    kills="torch.rand, random.random, a manual_seed, a switch that is left over",
+    formula="the generators of torch, numpy and Python, and torch's switches, do not change",
+    kills="torch.rand, random.random, a manual_seed, a switch that is not restored",
     anchors=anchors,
     examples=examples,
     max_examples=8,
@@ -188,7 +188,7 @@ def leaves_global_state_alone(subject: AugmentationSubject, example: PartExample
     "same-views-of-any-memory-layout",
     "A12",
     formula="channels-last images, and images with gaps between them, give the same views",
-    kills="`view` on strides, a reshape that mixes channels",
+    kills="`view` on non-contiguous tensors, a reshape that mixes channels",
     anchors=anchors,
 )
 def same_views_of_any_memory_layout(subject: AugmentationSubject, example: PartExample) -> None:

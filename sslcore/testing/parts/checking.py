@@ -1,4 +1,4 @@
-"""From a spec of a part that is no loss to its subject, properties and name."""
+"""The subject, properties and name of a spec, for parts other than losses."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from sslcore.testing.property import Property
 
 @dataclass(frozen=True)
 class Kind:
-    """What belongs to a kind of part.
+    """The checks of a kind of part.
 
     Attributes:
-        name: as a plugin's records have it.
-        subject: makes what the properties see of a spec.
-        properties: what holds for every part of it.
+        name: the kind in a plugin's records.
+        subject: makes the subject of the properties from a spec.
+        properties: the properties of every part of the kind.
     """
 
     name: str
@@ -66,7 +66,7 @@ def properties_of(spec: PartSpec) -> tuple[Property, ...]:
     """Return the properties that a spec is checked for.
 
     Raises:
-        UsageError: it expects a property to fail that there is not, or `make` can't be called.
+        UsageError: it names an unknown property as an expected failure, or `make` is not callable.
     """
     kind = KINDS[type(spec)]
     if not callable(spec.make):
@@ -81,7 +81,7 @@ def properties_of(spec: PartSpec) -> tuple[Property, ...]:
 
 
 def name_of(spec: PartSpec) -> str:
-    """Return what a report calls a spec."""
+    """Return the name of a spec in a report."""
     made = getattr(spec.make, "__name__", type(spec.make).__name__)
     return f"{KINDS[type(spec)].name} {spec.name or made}"
 

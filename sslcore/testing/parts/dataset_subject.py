@@ -1,4 +1,4 @@
-"""A data set under examination: built without the network, or not at all."""
+"""The data set under test; it is built without the network unless the spec allows it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class DatasetSubject(PartSubject):
 
     def __init__(self, spec: DatasetSpec) -> None:
         super().__init__(spec)
-        # Nothing is supplied to a data set: its image_size is a setting like any other.
+        # The engine supplies nothing to a data set: its image_size is an ordinary setting.
         self.interface = Interface(settings_of(spec.make))
 
     def data(self, example: PartExample | None = None) -> Data:
-        """Return it, built anew.
+        """Build the data set and return it.
 
         Raises:
-            Violation: it raised, or returned something else than `sslcore.Data`.
+            Violation: it raised an error, or did not return an `sslcore.Data`.
         """
         example = example or PartExample()
         found = self.build({}, example)
@@ -57,21 +57,21 @@ class DatasetSubject(PartSubject):
 
     @cached_property
     def built(self) -> Data:
-        """It, built once for all properties that only look."""
+        """The data set, built once for all properties that only read it."""
         return self.data()
 
     @property
     def code(self) -> str:
-        """Python that builds it, to be pasted."""
+        """Python code that builds it."""
         return f"data = {self.made(self.arguments({}, PartExample()))}"
 
 
 class Unavailable(Violation):
-    """It can't be built here: its images are not on this machine, most often."""
+    """The data set can't be built here, usually since its images are not on this machine."""
 
 
 def _is_of_files(error: BaseException | None) -> bool:
-    """Whether a file that is not there, or can't be read, is behind an error."""
+    """Whether a missing or unreadable file caused an error."""
     while error is not None:
         if isinstance(error, OSError):
             return True
@@ -81,14 +81,14 @@ def _is_of_files(error: BaseException | None) -> bool:
 
 @contextmanager
 def _network(allowed: bool, refused: list[str]) -> Iterator[None]:
-    """Refuse connections in the body, and keep note of it, unless they are allowed."""
+    """Refuse and record connections in the body, unless they are allowed."""
     if allowed:
         yield
         return
 
     def refuse(*arguments: Any, **keywords: Any) -> Any:
         refused.append(str(arguments))
-        raise OSError("the checks use no network (network=True lets them)")
+        raise OSError("the checks use no network (network=True allows it)")
 
     held = socket.socket.connect, socket.getaddrinfo
     socket.socket.connect = refuse  # type: ignore[method-assign]
@@ -101,7 +101,7 @@ def _network(allowed: bool, refused: list[str]) -> Iterator[None]:
 
 
 def available(subject: DatasetSubject) -> str:
-    """Return why it can't be built here; empty where it can."""
+    """Return why it can't be built here; empty if it can."""
     given = subject.arguments({}, PartExample())
     missing = [
         name

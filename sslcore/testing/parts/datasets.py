@@ -44,11 +44,13 @@ def _follows(subject: DatasetSubject, example: PartExample) -> None:
             raise Violation(f"{name} images are empty, {shape}", code)
         rows = torch.tensor([len(split) - 1, 0])
         if not torch.equal(split.images[rows][1], split.images[0]):
-            raise Violation(f"rows of {name} are not what their numbers say", code)
+            raise Violation(
+                f"rows of {name} read by index differ from the same rows of the whole", code
+            )
     clips = subject.spec.clips
     if clips is not None and (data.train.num_frames is not None) != clips:
         found = "clips" if data.train.num_frames is not None else "images"
-        raise Violation(f"its samples are {found}, and its record says otherwise", code)
+        raise Violation(f"its samples are {found}, but its record says otherwise", code)
     if not all(isinstance(name, str) and name for name in (*data.classes, *data.notes)):
         raise Violation("classes and notes must be text, not empty", code)
 
@@ -56,9 +58,9 @@ def _follows(subject: DatasetSubject, example: PartExample) -> None:
 @declare(
     "splits-follow-the-contract",
     "D1",
-    formula="sslcore.Data; splits not empty, their images uint8, square, of one shape; samples "
-    "are clips where the record says so",
-    kills="an empty split, a test split of another size, frames where channels should be",
+    formula="an sslcore.Data; splits are not empty, their images uint8, square, of one shape; "
+    "samples are clips if the record says so",
+    kills="an empty split, a test split of another size, frames in place of channels",
     anchors=once,
     applies=available,
 )
@@ -69,7 +71,7 @@ def splits_follow_the_contract(subject: DatasetSubject, example: PartExample) ->
 @declare(
     "settings-at-their-bounds-work",
     "D2",
-    formula="at each bound that a setting's annotation states, D1 holds or it is refused",
+    formula="at each bound that a setting's annotation states, D1 holds or an error is raised",
     kills="an image of one pixel, a clip of one frame",
     anchors=once,
     applies=lambda subject: (
@@ -92,9 +94,9 @@ def settings_at_their_bounds_work(subject: DatasetSubject, example: PartExample)
 @declare(
     "labels-are-classes",
     "D3",
-    formula="labels are int64, 0 ≤ label < number of classes; every class is among those that "
-    "evaluators fit on",
-    kills="labels from 1 on, names that were left out, a split by class",
+    formula="labels are int64, 0 ≤ label < number of classes; evaluators fit on images of every "
+    "class",
+    kills="labels that start at 1, missing names, a split by class",
     precondition="there are labels",
     anchors=once,
     applies=labelled,
@@ -102,7 +104,7 @@ def settings_at_their_bounds_work(subject: DatasetSubject, example: PartExample)
 def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
     data = subject.built
     if not data.classes:
-        raise Violation("there are labels, and `classes` does not name them", subject.code)
+        raise Violation("there are labels, but `classes` does not name them", subject.code)
     if len(set(data.classes)) < len(data.classes):
         raise Violation("two classes have the same name", subject.code)
     for name, split in splits_of(data).items():
@@ -114,8 +116,8 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(data.classes):
             raise Violation(
-                f"labels of {name} are from {low} to {high}, and there are "
-                f"{len(data.classes)} classes",
+                f"labels of {name} are from {low} to {high}, but there are {len(data.classes)} "
+                "classes",
                 subject.code,
             )
     if data.labelled:
@@ -123,14 +125,14 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
         counts = data.fit.labels.bincount(minlength=len(data.classes))
         if bool((counts == 0).any()):
             missing = data.classes[int((counts == 0).nonzero()[0])]
-            raise Violation(f"no image to fit on is of the class {missing!r}", subject.code)
+            raise Violation(f"no image to fit on has the class {missing!r}", subject.code)
 
 
 @declare(
     "test-images-are-not-trained-on",
     "D4",
-    formula="no image is in test and in train, or in test and in probe (but for `shared`)",
-    kills="a split that overlaps, the training images given as test images",
+    formula="no test image is in train or probe (except for `shared` images)",
+    kills="overlapping splits, training images returned as test images",
     anchors=once,
     applies=available,
 )
@@ -157,8 +159,9 @@ def _digests(images: Tensor) -> list[bytes]:
 @declare(
     "built-twice-the-same",
     "D5",
-    formula="two builds give the same bits, whatever the global generators, which stay as they are",
-    kills="a split that is drawn anew, an order of files that the disk decides",
+    formula="two builds give the same bits in any state of the global generators, and do not "
+    "change them",
+    kills="a split drawn anew in each build, an order of files that depends on the disk",
     anchors=once,
     applies=available,
 )
@@ -185,7 +188,7 @@ def _labels(split: Split) -> Tensor:
 @declare(
     "images-show-something",
     "D6",
-    formula="values use more than 0 and 1 of 0…255, and images in a split differ",
+    formula="the maximum of the values is above 1, and images in a split differ",
     kills="floats in [0, 1] cast to uint8, one image read over and over",
     anchors=once,
     applies=available,
@@ -209,13 +212,11 @@ def images_show_something(subject: DatasetSubject, example: PartExample) -> None
     formula="the nearest training image is of the same class more often than by chance, by 6 "
     "standard deviations",
     kills="images shuffled without their labels, labels of another split",
-    precondition="the spec says that pixels tell classes apart (learnable)",
+    precondition="the spec says that pixels predict the class (learnable)",
     anchors=once,
     applies=lambda subject: (
         labelled(subject)
-        or (
-            "" if subject.spec.learnable else "the spec does not say that pixels tell classes apart"
-        )
+        or ("" if subject.spec.learnable else "the spec does not say that pixels predict the class")
     ),
 )
 def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample) -> None:
@@ -229,7 +230,7 @@ def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample)
     if not share > min(allowed, 0.99):
         raise Violation(
             f"the nearest of {len(images)} training images is of the test image's class in "
-            f"{share:.2f} of cases, and {allowed:.2f} could be chance",
+            f"{share:.2f} of cases; up to {allowed:.2f} may be chance",
             subject.code,
         )
 

@@ -58,7 +58,7 @@ def _features(features: Tensor, batch: int, code: str) -> int:
 
 
 def check_tensor(name: str, item: Tensor, dims: int, batch: int, code: str) -> None:
-    """Raise a violation where a tensor is not float32, finite and of so many dimensions."""
+    """Raise a violation unless a tensor is float32, finite and has so many dimensions."""
     if item.dim() != dims or len(item) != batch or item.numel() == 0:
         raise Violation(
             f"{name} must have {dims} dimensions, the first of {batch}, got {tuple(item.shape)}",
@@ -71,13 +71,13 @@ def check_tensor(name: str, item: Tensor, dims: int, batch: int, code: str) -> N
 
 
 def check_declared(declared: dict[str, bool], made: dict[str, Tensor], code: str) -> None:
-    """Raise a violation where `forward` returns something else than its annotation says."""
+    """Raise a violation if `forward` returns other signals than its annotation declares."""
     for name, always in declared.items():
         if always and name not in made:
-            raise Violation(f"forward declares {name} and does not return it", code)
+            raise Violation(f"forward declares {name} but does not return it", code)
     for name in made:
         if name not in declared:
-            raise Violation(f"forward returns {name}, which its annotation does not have", code)
+            raise Violation(f"forward returns {name}, which its annotation does not declare", code)
 
 
 SHARED = Shared("E", _follows, _first)
@@ -87,7 +87,7 @@ SHARED = Shared("E", _follows, _first)
     "any-number-of-channels",
     "E0",
     formula="E1 holds for each number of channels that the spec names",
-    kills="three channels that are built in",
+    kills="a fixed number of three channels",
     anchors=lambda subject: _anchors(subject)[1:],
     applies=lambda subject: (
         "" if len(subject.spec.channels) > 1 else "the spec names one number of channels"
@@ -101,7 +101,7 @@ def any_number_of_channels(subject: EncoderSubject, example: PartExample) -> Non
     "features-tell-images-apart",
     "E11",
     formula="f(x) ≠ f(y) for views x ≠ y",
-    kills="features that are constant, a view that is not looked at",
+    kills="constant features, a view that is ignored",
     anchors=_first,
 )
 def features_tell_images_apart(subject: EncoderSubject, example: PartExample) -> None:
@@ -114,7 +114,7 @@ def features_tell_images_apart(subject: EncoderSubject, example: PartExample) ->
     if len(alike):
         one, other = alike[0].tolist()
         raise Violation(
-            f"views {one} and {other} differ, and their features are the same",
+            f"views {one} and {other} differ, but their features are the same",
             subject.code(example),
         )
 
@@ -130,7 +130,7 @@ def _alike(features: Tensor) -> Tensor:
     "E12",
     formula="channels-last views and weights, and views with gaps between them, give the same "
     "features within rounding",
-    kills="`view` on strides, a flattening in the order of the memory",
+    kills="`view` on non-contiguous tensors, flattening in memory order",
     anchors=_first,
 )
 def any_memory_layout(subject: EncoderSubject, example: PartExample) -> None:
@@ -158,8 +158,8 @@ ENCODER = (
     any_number_of_channels,
     *SHARED.contract(
         "features: (N, F) float32, finite, F the same for every batch and mode; feature_maps: "
-        "(N, F', h', w'); what forward declares is what it returns",
-        "features with the positions left in, a missing or undeclared output, NaN",
+        "(N, F', h', w'); forward returns the signals that it declares",
+        "features with dimensions for positions, a missing or undeclared output, NaN",
     ),
     *SHARED.properties(),
     features_tell_images_apart,

@@ -1,4 +1,4 @@
-"""From what a plugin offers to specs: every record can be checked without its author's help."""
+"""Specs for a plugin's records, so that every record can be checked without its author's help."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
 
 Sized = TypeVar("Sized", AugmentationSpec, EncoderSpec)
 
-#: Encoders with more weights than this are tried on few, small batches.
+#: Encoders with more weights than this are checked on few, small batches.
 _LARGE = 2_000_000
-#: What the checks can draw for an encoder and for a head without a method's help.
+#: Signals that the checks can draw for an encoder and for a head without a method.
 _FOR_ENCODER = {"views", "progress"}
 _FOR_HEAD = {"features", "feature_maps", "views", "random", "progress"}
-#: Sides of images, px, of which the first is used that a part takes.
+#: Sides of images, px; the first that a part accepts is used.
 _SIZES = (16, 32, 64, 224)
 #: Frames of a clip.
 _FRAMES = 6
 
 
 def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
-    """Return specs that check what a record offers; none where nothing can be said of it.
+    """Return specs that check the part of a record; none if it can't be checked.
 
-    What the engine would supply is chosen: images of 16 px (or more, where a part takes no smaller
-    ones) in one and in three channels, clips of six frames, features of 12 numbers. An encoder or
-    head that asks for a signal of its own gets it from a method that uses it.
+    The checks choose what the engine would supply: images of 16 px (or more, if a part takes no
+    smaller ones) in one and in three channels, clips of six frames, features of 12 numbers. An
+    encoder or head that asks for another signal gets it from a method that uses the part.
 
     Args:
         entry: a record of any kind, from the registry.
@@ -77,7 +77,7 @@ def _loss(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     if not family:
         known = {item.name: item for item in families()}
         custom = known.get("custom")
-        # Without a family nothing is known of it but what holds for any loss of two views.
+        # Without a family, only the properties of any loss of two views are known.
         if custom is None or not _needed(target) <= set(custom.signals):
             return []
         family = custom.name
@@ -117,12 +117,12 @@ def _sized(spec: Sized) -> Sized:
         channels = tuple(each for each in spec.channels if _made(tried, each) is not None)
         if channels:
             return replace(tried, channels=channels)
-    # Why it takes none is for the checks to show.
+    # The checks will show why it takes none.
     return spec
 
 
 def _made(spec: AugmentationSpec | EncoderSpec, channels: int) -> Any:
-    """Return a part; None where it refuses such images."""
+    """Return a part; None if it refuses such images."""
     supplied = {
         "image_size": spec.image_size,
         "channels": channels,
@@ -136,8 +136,8 @@ def _made(spec: AugmentationSpec | EncoderSpec, channels: int) -> Any:
             return spec.make(**taken, **spec.settings)
     except ValueError:
         return None
-    except Exception:  # noqa: BLE001 - what is checked may raise anything
-        # Any other error is no refusal, and for the checks to show.
+    except Exception:  # noqa: BLE001 - the checked code may raise anything
+        # Any other error is not a refusal; the checks will show it.
         return ()
 
 
@@ -187,7 +187,7 @@ def _method(entry: Entry, registry: Registry) -> list[Any]:
     try:
         faces = [registry.resolve("augmentation", name).interface() for name in names]
     except SslcoreError:
-        # That a name does not resolve is for the checks to say.
+        # The checks will report a name that does not resolve.
         return [MethodSpec(lambda: entry.qualified, entry.name, registry=registry)]
     kinds = [clips for clips in (False, True) if any(takes(face, clips=clips) for face in faces)]
     return [
@@ -212,7 +212,7 @@ _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
 
 
 def _required(interface: Interface) -> dict[str, Any]:
-    """Return settings that have no default, at a value that their annotation admits."""
+    """Return settings without a default, each with a value that its annotation allows."""
     found: dict[str, Any] = {}
     for settings in settings_at_bounds(interface):
         for name, value in settings.items():
@@ -221,11 +221,11 @@ def _required(interface: Interface) -> dict[str, Any]:
     return found
 
 
-# Signals of a method, for a part that asks for more than the checks can draw.
+# Signals of a method, for a part that needs signals that the checks can't draw.
 
 
 def _pipeline_with(entry: Entry, registry: Registry) -> Pipeline | None:
-    """Return the pipeline of a method that uses a part; None where there is none that works."""
+    """Return the pipeline of a method that uses a part; None if no such method works."""
     from sslcore.pipeline.build import ImageShape, build_pipeline
 
     tiny = with_tiny_data(registry)

@@ -1,4 +1,4 @@
-"""Properties of what evaluators say features are worth: perfect ones, noise, and no peeking."""
+"""Properties of the scores of evaluators: on perfect features, on noise, and without leaks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sslcore.testing.parts.subject import PartExample
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
 
-#: Standard deviations that the score of noise may be from chance.
+#: Standard deviations by which the score of noise may differ from chance.
 _DEVIATIONS = 6
 
 
@@ -28,7 +28,7 @@ _DEVIATIONS = 6
     "perfect-features-score-1",
     "V9",
     formula="features that are the unit vector of their class have accuracy 1",
-    kills="labels one off, a probe that does not converge, a metric upside down",
+    kills="labels that are off by one, a probe that does not converge, an inverted metric",
     precondition="it has an accuracy",
     anchors=kinds("perfect"),
     applies=scores_accuracy,
@@ -44,8 +44,8 @@ def perfect_features_score_1(subject: EvaluatorSubject, shown: Scene) -> None:
 @declare(
     "noise-scores-chance",
     "V10",
-    formula="features that have nothing to do with the class have the accuracy of guessing, "
-    "1/K (for the k best, between k/K and 1 − (1 − 1/K)^k), within 6 standard deviations",
+    formula="features that are independent of the class have the accuracy of guessing, 1/K (for "
+    "the k best, between k/K and 1 − (1 − 1/K)^k), within 6 standard deviations",
     kills="test images or labels that leak into training, a query that finds itself",
     precondition="it has an accuracy",
     anchors=lambda subject: [subject.scene("random", train=30, test=80)],
@@ -59,7 +59,7 @@ def noise_scores_chance(subject: EvaluatorSubject, shown: Scene) -> None:
         spread = _DEVIATIONS * (bounds[1] * (1 - bounds[1]) / count) ** 0.5
         if not min(bounds) - spread <= value <= max(bounds) + spread:
             raise Violation(
-                f"{name} of mere noise is {value:.4g}, guessing gives {max(bounds):.4g} ± "
+                f"{name} of noise is {value:.4g}, but guessing gives {max(bounds):.4g} ± "
                 f"{spread:.2g}",
                 subject.code(shown, PartExample()),
             )
@@ -68,9 +68,9 @@ def noise_scores_chance(subject: EvaluatorSubject, shown: Scene) -> None:
 @declare(
     "test-labels-only-score",
     "V11",
-    formula="predictions are the same for any test labels: over the classes c, the accuracies "
-    "with all test labels c add up to 1 (to k for the k best)",
-    kills="training on test labels, a choice of settings by the test score",
+    formula="predictions do not depend on test labels: the accuracies with all test labels equal "
+    "to c, summed over the classes c, are 1 (k for the k best)",
+    kills="training on test labels, settings chosen by the test score",
     precondition="it fits labelled training images and has an accuracy",
     anchors=kinds("overlapping", "random"),
     applies=fits_classes,
@@ -87,8 +87,8 @@ def test_labels_only_score(subject: EvaluatorSubject, shown: Scene) -> None:
         subject.meter.see(abs(value - wanted) / 1e-3)
         if not abs(value - wanted) <= 1e-3:
             raise Violation(
-                f"{name} with all test labels 0, then 1, … adds up to {value:.4g}, and each image "
-                f"can be of {wanted} predicted class{'es' if wanted > 1 else ''} only",
+                f"{name} with all test labels 0, then 1, … adds up to {value:.4g}, but each image "
+                f"has only {wanted} predicted class{'es' if wanted > 1 else ''}",
                 subject.code(shown, PartExample()),
             )
 
@@ -97,7 +97,7 @@ def test_labels_only_score(subject: EvaluatorSubject, shown: Scene) -> None:
     "wrong-labels-score-0",
     "V12",
     formula="perfect features whose test labels are all wrong have accuracy 0",
-    kills="a class that is matched to the test labels, scoring on the training images",
+    kills="classes matched to the test labels, a score on the training images",
     precondition="it fits labelled training images and has an accuracy",
     anchors=kinds("perfect"),
     applies=fits_classes,
@@ -108,7 +108,7 @@ def wrong_labels_score_0(subject: EvaluatorSubject, shown: Scene) -> None:
     for name, value in found.items():
         if rank(name) == 1 and not value < 1e-6:
             raise Violation(
-                f"{name} is {value:.4g} where every test label is wrong",
+                f"{name} is {value:.4g} although every test label is wrong",
                 subject.code(shown, PartExample()),
             )
 
@@ -116,7 +116,8 @@ def wrong_labels_score_0(subject: EvaluatorSubject, shown: Scene) -> None:
 @declare(
     "test-images-are-scored-alone",
     "V13",
-    formula="the accuracy of the test images is the mean of those of its parts, by their sizes",
+    formula="the accuracy of the test images is the mean of the accuracies of its parts, weighted "
+    "by size",
     kills="statistics of the test images, a last batch that is left out",
     precondition="it fits labelled training images and has an accuracy",
     anchors=kinds("overlapping", "tied"),
@@ -132,10 +133,10 @@ def test_images_are_scored_alone(subject: EvaluatorSubject, shown: Scene) -> Non
         for name in whole:
             parts[name] += found[name] * len(rows) / count
     for name, value in whole.items():
-        # One image may change sides where it was undecided but for rounding.
+        # Rounding may change the class of one image if its votes are tied.
         if not abs(parts[name] - value) <= 1.5 / count:
             raise Violation(
-                f"{name} is {value:.4g}, and {parts[name]:.4g} where the test images come in parts",
+                f"{name} is {value:.4g}, and {parts[name]:.4g} if the test images come in parts",
                 subject.code(shown, PartExample()),
             )
 
@@ -143,8 +144,8 @@ def test_images_are_scored_alone(subject: EvaluatorSubject, shown: Scene) -> Non
 @declare(
     "a-query-does-not-find-itself",
     "V14",
-    formula="where every test image is the only one of its class, the accuracy is 0",
-    kills="the query in its own gallery",
+    formula="if every test image is the only one of its class, the accuracy is 0",
+    kills="a query that finds itself in the gallery",
     precondition="it compares test images with each other",
     anchors=kinds("random"),
     applies=searches_test_images,
@@ -154,7 +155,7 @@ def a_query_does_not_find_itself(subject: EvaluatorSubject, shown: Scene) -> Non
     for name, value in subject.accuracies(subject.scores(single)).items():
         if not value < 1e-6:
             raise Violation(
-                f"{name} is {value:.4g}, though no other image is of the query's class",
+                f"{name} is {value:.4g}, although no other image has the query's class",
                 subject.code(shown, PartExample()),
             )
 
@@ -162,8 +163,8 @@ def a_query_does_not_find_itself(subject: EvaluatorSubject, shown: Scene) -> Non
 @declare(
     "errors-are-mean-squares",
     "V15",
-    formula="exact reconstructions have NAME_mse = 0; those that are off by c have c²",
-    kills="a sum for a mean, a root, another range of values",
+    formula="exact reconstructions have NAME_mse = 0; those that are off by c have NAME_mse = c²",
+    kills="a sum instead of a mean, a root, another range of values",
     precondition="it asks for reconstructions",
     anchors=kinds("random"),
     applies=rebuilds,
@@ -174,7 +175,7 @@ def errors_are_mean_squares(subject: EvaluatorSubject, shown: Scene) -> None:
         for name, value in subject.scores(replace(shown, reconstructions=rebuilt)).items():
             if name.endswith("_mse") and not abs(value - offset**2) <= 1e-4 * (1 + offset**2):
                 raise Violation(
-                    f"{name} is {value:.6g} where every value is off by {offset}",
+                    f"{name} is {value:.6g} if every value is off by {offset}",
                     subject.code(shown, PartExample()),
                 )
 
@@ -182,7 +183,7 @@ def errors_are_mean_squares(subject: EvaluatorSubject, shown: Scene) -> None:
 @declare(
     "pixels-have-no-reconstructions",
     "V16",
-    formula="without `reconstructions` V1 holds: they are left out for the column of raw pixels",
+    formula="V1 holds without `reconstructions`: the column of raw pixels has none",
     kills="a parameter without a default",
     precondition="it asks for reconstructions",
     anchors=kinds("random"),

@@ -1,4 +1,4 @@
-"""An evaluator under examination: called with what it asks for, its metrics examined."""
+"""The evaluator under test: called with the inputs that it asks for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class EvaluatorSubject(PartSubject):
         return made
 
     def asks(self) -> dict[str, bool]:
-        """Return what it asks for, by name, with whether each is needed."""
+        """Return its inputs by name, each with whether it is required."""
         parameters = inspect.signature(self.evaluator()).parameters
         return {name: item.default is inspect.Parameter.empty for name, item in parameters.items()}
 
@@ -45,13 +45,13 @@ class EvaluatorSubject(PartSubject):
         evaluator: Any = None,
         leave_out: str = "",
     ) -> dict[str, float]:
-        """Return its metrics of a scene.
+        """Return its metrics for a scene.
 
         Args:
             shown: the scene.
             example: its settings.
             evaluator: instead of a new one.
-            leave_out: what it is not given, though it asks for it.
+            leave_out: the input to leave out, although it asks for it.
         """
         example = example or PartExample()
         evaluator = self.evaluator(example) if evaluator is None else evaluator
@@ -63,14 +63,14 @@ class EvaluatorSubject(PartSubject):
             if name in given:
                 arguments[name] = given[name]
             elif item.default is inspect.Parameter.empty:
-                raise Violation(f"it asks for {name}, which evaluators don't get", code)
+                raise Violation(f"it asks for {name}, which is not an input of evaluators", code)
         found = self.guarded(lambda: evaluator(**arguments), code, example)
         if not isinstance(found, dict):
             raise Violation(f"it returned a {type(found).__name__}, expected a dict", code)
         return found
 
     def accuracies(self, found: dict[str, float]) -> dict[str, float]:
-        """Return of metrics those that say how often something is right."""
+        """Return the metrics that are accuracies."""
         if self.spec.accuracies is not None:
             return {name: found[name] for name in self.spec.accuracies if name in found}
         return {
@@ -80,7 +80,7 @@ class EvaluatorSubject(PartSubject):
         }
 
     def code(self, shown: Scene, example: PartExample) -> str:
-        """Return Python that shows a call, to be pasted."""
+        """Return Python code that reproduces a call."""
         supplied = {"num_classes": self.spec.num_classes}
         each = (len(shown.train_labels), len(shown.test_labels))
         sizes = tuple(count // self.spec.num_classes for count in each)
@@ -98,20 +98,22 @@ class EvaluatorSubject(PartSubject):
 
 
 def rank(metric: str) -> int:
-    """Return k of a metric that counts hits among the k best, 1 where it does not say."""
+    """Return k of a metric that counts hits among the k best; 1 if its name states no k."""
     found = _TOP.search(metric)
     return int(found.group(1)) if found else 1
 
 
-# What a property needs of an evaluator, as reasons why it does not apply.
+# Requirements of properties: each returns the reason why a property does not apply.
 
 
 def scores_accuracy(subject: EvaluatorSubject) -> str:
-    """It has a metric that says how often something is right."""
+    """It has a metric that is an accuracy."""
     found = subject.scores(subject.scene("perfect"))
     if subject.accuracies(found):
         return ""
-    return f"none of {', '.join(found)} is called an accuracy (the spec can: accuracies=…)"
+    return (
+        f"none of {', '.join(found)} is named like an accuracy (name one in the spec: accuracies=…)"
+    )
 
 
 def fits_classes(subject: EvaluatorSubject) -> str:

@@ -1,4 +1,4 @@
-"""Properties of evaluators: what they return, what they leave alone, what does not matter."""
+"""Properties of evaluators: their metrics, side effects and invariances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-#: Seeds over which what draws is averaged.
+#: Seeds over which the metrics of a random evaluator are averaged.
 _SEEDS = 6
 
 
@@ -63,23 +63,23 @@ def _follows(subject: EvaluatorSubject, shown: Scene, example: PartExample) -> N
         if not math.isfinite(float(value)):
             raise Violation(f"{name} is {value}", code)
         if name.endswith(("_std", "_mse")) and value < 0:
-            raise Violation(f"{name} is {value}, and can't be negative", code)
+            raise Violation(f"{name} is {value}, but can't be negative", code)
         if name.endswith("_std") and name.removesuffix("_std") not in found:
-            raise Violation(f"{name} is the spread of a metric that is not there", code)
+            raise Violation(f"{name} is the spread of a metric that does not exist", code)
     for name, value in subject.accuracies(found).items():
         if not 0 <= value <= 1:
             raise Violation(f"{name} is {value}, expected a number from 0 to 1", code)
     for name in subject.spec.accuracies or ():
         if name not in found:
-            raise Violation(f"the spec calls {name} an accuracy, and there is no such metric", code)
+            raise Violation(f"the spec calls {name} an accuracy, but there is no such metric", code)
 
 
 @declare(
     "metrics-follow-the-contract",
     "V1",
     formula="a dict of finite floats with names in snake_case; accuracies in [0, 1]; NAME_std "
-    "beside NAME; also where features have collapsed or are tied",
-    kills="a tensor for a number, NaN of a constant feature, a count for a rate",
+    "only with NAME; also for collapsed or tied features",
+    kills="a tensor instead of a number, NaN for a constant feature, a count instead of a rate",
     anchors=kinds("perfect", "overlapping", "tied", "collapsed"),
 )
 def metrics_follow_the_contract(subject: EvaluatorSubject, shown: Scene) -> None:
@@ -110,9 +110,9 @@ def settings_at_their_bounds_work(subject: EvaluatorSubject, example: PartExampl
 @declare(
     "drawn-settings-work",
     "V3",
-    formula="at settings within their annotations (any number, where no bound is stated), V1 holds "
+    formula="at settings within their annotations (any number, if no bound is stated), V1 holds "
     "or ValueError is raised",
-    kills="combinations of settings that were not thought of",
+    kills="combinations of settings that the author did not consider",
     examples=drawn,
     max_examples=8,
     applies=lambda subject: "" if subject.interface.settings else "it has no settings",
@@ -124,8 +124,8 @@ def drawn_settings_work(subject: EvaluatorSubject, example: PartExample) -> None
 @declare(
     "leaves-inputs-alone",
     "V4",
-    formula="what it is given, and the version counters, are after the call as before",
-    kills="features standardised in place",
+    formula="inputs and their version counters are the same after the call",
+    kills="features that are standardised in place",
     anchors=kinds("overlapping"),
 )
 def leaves_inputs_alone(subject: EvaluatorSubject, shown: Scene) -> None:
@@ -137,8 +137,8 @@ def leaves_inputs_alone(subject: EvaluatorSubject, shown: Scene) -> None:
 @declare(
     "a-seed-decides",
     "V5",
-    formula="metrics are a function of inputs and seed; the global generators stay as they are",
-    kills="torch.randperm without a generator, a random_state that is not set, a manual_seed",
+    formula="metrics are a function of inputs and seed; the global generators do not change",
+    kills="torch.randperm without a generator, a missing random_state, a manual_seed",
     anchors=kinds("overlapping"),
 )
 def a_seed_decides(subject: EvaluatorSubject, shown: Scene) -> None:
@@ -162,7 +162,7 @@ def a_seed_decides(subject: EvaluatorSubject, shown: Scene) -> None:
     "order-of-test-images-does-not-matter",
     "V6",
     formula="metrics are the same for any order of the test images",
-    kills="ties that the order breaks, labels that lost their features",
+    kills="ties broken by order, labels separated from their features",
     anchors=kinds("overlapping", "tied"),
 )
 def order_of_test_images_does_not_matter(subject: EvaluatorSubject, shown: Scene) -> None:
@@ -174,9 +174,9 @@ def order_of_test_images_does_not_matter(subject: EvaluatorSubject, shown: Scene
 @declare(
     "order-of-training-images-does-not-matter",
     "V7",
-    formula="metrics are the same for any order of the training images; what draws by the seed, "
-    "on average over seeds",
-    kills="the first images taken for all, ties that the order breaks",
+    formula="metrics are the same for any order of the training images; for an evaluator with a "
+    "seed, on average over seeds",
+    kills="a use of the first images only, ties broken by order",
     anchors=kinds("overlapping", "tied"),
     applies=lambda subject: (
         ""
@@ -190,15 +190,15 @@ def order_of_training_images_does_not_matter(subject: EvaluatorSubject, shown: S
 
 
 def _orders(labels: torch.Tensor) -> list[torch.Tensor]:
-    """Return orders that bad evaluators stumble over: sorted by class, and by it reversed."""
+    """Return orders that break faulty evaluators: sorted by class, ascending and descending."""
     return [labels.argsort(stable=True), labels.argsort(stable=True, descending=True)]
 
 
 @declare(
     "names-of-classes-do-not-matter",
     "V8",
-    formula="metrics are the same where classes are renumbered, in training and test labels alike",
-    kills="labels used as numbers, ties that go to the lowest class, classes left out",
+    formula="metrics are the same if classes are renumbered in both training and test labels",
+    kills="labels used as numbers, ties broken towards the lowest class, classes left out",
     anchors=kinds("overlapping"),
     applies=lambda subject: (
         "" if any(name.endswith("_labels") for name in subject.asks()) else "it asks for no labels"
@@ -221,7 +221,7 @@ def _same(
     shown: Scene,
     what: str,
 ) -> None:
-    # One image may change sides where it was undecided but for rounding.
+    # Rounding may change the class of one image if its votes are tied.
     tolerance = 1.5 / len(shown.test_labels)
     for name in first:
         allowed = 1e-4 * (1 + abs(first[name]))
@@ -230,7 +230,7 @@ def _same(
         subject.meter.see(abs(other[name] - first[name]) / allowed)
         if not abs(other[name] - first[name]) <= allowed:
             raise Violation(
-                f"{name} is {first[name]:.4g}, and {other[name]:.4g} for another {what}",
+                f"{name} is {first[name]:.4g}, but {other[name]:.4g} with another {what}",
                 subject.code(shown, PartExample()),
             )
 

@@ -1,4 +1,4 @@
-"""A folder of images for data sets that open one."""
+"""A folder of images for data sets that read one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILES = 8
 
 
 def on_a_folder(target: Any) -> Callable[..., Any]:
-    """Return a constructor that opens a folder of a few images.
+    """Return a constructor of a data set that reads a folder of a few images.
 
     The folder is deleted with the constructor.
 

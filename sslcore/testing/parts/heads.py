@@ -55,7 +55,7 @@ def _views_of(inputs: dict[str, Any]) -> int:
 def _shape_of(
     subject: ModuleSubject, name: str, views: int, batch: int
 ) -> tuple[int | None, ...] | None:
-    """Return the shape that the contract gives a signal; None where it has no word on it."""
+    """Return the shape of a signal in the contract; None if the contract does not state it."""
     spec = subject.spec
     if name in ("projections", "predictions"):
         return (views, batch, None)
@@ -88,7 +88,8 @@ def _predicts_steps(subject: HeadSubject) -> str:
     "predictions-look-back-only",
     "H11",
     formula="∂ step_predictions[k-1, t] / ∂ features[t'] = 0 for t' > t, and ≠ 0 for t' = t",
-    kills="a context that has seen what it predicts, an attention without a mask, views reversed",
+    kills="a context that includes its own target, attention without a mask, views in reverse "
+    "order",
     precondition="it makes step_predictions of features",
     anchors=_anchors,
     applies=_predicts_steps,
@@ -120,9 +121,9 @@ def predictions_look_back_only(subject: HeadSubject, example: PartExample) -> No
 HEAD = (
     *SHARED.contract(
         "projections and predictions: (V, B, D); step_predictions: (K, V, B, F); "
-        "reconstructions: (V, B, C, h, h); all float32, finite; what forward declares is what it "
-        "returns",
-        "views that are averaged away, batch and views exchanged, a wrong size of image",
+        "reconstructions: (V, B, C, h, h); all float32, finite; forward returns the signals that "
+        "it declares",
+        "an average over views, batch and views exchanged, a wrong image size",
     ),
     *SHARED.properties(),
     predictions_look_back_only,

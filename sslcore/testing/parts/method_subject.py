@@ -1,4 +1,4 @@
-"""A method under examination: resolved, built and trained for a few steps on a few images."""
+"""The method under test: resolved, built and trained for a few steps on a few images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
 from sslcore.testing.violation import Violation, said
 from sslcore.training.session import Session
 
-#: Steps of a run.
+#: Steps in a run.
 STEPS = 3
 _CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ class _StoppedHere(Exception):
 
 @dataclass
 class Trained:
-    """What came of training.
+    """The result of training.
 
     Attributes:
         pipeline: with its last weights.
@@ -60,7 +60,7 @@ class Trained:
 
 @dataclass
 class _Watch:
-    """Sees each step of a run; stops after one of them, where asked to."""
+    """Records each step of a run; can stop the run after one step."""
 
     trained: Trained
     stop_after: int | None = None
@@ -82,7 +82,7 @@ class MethodSubject(PartSubject):
 
     @property
     def code(self) -> str:
-        """Python that shows it, to be pasted."""
+        """Python code that trains it."""
         data = f"its images: {self.spec.channels} × {self.spec.image_size} px"
         return f"sslcore.train(…, settings={self._settings(0)!r})  # {data}"
 
@@ -100,10 +100,10 @@ class MethodSubject(PartSubject):
         return Registry([*registry.plugins, status]), entry.qualified
 
     def recipe(self, seed: int = 0) -> tuple[Recipe, Registry]:
-        """Return the method's recipe for a few images, or clips where it takes no images.
+        """Return the method's recipe for a few images, or for clips if it takes no images.
 
         Raises:
-            Violation: a name is unknown, a setting wrong, or parts don't go together.
+            Violation: a name is unknown, a setting is invalid, or parts are not compatible.
         """
         registry, name = self.registry()
         asked = {None: (IMAGES, CLIPS), False: (IMAGES,), True: (CLIPS,)}[self.spec.clips]
@@ -115,7 +115,7 @@ class MethodSubject(PartSubject):
                 return recipe, registry
             except CompositionError as error:
                 if data == asked[-1]:
-                    raise Violation(f"its parts don't go together: {error}") from error
+                    raise Violation(f"its parts are not compatible: {error}") from error
             except SslcoreError as error:
                 raise Violation(f"it can't be resolved: {error}") from error
         raise AssertionError("there is data of one kind at least")
@@ -148,21 +148,21 @@ class MethodSubject(PartSubject):
 
     @cached_property
     def trained(self) -> Trained:
-        """What came of training it with seed 0, once for all properties that only look."""
+        """The result of training with seed 0, shared by all properties that only read it."""
         return self.train()
 
     def train(self, *, seed: int = 0, interrupted: bool = False) -> Trained:
-        """Train it for three steps and return what came of it.
+        """Train it for three steps and return the result.
 
         Args:
-            seed: the run's.
-            interrupted: whether to stop after the first step, and to go on in another pipeline
-                from the checkpoint.
+            seed: the seed of the run.
+            interrupted: whether to stop after the first step, and to resume from the checkpoint in
+                another pipeline.
         """
         with tempfile.TemporaryDirectory() as folder, preserved_generators(_CPU):
             trained = self._trained(Path(folder), seed, stop_after=1 if interrupted else None)
             if interrupted:
-                # What a run finds that goes on is a fresh process with other random numbers.
+                # A resumed run starts in a new process with other random numbers.
                 torch.default_generator.manual_seed(seed + 1000)
                 trained = self._trained(Path(folder), seed, go_on=True)
         return trained
@@ -185,7 +185,7 @@ class MethodSubject(PartSubject):
         return trained
 
     def guarded_of_errors(self, function: Callable[[], Any]) -> Any:
-        """Return what a function returns; what it raises is a violation."""
+        """Return the result of a function; an error becomes a violation."""
         try:
             return self.limited(function, self.code)
         except Violation:
@@ -196,13 +196,13 @@ class MethodSubject(PartSubject):
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder that is removed again."""
+    """Yield a folder that is removed afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 def quiet() -> Console:
-    """Return a console that nobody sees."""
+    """Return a console without visible output."""
     return Console(file=io.StringIO())
 
 

@@ -22,14 +22,15 @@ def _once(subject: MethodSubject) -> Sequence[PartExample]:
 @declare(
     "its-names-resolve",
     "M1",
-    formula="every part it names is there, takes its settings, and finds the signals it needs",
-    kills="a name that was mistyped, a setting that was renamed, a head for another loss",
+    formula="every part that it names exists, takes its settings, and gets the signals that it "
+    "needs",
+    kills="a mistyped name, a renamed setting, a head for another loss",
     anchors=_once,
 )
 def its_names_resolve(subject: MethodSubject, example: PartExample) -> None:
     recipe, _ = subject.recipe()
     if not recipe.evaluators:
-        raise Violation("no evaluator takes what it makes", subject.code)
+        raise Violation("no evaluator accepts its outputs", subject.code)
     subject.session()
 
 
@@ -38,7 +39,7 @@ def its_names_resolve(subject: MethodSubject, example: PartExample) -> None:
     "M2",
     formula="over three steps losses are finite, and every trainable weight of encoder, head and "
     "loss gets a gradient and changes",
-    kills="a branch that is detached, a head that the loss does not read, a rate of 0",
+    kills="a detached branch, a head that the loss ignores, a learning rate of 0",
     anchors=_once,
 )
 def training_moves_every_weight(subject: MethodSubject, example: PartExample) -> None:
@@ -62,21 +63,22 @@ def training_moves_every_weight(subject: MethodSubject, example: PartExample) ->
 @declare(
     "goes-on-as-if-never-stopped",
     "M3",
-    formula="a run stopped after a step and resumed from its checkpoint ends with the same bits",
-    kills="a queue that is no buffer, a counter in the loss, an average kept in Python",
+    formula="a run that is stopped after a step and resumed from its checkpoint gives the same "
+    "bits",
+    kills="a queue that is not a buffer, a counter in the loss, an average kept in Python",
     anchors=_once,
 )
 def goes_on_as_if_never_stopped(subject: MethodSubject, example: PartExample) -> None:
     went_on = subject.train(interrupted=True)
-    _same(subject, subject.trained, went_on, "after going on from a checkpoint")
+    _same(subject, subject.trained, went_on, "after resuming from a checkpoint")
 
 
 @declare(
     "a-seed-decides",
     "M4",
-    formula="two runs with one seed end with the same bits, whatever the global generators; "
+    formula="two runs with one seed give the same bits in any state of the global generators; "
     "another seed gives other weights",
-    kills="draws that no seed reaches, a constant in place of the seed",
+    kills="draws that ignore the seed, a constant in place of the seed",
     anchors=_once,
 )
 def a_seed_decides(subject: MethodSubject, example: PartExample) -> None:
@@ -104,9 +106,9 @@ def _has_teacher(subject: MethodSubject) -> str:
 @declare(
     "the-teacher-follows",
     "M5",
-    formula="teacher ← m·teacher + (1 − m)·student after a step, its buffers those of the "
-    "student; it starts as the student and gets no gradient",
-    kills="a teacher that is trained, that stands still, or is the student itself",
+    formula="teacher ← m·teacher + (1 − m)·student after a step, with the student's buffers; it "
+    "starts equal to the student and gets no gradient",
+    kills="a teacher that gets a gradient, never changes, or is the student itself",
     precondition="it has a teacher",
     anchors=_once,
     applies=_has_teacher,
@@ -116,7 +118,7 @@ def the_teacher_follows(subject: MethodSubject, example: PartExample) -> None:
     teacher = subject.recipe()[0].teacher
     assert teacher is not None
     momentum = teacher_momentum(teacher, 0, 1)
-    # Duplicates too: a weight that is the student's own would not be listed twice.
+    # Duplicates too: a weight shared with the student would otherwise be listed once.
     weights = dict(trained.pipeline.named_parameters(remove_duplicate=False))
     for name, weight in weights.items():
         if not name.startswith("teacher."):
@@ -130,19 +132,19 @@ def the_teacher_follows(subject: MethodSubject, example: PartExample) -> None:
             raise Violation(f"{name} does not start as {students}", subject.code)
         wanted = momentum * trained.initial[name] + (1 - momentum) * trained.first[students]
         subject.near(trained.first[name], wanted, f"{name} after a step", subject.code, 1e-5)
-    # After one step both have seen the same with the same weights: only later ones tell.
+    # In the first step both have the same weights and inputs; only later steps show a difference.
     last = state_of(trained.pipeline)
     for name, _ in trained.pipeline.named_buffers():
         students = name.removeprefix("teacher.")
         if students != name and not same_bits(last[name], last[students]):
-            raise Violation(f"{name} is not that of the student", subject.code)
+            raise Violation(f"{name} differs from the student's", subject.code)
 
 
 @declare(
     "its-features-are-evaluated",
     "M6",
     formula="its evaluators give finite numbers for encoder, untrained encoder and pixels",
-    kills="views in eval mode that another size or range gives, an evaluator that does not fit",
+    kills="eval-mode views of another size or range, an incompatible evaluator",
     anchors=_once,
 )
 def its_features_are_evaluated(subject: MethodSubject, example: PartExample) -> None:
@@ -159,9 +161,8 @@ def its_features_are_evaluated(subject: MethodSubject, example: PartExample) -> 
 @declare(
     "leaves-global-state-alone",
     "M7",
-    formula="after a run the generators of torch, numpy and Python, and torch's switches, are as "
-    "before",
-    kills="a seed that is set for everybody, a default type that is left over",
+    formula="a run does not change the generators of torch, numpy and Python, nor torch's switches",
+    kills="a global seed, a default dtype that is not restored",
     anchors=_once,
 )
 def leaves_global_state_alone(subject: MethodSubject, example: PartExample) -> None:
@@ -178,7 +179,7 @@ def leaves_global_state_alone(subject: MethodSubject, example: PartExample) -> N
                 evaluate=False,
             )
         )
-        # Learning must not have left gradients switched off for the caller.
+        # A run must not leave gradients switched off for the caller.
         if not torch.is_grad_enabled():
             raise Violation("gradients are off after a run", subject.code)
 

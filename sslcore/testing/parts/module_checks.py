@@ -1,4 +1,4 @@
-"""What every module of the pipeline is looked at for: rows, state, copies, gradients, weights."""
+"""Checks of every module of the pipeline: rows, state, copies, gradients, weights."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from sslcore.testing.parts.subject import (
 )
 from sslcore.testing.violation import Violation, said
 
-#: How far weights are moved before what was zero is looked at again.
+#: How far weights are moved before gradients that were zero are computed again.
 _MOVED = 0.05
 
-#: Outputs that a loss may read, so that each must carry a gradient.
+#: Outputs that a loss may read; each must carry a gradient.
 _CARRIERS = {
     "features",
     "feature_maps",
@@ -34,7 +34,7 @@ _CARRIERS = {
 
 
 def any_batch(subject: ModuleSubject, example: PartExample) -> None:
-    """An image alone, some images and a reversed batch: each gets what it gets in the whole."""
+    """An image gets the same outputs alone, in part of a batch and in a reversed batch."""
     module = subject.module(example)
     inputs = subject.asked(module, example)
     count = example.batch
@@ -48,7 +48,7 @@ def any_batch(subject: ModuleSubject, example: PartExample) -> None:
         ):
             part = subject.run(module, subject.rows(inputs, index), example)
             subject.same(part, subject.rows(whole, index), what, example)
-        # Others in the batch may be anything, huge values among it.
+        # The other images of the batch may have any values, also huge ones.
         others = {
             name: _with_other_rows(item, subject.batch_of(name))
             if isinstance(item, Tensor) and item.is_floating_point()
@@ -107,12 +107,12 @@ def repeats(subject: ModuleSubject, example: PartExample) -> None:
 
 
 def round_trip(subject: ModuleSubject, example: PartExample) -> None:
-    """Weights and buffers go through a file into a new module that then does the same."""
+    """A new module with the weights and buffers from a file gives the same outputs."""
     module = subject.module(example, train=True)
     inputs = subject.asked(module, example)
     with torch.no_grad():
         subject.run(module, inputs, example)
-        # Every weight is moved, so that what is not in the state shows.
+        # Move every weight, so that a weight outside the state shows.
         for number, parameter in enumerate(module.parameters()):
             parameter.add_(0.01 * (number % 3 + 1))
     code = subject.code(example, inputs)
@@ -125,17 +125,17 @@ def round_trip(subject: ModuleSubject, example: PartExample) -> None:
     try:
         fresh.load_state_dict(stored)
     except Exception as error:
-        raise Violation(f"a new one refuses its state: {said(error)}", code) from error
+        raise Violation(f"a new module refuses its state: {said(error)}", code) from error
     with torch.no_grad():
         wanted = subject.run(module.eval(), inputs, example)
         got = subject.run(fresh, inputs, example)
     for name in wanted:
         if not same_bits(got[name], wanted[name]):
-            raise Violation(f"a new one with the same state makes other {name}", code)
+            raise Violation(f"a new module with the same state gives other {name}", code)
 
 
 def copy_is_its_own(subject: ModuleSubject, example: PartExample) -> None:
-    """A copy does the same; moving the weights of either leaves the other as it was."""
+    """A copy gives the same outputs, and shares no weights with the original."""
     module = subject.module(example)
     code = subject.code(example)
     try:
@@ -171,7 +171,7 @@ def gradients(subject: ModuleSubject, example: PartExample) -> None:
     code = subject.code(example, inputs, train=True)
     silent = _silent(subject, module, {**inputs, **leaves}, leaves, example, code)
     if silent:
-        # A weight that starts at zero may hide others at first.
+        # A weight that starts at zero may block gradients of other weights.
         moved(module)
         silent &= _silent(subject, module, {**inputs, **leaves}, leaves, example, code)
     if silent:
@@ -234,5 +234,5 @@ def seeded(subject: ModuleSubject, example: PartExample) -> None:
     for name, item in first.items():
         if name not in again or not same_bits(item, again[name]):
             raise Violation(
-                f"{name} differs between two made after the same torch.manual_seed", code
+                f"{name} differs between two modules made after the same torch.manual_seed", code
             )

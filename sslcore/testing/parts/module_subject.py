@@ -1,4 +1,4 @@
-"""An encoder or a head under examination: its inputs, its outputs, the rows of an image."""
+"""The encoder or head under test: its inputs, its outputs, and the rows of an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sslcore.testing.violation import Violation
 
 Signals = dict[str, Any]
 
-#: Halfway through training, what is held still at its beginning or end moves.
+#: Halfway through training, so that parts frozen at its beginning or end are trained too.
 _MIDWAY = 0.5
 
 
@@ -35,14 +35,14 @@ class ModuleSubject(PartSubject):
         """Return every signal of an example that the part may ask for."""
         raise NotImplementedError
 
-    #: The dimension of the images in signals, save those of `batch_of`.
+    #: The dimension of the images in signals, except those in `batch_of`.
     batch_dim: int
 
     def batch_of(self, name: str) -> int:
         """Return the dimension of the images in a signal."""
         return {"step_predictions": 2, "images": 0}.get(name, self.batch_dim)
 
-    #: Signals through which no gradient need flow back.
+    #: Signals that need no gradient.
     without_gradient = frozenset({*ENGINE_SIGNALS, "mask", "targets"})
 
     def module(self, example: PartExample, *, train: bool = False, seed: int = 0) -> nn.Module:
@@ -56,7 +56,7 @@ class ModuleSubject(PartSubject):
         return made.train(train)
 
     def asked(self, module: nn.Module, example: PartExample) -> Signals:
-        """Return of the signals there are those that `forward` asks for."""
+        """Return the signals that `forward` asks for."""
         parameters = inspect.signature(type(module).forward).parameters
         names = list(parameters)[1:]
         there = self.inputs(example)
@@ -73,7 +73,7 @@ class ModuleSubject(PartSubject):
         return {name: there[name] for name in names if name in there}
 
     def run(self, module: nn.Module, inputs: Signals, example: PartExample) -> Signals:
-        """Return what it makes of signals."""
+        """Return its outputs for signals."""
         code = self.code(example, inputs, train=module.training)
         made = self.guarded(lambda: module(**inputs), code, example)
         if not isinstance(made, dict) or not all(isinstance(v, Tensor) for v in made.values()):
@@ -82,13 +82,13 @@ class ModuleSubject(PartSubject):
         return made
 
     def outputs(self, example: PartExample, module: nn.Module | None = None) -> Signals:
-        """Return what it makes in eval mode, without graph."""
+        """Return its outputs in eval mode, without a graph."""
         module = self.module(example) if module is None else module
         with torch.no_grad():
             return self.run(module, self.asked(module, example), example)
 
     def declared(self, module: nn.Module) -> dict[str, bool]:
-        """Return what its `forward` says that it provides."""
+        """Return the signals that its `forward` declares."""
         return interface_of(type(module)).provides
 
     def rows(self, signals: Mapping[str, Any], index: Tensor) -> Signals:
@@ -101,7 +101,7 @@ class ModuleSubject(PartSubject):
         }
 
     def same(self, got: Signals, wanted: Signals, what: str, example: PartExample) -> None:
-        """Raise a violation where outputs differ."""
+        """Raise a violation if outputs differ."""
         code = self.code(example)
         if got.keys() != wanted.keys():
             raise Violation(f"{what}: {', '.join(got)} instead of {', '.join(wanted)}", code)
@@ -111,7 +111,7 @@ class ModuleSubject(PartSubject):
     def code(
         self, example: PartExample, inputs: Mapping[str, Any] | None = None, *, train: bool = False
     ) -> str:
-        """Return Python that shows an example, to be pasted."""
+        """Return Python code that reproduces an example."""
         mode = "train" if train else "eval"
         lines = [
             "import sslcore.testing",

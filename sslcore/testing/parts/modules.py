@@ -26,7 +26,7 @@ class Shared:
 
     Attributes:
         letter: of their codes.
-        follows: raises a violation where outputs break the kind's contract.
+        follows: raises a violation if outputs break the kind's contract.
         anchors: examples at the spec's settings.
     """
 
@@ -75,7 +75,8 @@ class Shared:
                 f"{self.letter}2",
                 f"at each bound that a setting's annotation states, {self.letter}1 holds or "
                 "ValueError is raised",
-                "a width of 1, an empty list of layers, a rate of 0 or 1 that was not thought of",
+                "a width of 1, an empty list of layers, a rate of 0 or 1 that the author did not "
+                "consider",
                 at_bounds,
                 anchors=lambda subject: self.anchors(subject)[:1],
                 applies=_states_bounds,
@@ -83,9 +84,9 @@ class Shared:
             Property(
                 "drawn-settings-work",
                 f"{self.letter}3",
-                f"at settings within their annotations (any number, where no bound is stated), "
+                "at settings within their annotations (any number, if no bound is stated), "
                 f"{self.letter}1 holds or ValueError is raised",
-                "combinations of settings that were not thought of",
+                "combinations of settings that the author did not consider",
                 check,
                 examples=_drawn,
                 max_examples=8,
@@ -119,32 +120,32 @@ def _drawn(subject: Any) -> SearchStrategy[PartExample]:
 _SHARED: tuple[tuple[str, str, str, Any], ...] = (
     (
         "an-image-is-on-its-own",
-        "in eval mode the outputs of an image depend on that image alone: f(x[i]) = f(x)[i] for "
+        "in eval mode the outputs of an image depend on that image only: f(x[i]) = f(x)[i] for "
         "any part and order of the batch, a batch of one included",
         "statistics of the batch in eval mode, a squeeze, a reshape that mixes rows",
         module_checks.any_batch,
     ),
     (
         "a-call-leaves-state-alone",
-        "in eval mode a call changes no buffer, in any mode no weight, and never an input",
-        "a running statistic that runs on, an in-place first layer",
+        "a call changes no buffer in eval mode, and no weight or input in any mode",
+        "a running statistic that is updated in eval mode, an in-place first layer",
         module_checks.leaves_state,
     ),
     (
         "evaluation-repeats",
-        "in eval mode the same inputs give the same bits, whatever the global generators",
-        "dropout that stays on, noise, a call counter",
+        "in eval mode the same inputs give the same bits in any state of the global generators",
+        "dropout in eval mode, noise, a call counter",
         module_checks.repeats,
     ),
     (
         "state-is-complete",
-        "a new one with the state of another, through safetensors, gives the same bits",
-        "a tensor that is no buffer, a buffer that is not persistent, weights in a plain list",
+        "a new module with the state of another, through safetensors, gives the same bits",
+        "a tensor that is not a buffer, a buffer that is not persistent, weights in a plain list",
         module_checks.round_trip,
     ),
     (
         "a-copy-is-its-own",
-        "a deep copy gives the same outputs, and moving its weights moves nothing else",
+        "a deep copy gives the same outputs, and shares no weights with the original",
         "a closure over the original's layers, a weight kept outside the module",
         module_checks.copy_is_its_own,
     ),
@@ -156,8 +157,9 @@ _SHARED: tuple[tuple[str, str, str, Any], ...] = (
     ),
     (
         "seeded-weights",
-        "initial weights are a function of torch's seed alone",
-        "numpy or Python random numbers in the initialisation, weights that drift per instance",
+        "initial weights are a function of torch's seed only",
+        "numpy or Python random numbers in the initialisation, weights that depend on earlier "
+        "instances",
         module_checks.seeded,
     ),
 )

@@ -1,4 +1,4 @@
-"""Images that parts are tried on: the same ones each time, without any symmetry."""
+"""Images that parts are checked on: the same ones each time, without any symmetry."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def example_images(
     """Return images (B, C, H, W), or clips (B, T, C, H, W), in [0, 1].
 
     Args:
-        batch: how many.
+        batch: number of images.
         channels: of each.
         size: side, px.
-        kind: "smooth" ones differ from each other and have edges and shades; "alike" are such as
-            well, but all the same one; the others are what they are called.
+        kind: "smooth" images differ from each other and have edges and shades; "alike" repeats one
+            such image; the other names describe themselves.
         frames: of a clip; None for images.
     """
     each = channels if frames is None else frames * channels

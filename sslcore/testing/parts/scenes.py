@@ -1,4 +1,4 @@
-"""Labelled features that evaluators are tried on: perfect ones, overlapping ones, mere noise."""
+"""Labelled features that evaluators are checked on: perfect, overlapping, or only noise."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Scene:
     seed: int = 0
 
     def given(self) -> dict[str, Any]:
-        """Return it by the names under which an evaluator asks for it."""
+        """Return the data by the names that evaluators use."""
         return {name: value for name, value in vars(self).items() if name != "kind"}
 
     def with_train(self, index: Tensor) -> Scene:
-        """Return it with these of the training images, in that order."""
+        """Return the scene with these training images, in this order."""
         return replace(self, **_indexed(self, "train_", index))
 
     def with_test(self, index: Tensor) -> Scene:
-        """Return it with these of the test images, in that order."""
+        """Return the scene with these test images, in this order."""
         rebuilt = self.reconstructions[index]
         return replace(self, reconstructions=rebuilt, **_indexed(self, "test_", index))
 
@@ -59,8 +59,8 @@ def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene
 
     Args:
         kind: "perfect" features are their class's unit vector; "overlapping" ones surround the
-            centre of their class; "random" ones have nothing to do with it; of "tied" ones many
-            are equal, across classes too; "collapsed" ones are all the same.
+            centre of their class; "random" ones are independent of it; many "tied" ones are equal,
+            also across classes; "collapsed" ones are all the same.
         classes: K.
         train: training images of each class.
         test: test images of each class.
@@ -87,7 +87,7 @@ def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene
 
 
 def _features(kind: str, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    # Many dimensions for few images, where whoever has seen one knows it again.
+    # Many dimensions for few images, so that a memorised image is recognised.
     width = 64 if kind == "random" else classes + 3
     unit = torch.nn.functional.one_hot(labels, width).float()
     if kind == "perfect":
@@ -100,5 +100,5 @@ def _features(kind: str, labels: Tensor, classes: int, generator: torch.Generato
     if kind == "overlapping":
         return unit + 0.45 * noise
     assert kind == "tied", kind
-    # Few grid points, none of which is zero: many images share one, of whatever class.
+    # Few grid points, none of them zero: many images of any class share one.
     return ((unit + 0.4 * noise)[:, :3] > 0.5).float() + 0.5

@@ -1,4 +1,4 @@
-"""From the annotations of settings to values that a check may try, those at the bounds first."""
+"""Values of settings that a check may try, from their annotations; values at the bounds first."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from sslcore.contract.settings import REQUIRED, Setting
 if typing.TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-#: How near an open bound is gone, and how far beyond a bound where the other side has none.
+#: The distance to an open bound, and the width of a range that has one bound only.
 _NEAR = 1e-3
 _STEPS = 3
-#: Entries in a list of any length: more than most images can be halved.
+#: Entries in a list of any length; most images can't be halved so often.
 _ENTRIES = 6
-#: Settings that are drawn at once; the others keep their defaults, so that examples stay legible.
+#: Number of settings drawn at once; the others keep their defaults, to keep examples readable.
 _TOGETHER = 4
-#: Settings of these names ask for a download, which no check may do on its own account.
+#: Settings of these names cause a download, which no check may do unasked.
 _FETCHING = ("pretrained",)
 
 
@@ -34,12 +34,11 @@ def settings_strategy(
 ) -> SearchStrategy[dict[str, Any]]:
     """Return a strategy of settings within their annotated bounds, the bounds among them.
 
-    A few settings are drawn at once, and those whose annotation says nothing that could be drawn
-    (a path, any text), or that are called `pretrained`, are left at their defaults. Combinations
-    may be such as a constructor refuses.
+    A few settings are drawn at once. Settings without a usable annotation (a path, any text), and
+    `pretrained`, keep their defaults. A constructor may refuse the combination.
 
     Args:
-        interface: of the part.
+        interface: the interface of the part.
         fixed: settings that have these values in every draw.
     """
     fixed = dict(fixed or {})
@@ -62,7 +61,7 @@ def settings_strategy(
 def settings_at_bounds(
     interface: Interface, *, fixed: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Return settings with one at a time at one of its bounds, the others at their defaults."""
+    """Return settings with one setting at one of its bounds and the others at their defaults."""
     fixed = dict(fixed or {})
     return [
         {**fixed, name: value}
@@ -129,14 +128,14 @@ def _tuple(arguments: Sequence[Any], least: int) -> SearchStrategy[Any] | None:
     if not entries or any(entry is None for entry in entries):
         return None
     whole = st.tuples(*typing.cast("list[SearchStrategy[Any]]", entries))
-    # A pair of numbers is most often a range, and one that is empty tells little.
+    # A pair of numbers is usually a range, and an empty range shows little.
     if len(entries) == 2 and all(_is_number(item) for item in arguments):
         return st.one_of(whole.map(lambda pair: tuple(sorted(pair))), whole)
     return whole
 
 
 def _edges(annotation: Any) -> list[Any]:
-    """Return the values at the bounds of an annotation, or next to one that is open."""
+    """Return the values at the bounds of an annotation, or next to an open bound."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if _is_number(annotation):
         low, high, stated = _limits(annotation)
@@ -171,7 +170,7 @@ def _edges_of_tuple(annotation: Any, least: int) -> list[Any]:
     columns = [_edges(item) for item in arguments]
     if not all(columns):
         return []
-    # All at their least, all at their greatest: a range of one value is a bound of its own.
+    # All at their minimum, all at their maximum: a range of one value is a bound too.
     return list(dict.fromkeys([tuple(c[0] for c in columns), tuple(c[-1] for c in columns)]))
 
 

@@ -1,4 +1,4 @@
-"""What an author states of a part that is no loss to have it checked."""
+"""The specification of a part to check, for parts other than losses."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ SUITE = "2026.1"
 
 @dataclass(frozen=True, eq=False)
 class PartSpec:
-    """What is stated of a part of any kind.
+    """The specification of a part of any kind.
 
     Attributes:
-        make: its class, or a function that returns a new one. Its parameters that the engine
-            supplies (`image_size`, …) and its settings are given by name, those that it has.
-        name: for the report; that of `make` by default.
-        settings: what the checks set; other settings are at their defaults, and are varied within
-            their annotated bounds where a check draws them.
-        expected_failures: properties that are known not to hold, each with the reason. One that
-            holds nevertheless is an error.
+        make: its class, or a function that returns a new part. It is called by name with its
+            settings and with those of its parameters that the engine supplies (`image_size`, …).
+        name: for the report; the name of `make` by default.
+        settings: fixed settings; other settings have their defaults, and some checks vary them
+            within their annotated bounds.
+        expected_failures: properties that are known to fail, each with the reason. One that passes
+            is reported as an error.
         suite: the version of the checks.
-        seconds: how long a call may take.
+        seconds: time limit of a call, s.
     """
 
     make: Callable[..., Any]
@@ -43,16 +43,16 @@ class AugmentationSpec(PartSpec):
     """An augmentation to check.
 
     Attributes:
-        channels: of the images it is tried on, each.
+        channels: numbers of channels of the images that it is checked on.
         image_size: side of these images, px.
-        num_frames: frames per clip; None gives clips of six frames to what asks for `num_frames`
-            and has no default for it, else images.
-        identity: settings at which a training view is the view that evaluators see; None where
-            there are none, or the author does not say.
+        num_frames: frames per clip; None means clips of six frames if the part requires
+            `num_frames`, else images.
+        identity: settings at which a training view equals the view for evaluators; None if there
+            are none or they are not known.
         reference: makes one view (C, h, w), in the units of the views, of one image (C, H, W) in
-            [0, 1], drawing from the global generators of torch, numpy or Python; views must be
-            distributed as its results are. None where there is none.
-        signal: which training views are examined: `"views"` or `"local_views"`.
+            [0, 1], with the global generators of torch, numpy or Python; views must have the
+            distribution of its results. None if there is no reference.
+        signal: the training views to check: `"views"` or `"local_views"`.
     """
 
     channels: Sequence[int] = (1, 3)
@@ -68,12 +68,12 @@ class EncoderSpec(PartSpec):
     """An encoder to check.
 
     Attributes:
-        channels: of the views it is tried on, each.
+        channels: numbers of channels of the views that it is checked on.
         image_size: side of these views, px.
-        batch: views in an ordinary batch; keep it small where the encoder is large.
-        draw: whether settings are drawn besides those at their bounds.
-        signals: makes of views (N, C, h, w) what else `forward` asks for, as the engine would
-            give it: flattened, one row for each view.
+        batch: views in an ordinary batch; choose a small number for a large encoder.
+        draw: whether to check drawn settings in addition to settings at their bounds.
+        signals: makes the other arguments of `forward` from views (N, C, h, w), in the engine's
+            form: flattened, one row for each view.
     """
 
     channels: Sequence[int] = (1, 3)
@@ -92,9 +92,9 @@ class HeadSpec(PartSpec):
         feature_dim: F.
         feature_map_shape: (F', h', w').
         image_size: side of the views, px.
-        channels: of the views.
+        channels: number of channels of the views.
         batch: images in an ordinary batch.
-        draw: whether settings are drawn besides those at their bounds.
+        draw: whether to check drawn settings in addition to settings at their bounds.
         signals: makes, of a number of images B, every signal (V, B, …) that `forward` asks for;
             None draws `features`, `feature_maps` and `views` of the shapes above.
     """
@@ -114,9 +114,9 @@ class EvaluatorSpec(PartSpec):
     """An evaluator to check.
 
     Attributes:
-        accuracies: the metrics that say how often something is right, between 0 and 1; None
-            means all whose names say so: `…_top1`, `…_accuracy`, `…_acc`.
-        num_classes: of the features it is tried on.
+        accuracies: the metrics that are accuracies, in [0, 1]; None means all metrics named
+            `…_top1`, `…_accuracy` or `…_acc`.
+        num_classes: number of classes of the features that it is checked on.
     """
 
     accuracies: Sequence[str] | None = None
@@ -128,10 +128,10 @@ class DatasetSpec(PartSpec):
     """A data set to check.
 
     Attributes:
-        clips: whether its samples are clips; None where the author does not say.
+        clips: whether its samples are clips; None if it is not stated.
         learnable: whether the nearest training image, pixel by pixel, is of the same class more
-            often than by chance. It is what tells labels that belong to other images.
-        shared: how many test images may be found among the training images.
+            often than by chance. Then the checks find labels that belong to other images.
+        shared: number of test images that may also be training images.
         network: whether it may use the network to build.
     """
 
@@ -147,11 +147,11 @@ class MethodSpec(PartSpec):
 
     Attributes:
         make: returns its record (`sslcore.Method`), or its name.
-        settings: by section, besides those of the method.
-        registry: where its parts are looked up; everything installed by default.
-        clips: whether it is trained on clips; None means images where it takes them.
+        settings: further settings, by section.
+        registry: where its parts are looked up; all installed plugins by default.
+        clips: whether to train it on clips; None means images if it takes images.
         image_size: side of the images it is trained on, px.
-        channels: of these images.
+        channels: number of channels of these images.
         batch: images in a batch.
     """
 

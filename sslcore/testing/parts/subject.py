@@ -1,4 +1,4 @@
-"""A part under examination: made by its spec, called under a time limit, what it leaves alone."""
+"""The part under test: made by its spec, called under a time limit, checked for side effects."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from sslcore.testing.violation import Hung, Violation, said
 
 T = TypeVar("T")
 
-#: A seed that nobody else will think of.
+#: A seed that no other code is likely to use.
 _OWN_SEED = 74_153_286
 
 
 @dataclass(frozen=True)
 class PartExample:
-    """What a part is tried on.
+    """An example that a part is checked on.
 
     Attributes:
-        settings: besides the defaults.
+        settings: the settings that differ from the defaults.
         channels: of the images.
-        batch: how many there are.
-        pictures: what they show, see `sslcore.testing.parts.pictures`.
+        batch: number of images.
+        pictures: the kind of images, see `sslcore.testing.parts.pictures`.
         seed, step: of the random numbers.
         drawn: whether the settings were drawn, so that the part may refuse them.
     """
@@ -52,14 +52,14 @@ class PartExample:
 
 
 class Refused(UnsatisfiedAssumption):
-    """A part refused settings that were drawn: such an example says nothing."""
+    """A part refused drawn settings, so the example shows nothing."""
 
 
 class PartSubject:
     """A part, as the properties see it.
 
     Args:
-        spec: what its author states.
+        spec: the author's specification.
     """
 
     spec: PartSpec
@@ -71,11 +71,11 @@ class PartSubject:
 
     @property
     def name(self) -> str:
-        """What the part is called in code."""
+        """The name of the part in code."""
         return getattr(self.spec.make, "__name__", type(self.spec.make).__name__)
 
     def arguments(self, supplied: Mapping[str, Any], example: PartExample) -> dict[str, Any]:
-        """Return what `make` is called with: of `supplied` what it asks for, and the settings."""
+        """Return the arguments of `make`: what it asks for of `supplied`, and the settings."""
         known = {name: supplied[name] for name in self.interface.supplied if name in supplied}
         return known | dict(self.spec.settings) | dict(example.settings)
 
@@ -84,7 +84,7 @@ class PartSubject:
 
         Raises:
             Refused: it refused settings that were drawn, with a ValueError.
-            Violation: it raised something else.
+            Violation: it raised another error.
         """
         arguments = self.arguments(supplied, example)
         code = self.made(arguments)
@@ -105,14 +105,14 @@ class PartSubject:
             raise Violation(f"{code} raised {said(error)}", code) from error
 
     def made(self, arguments: Mapping[str, Any]) -> str:
-        """Return Python that makes the part."""
+        """Return Python code that makes the part."""
         return f"{self.name}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
 
     def limited(self, function: Callable[[], T], code: str) -> T:
-        """Return what a function returns.
+        """Return the result of a function.
 
         Raises:
-            Hung: it did not in the time that the spec gives it.
+            Hung: the function exceeded the spec's time limit.
         """
         try:
             return within(self.spec.seconds, function)
@@ -120,11 +120,11 @@ class PartSubject:
             raise Hung(f"a call did not return in {self.spec.seconds:g} s", code) from None
 
     def guarded(self, function: Callable[[], T], code: str, example: PartExample) -> T:
-        """Return what a function of the part returns; what it raises is a violation.
+        """Return the result of a function of the part; an error becomes a violation.
 
         Raises:
             Refused: it refused settings that were drawn, with a ValueError.
-            Violation: it raised something else.
+            Violation: it raised another error.
         """
         try:
             return self.limited(function, code)
@@ -140,7 +140,7 @@ class PartSubject:
     def near(
         self, got: Tensor, wanted: Tensor, what: str, code: str, tolerance: float = 1e-4
     ) -> None:
-        """Raise a violation where two tensors differ by more than a part of the largest entry."""
+        """Raise a violation if two tensors differ by more than a fraction of the largest entry."""
         if got.shape != wanted.shape:
             raise Violation(f"{what}: {tuple(got.shape)} became {tuple(wanted.shape)}", code)
         scale = float(wanted.double().abs().max()) if wanted.numel() else 0.0
@@ -152,8 +152,8 @@ class PartSubject:
 
     @contextmanager
     def leaving_global_state(self, code: str) -> Iterator[None]:
-        """Raise a violation where the body changes random states or torch's switches."""
-        # In a state of the check's own: what an earlier call may have seeded is no excuse.
+        """Raise a violation if the body changes random states or torch's switches."""
+        # Start from the check's own state: a seed set by an earlier call could hide a change.
         with global_seed(_OWN_SEED):
             before = shared_state()
             yield
@@ -163,7 +163,7 @@ class PartSubject:
 
 
 def interface_of_maker(make: Callable[..., Any]) -> Interface:
-    """Return the interface of what makes a part: a class, or a function of what a class takes."""
+    """Return the interface of a part's constructor: a class, or a function with its parameters."""
     if inspect.isclass(make):
         return interface_of(make)
     parameters = settings_of(make)
@@ -177,7 +177,7 @@ def interface_of_maker(make: Callable[..., Any]) -> Interface:
 
 @contextmanager
 def global_seed(seed: int) -> Iterator[None]:
-    """Seed every global generator for the body, and put them back."""
+    """Seed every global generator for the body, and restore them."""
     held = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
     try:
         random.seed(seed)
@@ -191,13 +191,13 @@ def global_seed(seed: int) -> Iterator[None]:
 
 
 def with_global_seed(seed: int, function: Callable[[], T]) -> T:
-    """Return what a function returns with every global generator seeded, and put them back."""
+    """Return the result of a function with every global generator seeded, and restore them."""
     with global_seed(seed):
         return function()
 
 
 class Untouched:
-    """Remembers tensors, to tell whether a call changed them."""
+    """Remembers tensors, to find out whether a call changed them."""
 
     def __init__(self, tensors: Mapping[str, Any]) -> None:
         self.tensors = {name: item for name, item in tensors.items() if isinstance(item, Tensor)}
@@ -205,12 +205,12 @@ class Untouched:
         self._versions = {name: item._version for name, item in self.tensors.items()}
 
     def check(self, code: str) -> None:
-        """Raise a violation where one is no longer what it was."""
+        """Raise a violation if one has changed."""
         for name, item in self.tensors.items():
             if not same_bits(item.detach(), self.copies[name]):
                 raise Violation(f"it changed its input {name}", code)
             if item._version != self._versions[name]:
-                raise Violation(f"it wrote into its input {name} and put it back", code)
+                raise Violation(f"it wrote into its input {name} and restored it", code)
 
 
 def same_bits(one: Tensor, other: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Data sets of a few images that methods are tried on."""
+"""Data sets of a few images that methods are checked on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from sslcore.registry.origin import Origin
 from sslcore.registry.registry import Registry
 from sslcore.testing.parts.pictures import example_images
 
-#: Under which no plugin's distribution is installed.
+#: A distribution name that no plugin has.
 _DISTRIBUTION = "sslcore-conformance"
 
 IMAGES, CLIPS = "conformance-images", "conformance-clips"
 
-#: Widths of heads that are thousands wide in their papers, where a method leaves them open.
+#: Widths for heads with thousands of units in their papers, unless a method sets them.
 _NARROW: Sections = {"head": {"hidden": (32,), "predictor_hidden": (32,), "dim": 16}}
 
 _CLASSES = ("one", "two", "three")
@@ -25,7 +25,7 @@ _FRAMES = 6
 
 
 def images(*, image_size: int = 16, channels: int = 1, count: int = 18) -> Data:
-    """Return images in three classes that mean nothing.
+    """Return images in three meaningless classes.
 
     Args:
         image_size: side, px.
@@ -36,7 +36,7 @@ def images(*, image_size: int = 16, channels: int = 1, count: int = 18) -> Data:
 
 
 def clips(*, image_size: int = 16, channels: int = 1, count: int = 18) -> Data:
-    """Return clips of six frames in three classes that mean nothing.
+    """Return clips of six frames in three meaningless classes.
 
     Args:
         image_size: side, px.
@@ -67,13 +67,13 @@ def with_tiny_data(registry: Registry) -> Registry:
     records = (
         Dataset(
             name=IMAGES,
-            summary="A few images in three classes that mean nothing",
+            summary="A few images in three meaningless classes",
             build=f"{__name__}:images",
             defaults=_NARROW,
         ),
         Dataset(
             name=CLIPS,
-            summary="A few clips in three classes that mean nothing",
+            summary="A few clips in three meaningless classes",
             build=f"{__name__}:clips",
             clips=True,
             defaults=_NARROW,

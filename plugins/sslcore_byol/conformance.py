@@ -1,7 +1,7 @@
-"""The family of losses that SimSiam's belongs to, for the conformance kit (Chen & He 2021, eq. 4).
+"""The family of SimSiam's loss, for the conformance kit (Chen & He 2021, equation 4).
 
-It takes the same examples as the family `byol`, with the student's own projections in the place of
-a teacher's.
+It takes the same examples as the family `byol`, with the student's projections in place of a
+teacher's.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def reference(inputs: Inputs, hyper: Hyper) -> Tensor:
 
 
 def _gradient_scale(inputs: Inputs, hyper: Hyper) -> Mapping[str, Tensor]:
-    """Return 1/(2B‖p‖) for each row: no entry of its gradient is larger."""
+    """Return 1/(2B‖p‖) for each row, a bound on the entries of its gradient."""
     return {name: size / 2 for name, size in _BYOL.gradient_scale(_of_byol(inputs), hyper).items()}
 
 
@@ -83,7 +83,7 @@ def _drawn(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
 
 
 def at_cosine(cosine: float, count: int) -> Example:
-    """Return predictions (2, B, 2) that are all at a cosine to the other view's projections."""
+    """Return predictions (2, B, 2) with a given cosine to the other view's projections."""
     angle = torch.arange(2 * count, dtype=torch.float64).view(2, count)
     length = 1 + angle % 3
     turned = angle + torch.tensor(cosine, dtype=torch.float64).acos()
@@ -107,7 +107,7 @@ def at_cosine(cosine: float, count: int) -> Example:
     "closed-form",
     "N1",
     formula="all cosines s: L = −s",
-    kills="views paired with themselves, a sign, a factor, a distance for a cosine",
+    kills="views paired with themselves, a wrong sign, a factor, a distance instead of a cosine",
     anchors=lambda subject: [
         at_cosine(cosine, count) for count in (1, 4) for cosine in (1.0, 0.0, -1.0, 0.5, -0.25)
     ],
@@ -136,7 +136,7 @@ def bounds(subject: LossSubject, example: Example) -> None:
     "gradient-points-to-the-other-view",
     "N3",
     formula="∂L/∂p_i = −(z̄_i − s p̄_i) / (2B‖p_i‖), z_i of the other view, s their cosine",
-    kills="a view paired with itself, a norm that is detached, a gradient that is scaled",
+    kills="a view paired with itself, a detached norm, a scaled gradient",
     anchors=anchors,
     examples=examples,
     max_examples=15,
@@ -167,7 +167,7 @@ def _of(
     def loss(inputs: Inputs, hyper: Hyper) -> Tensor:
         p, z = inputs["predictions"], inputs["projections"]
         if p.shape != z.shape or p.dim() != 3 or not p.numel():
-            raise ValueError("predictions and projections must be of one shape (2, B, D)")
+            raise ValueError("predictions and projections must have the same shape (2, B, D)")
         dtype = p.dtype
         exact = dtype if low else torch.promote_types(dtype, torch.float32)
         z = z.detach() if stop else z
@@ -234,7 +234,7 @@ _MUTANTS = (
 NEGATIVE_COSINE = register_family(
     Family(
         name="negative-cosine",
-        summary="Negative cosine of predictions to the projections of the other view, as constants",
+        summary="Negative cosine of predictions and the detached projections of the other view",
         signals=_SIGNALS,
         reference=reference,
         examples=_drawn,

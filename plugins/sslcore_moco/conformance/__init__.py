@@ -1,4 +1,4 @@
-"""The families of losses that MoCo's are held against; they need the extra `sslcore[test]`."""
+"""The families of MoCo's losses, for the conformance kit; they need the extra `sslcore[test]`."""
 
 from __future__ import annotations
 

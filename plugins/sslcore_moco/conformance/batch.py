@@ -1,6 +1,6 @@
 """The family of losses that contrast predictions with a teacher's keys of the batch (MoCo v3).
 
-Chen, Xie & He 2021, equation 1 and algorithm 1: symmetrised, and multiplied with 2τ.
+Chen, Xie & He 2021, equation 1 and algorithm 1: in both directions, and multiplied by 2τ.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def mean_of_directions(inputs: Inputs, hyper: Hyper) -> Tensor:
     for view in (0, 1):
         queries, keys = unit(inputs[QUERIES][view]), unit(inputs[KEYS][1 - view])
         for position, query in enumerate(queries):
-            # A loop over images, with one product for each, so that no index is shared.
+            # A loop over images, with one product for each, so that it shares no indexing with the
+            # losses.
             gaps = keys @ query - keys[position] @ query
             losses.append(torch.logsumexp(gaps / hyper["temperature"], 0))
     return torch.stack(losses).mean()
@@ -40,7 +41,7 @@ def _times(factor: Callable[[float], float]) -> Callable[[Inputs, Hyper], Tensor
     return reference
 
 
-#: Sum of both directions, each times 2τ, as in algorithm 1; and what is made of it.
+#: Conventions: the sum of both directions, each times 2τ, as in algorithm 1, and variants of it.
 CONVENTIONS = {
     "sum of directions, times 2τ": _times(lambda temperature: 4 * temperature),
     "mean of directions, times 2τ": _times(lambda temperature: 2 * temperature),
@@ -50,7 +51,7 @@ CONVENTIONS = {
 
 
 def _gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-    """Return how far each row's gradient can go in the convention where it goes furthest."""
+    """Return a bound on each row's gradient, in the convention where the bound is largest."""
     queries = inputs[QUERIES]
     most = 4 * max(1.0, 1 / hyper["temperature"])
     return {QUERIES: most / (queries.shape[1] * lengths(queries))}
@@ -63,7 +64,7 @@ def _single() -> Example:
 
 BATCH = Family(
     name="moco-batch",
-    summary="Tell a teacher's key of the other view from those of the batch, by cosine",
+    summary="Find the teacher's key of the other view among the keys of the batch, by cosine",
     signals=_SIGNALS.names,
     reference=CONVENTIONS["sum of directions, times 2τ"],
     conventions=CONVENTIONS,

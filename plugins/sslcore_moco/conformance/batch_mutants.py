@@ -1,4 +1,4 @@
-"""Broken losses over keys of the batch, written from equation 1: what is wrong is their name."""
+"""Broken losses over keys of the batch, from equation 1; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Score = Callable[[Tensor, Tensor, float], Tensor]
 def _refuse(inputs: Inputs) -> None:
     queries, keys = (inputs[name] for name in SIGNALS)
     if queries.dim() != 3 or queries.shape != keys.shape or len(queries) != 2:
-        raise ValueError("predictions and teacher projections (2, B, D), please")
+        raise ValueError("predictions and teacher projections must be (2, B, D)")
     if queries.numel() == 0 or queries.shape[1] < 2:
         raise ValueError("two images, please")
 
@@ -61,17 +61,17 @@ def _correct(q: Tensor, k: Tensor, t: float) -> Tensor:
 
 
 def _by(unit: Callable[[Tensor], Tensor]) -> Loss:
-    """Return the loss with rows made comparable in another way."""
+    """Return the loss with another normalisation of the rows."""
     return _of(lambda q, k, t: 4 * t * _losses(unit(q) @ unit(k).mT, t).mean())
 
 
 def _from_losses(function: Callable[[Tensor, float], Tensor]) -> Loss:
-    """Return a loss made otherwise of those of each query, (2, B)."""
+    """Return a loss with another reduction of the losses of the queries, (2, B)."""
     return _of(lambda q, k, t: function(_losses(_cosines(q, k), t), t))
 
 
 def _from_cosines(function: Callable[[Tensor, float], Tensor]) -> Loss:
-    """Return a loss made otherwise of the cosines (2, B, B)."""
+    """Return a loss with another function of the cosines (2, B, B)."""
     return _of(lambda q, k, t: 4 * t * function(_cosines(q, k), t))
 
 
@@ -144,7 +144,7 @@ def _rank_without_offset(*, temperature: float) -> Callable[..., Tensor]:
 
 
 _CORRECT = _of(_correct)
-#: What all variants are without their faults.
+#: The correct loss; every variant adds a fault to it.
 CONTROL = Mutant("no-fault", _CORRECT)
 
 MUTANTS: tuple[Mutant, ...] = (

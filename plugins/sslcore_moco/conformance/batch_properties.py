@@ -1,7 +1,7 @@
 """Properties of losses that contrast queries with a teacher's keys of the batch, both ways.
 
-Papers differ in a factor: c is that by which the mean over both directions is multiplied, 4τ where
-they are summed and each is multiplied with 2τ.
+Papers differ in a factor c of the mean over both directions: c = 4τ if the directions are summed
+and each is multiplied by 2τ.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _at_temperatures(subject: LossSubject) -> Sequence[Example]:
 
 
 def _at_cosines(signals: Signals, own: float, other: float, temperature: float) -> Example:
-    """Return three queries with cosine `own` to their keys and `other` to those of the others."""
+    """Return three queries with cosine `own` to their keys and `other` to the other keys."""
     count = 3
     queries = torch.eye(count, 2 * count, dtype=torch.float64)
     keys = torch.zeros_like(queries)
@@ -52,7 +52,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
     """Return the properties; `signals` makes examples."""
 
     def factor(subject: LossSubject, example: Example) -> float:
-        """Return c, read off the reference where all rows are alike."""
+        """Return c, from the reference at equal rows."""
         alike = torch.ones(2, 2, 1, dtype=torch.float64)
         given = signals.moved(example, alike, alike.clone())
         return subject.reference(given) / math.log(2)
@@ -62,7 +62,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB1",
         formula="keys at cosine s to their queries, those of the N − 1 others at ρ: "
         "L = c log(1 + (N − 1) e^((ρ − s)/τ)); all rows alike: L = c log N",
-        kills="temperature missing, inverted or twice; a key left out or counted twice",
+        kills="temperature missing, inverted or applied twice; a key left out or counted twice",
         anchors=lambda subject: [
             subject.adapt(_at_cosines(signals, own, other, temperature))
             for own, other in ((1.0, 0.0), (0.5, -0.25), (0.0, 0.0), (-0.5, 0.5), (0.25, 0.5))
@@ -85,7 +85,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "MB2",
         formula="h ≤ τL/c ≤ h + τ log N, h the mean of (highest cosine − the key's); and "
         "|L/c − log N| ≤ 2/τ, so that L/c → log N as τ grows",
-        kills="nearly every wrong term: a sign, a sum for a mean, the same view's keys",
+        kills="nearly any wrong term: a wrong sign, a sum instead of a mean, the same view's keys",
         anchors=_at_temperatures,
         examples=examples,
         max_examples=15,
@@ -108,8 +108,8 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
     @declare(
         "deranging-raises",
         "MB3",
-        formula="L of orthonormal pairs is lower than with the keys deranged",
-        kills="a sign, no positive term, keys of other images",
+        formula="L of orthonormal pairs is lower than L of the same pairs with deranged keys",
+        kills="a wrong sign, no positive term, keys of other images",
         anchors=lambda subject: [
             subject.adapt(_at_cosines(signals, 1.0, 0.0, temperature)) for temperature in (0.2, 1.0)
         ],
@@ -118,13 +118,15 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         queries, keys = signals.of(example)
         apart_example = signals.moved(example, queries, keys.roll(1, 1))
         together, apart = subject.value(example), subject.value(apart_example)
-        subject.at_most(together, apart - 1e-6, 0.0, apart_example, "L, against deranged keys")
+        subject.at_most(
+            together, apart - 1e-6, 0.0, apart_example, "L, against L with deranged keys"
+        )
 
     @declare(
         "mean-over-rolls",
         "MB4",
         formula="the mean over k of L(q, roll(keys, k)) is at least c log N",
-        kills="the key left out of the denominator",
+        kills="the query's key left out of the denominator",
         anchors=small_anchors,
         examples=examples,
         max_examples=10,
@@ -143,7 +145,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
     @declare(
         "views-are-crossed",
         "MB5",
-        formula="∂L/∂q of a view does not depend on the keys of that view, and does on the other's",
+        formula="∂L/∂q of a view depends on the keys of the other view, not of that view",
         kills="a view paired with itself, or with both, a direction that is left out",
         anchors=small_anchors,
     )
@@ -170,7 +172,7 @@ def batch_properties(signals: Signals) -> tuple[Property, ...]:
         "temperature-limit",
         "MB6",
         formula="τ → ∞: τ (L/c − log N) → mean of (mean cosine − the key's), within 1/(2τ)",
-        kills="temperature clamped, inverted or twice; a weighted mean",
+        kills="temperature clamped, inverted or applied twice; a weighted mean",
         anchors=small_anchors,
         applies=lambda subject: (
             "" if "temperature" in subject.takes else "make takes no temperature"

@@ -1,4 +1,4 @@
-"""Queries and keys that losses of MoCo are tried on: ordinary, degenerate and malformed ones."""
+"""Queries and keys for checks of MoCo's losses: ordinary, degenerate and malformed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KEYS = "teacher_projections"
 
-#: What is drawn for τ: plain values first, then those in use and extremes.
+#: Values drawn for τ: ordinary ones first, then those in use and extremes.
 TEMPERATURE = HyperRange(0.2, (0.2, 1.0, 0.5, 0.07, 2.0, 10.0), 0.05, 5.0, required=True)
 
 _GEOMETRIES = (
@@ -59,18 +59,18 @@ def unit(rows: Tensor) -> Tensor:
 
 
 def norm_detached(rows: Tensor) -> Tensor:
-    """Return rows at unit length whose gradient does not know of the length: a fault."""
+    """Return rows at unit length with a detached length: a fault."""
     result: Tensor = rows / rows.norm(dim=-1, keepdim=True).detach().clamp_min(1e-12)
     return result
 
 
 def small_anchors(subject: LossSubject) -> Sequence[Example]:
-    """Return the family's fixed examples that are small enough to be tried often."""
+    """Return the family's fixed examples that are small enough for many calls."""
     return [example for example in anchors(subject) if example.size <= 200]
 
 
 def lengths(rows: Tensor) -> Tensor:
-    """Return the lengths of rows (..., D), (..., 1), none of them 0."""
+    """Return the lengths (..., 1) of rows (..., D), none of them 0."""
     result: Tensor = rows.norm(dim=-1, keepdim=True).clamp_min(1e-300)
     return result
 
@@ -138,7 +138,7 @@ class Signals:
         return found
 
     def degenerate(self, dtype: str) -> Mapping[str, Example]:
-        """Return rows of zeros, huge and tiny ones, for a type."""
+        """Return rows that are zero, huge or tiny in a type."""
         queries, keys = fixed("moco", 2, 2, 4, 5)
         zero_query, zero_key = queries.clone(), keys.clone()
         zero_query[0, 1] = zero_key[1, 3] = 0
@@ -156,7 +156,7 @@ class Signals:
         }
 
     def malformed(self, inputs: Inputs) -> Mapping[str, Inputs]:
-        """Return queries and keys that don't belong together."""
+        """Return queries and keys whose shapes don't match."""
         queries, keys = inputs[self.names[0]], inputs[KEYS]
 
         def changed(change: Callable[[Tensor], Tensor]) -> Inputs:
@@ -174,11 +174,11 @@ class Signals:
             **{what: {**inputs, KEYS: item} for what, item in wrong.items()},
             "several samples against one": {**inputs, self.names[0]: queries[:, :1]},
             "an empty batch": changed(lambda item: item[:, :0]),
-            "rows that are no vectors": changed(lambda item: item[..., 0]),
+            "rows that are not vectors": changed(lambda item: item[..., 0]),
             "one view": changed(lambda item: item[:1]),
             "three views": changed(lambda item: torch.cat([item, item[:1]])),
         }
 
 
-#: Of the degenerate examples, those where the gradient is finite too: it grows as 1/‖q‖.
+#: The degenerate examples with a finite gradient; a gradient grows as 1/‖q‖.
 MODERATE = ("a zero row", "all rows zero", "all rows alike", "a low temperature")

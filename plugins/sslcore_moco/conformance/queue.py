@@ -38,7 +38,7 @@ def against_queue(
 ) -> Tensor:
     """Return the mean over queries of log(1 + Σⱼ e^((q·kⱼ − q·k₊)/τ)), query by query.
 
-    A loop over images, with one product for each, so that it shares no trick with what it judges.
+    A loop over images, with one product for each, so that it shares no indexing with the losses.
 
     Args:
         inputs: projections and the teacher's, (2, B, D) each.
@@ -61,7 +61,7 @@ def _family(name: str, summary: str, *, symmetric: bool) -> Family:
         return against_queue(inputs, hyper["temperature"], [*queue.double()], symmetric=symmetric)
 
     def gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, Tensor]:
-        """Return 2/(τB‖q‖) for each row: its cosines move by no more."""
+        """Return 2/(τB‖q‖) for each row, a bound on its gradient."""
         queries = inputs[QUERIES]
         size = 2 / (hyper["temperature"] * queries.shape[1] * lengths(queries))
         return {QUERIES: size}
@@ -100,11 +100,11 @@ def _family(name: str, summary: str, *, symmetric: bool) -> Family:
 
 QUEUE = _family(
     "moco-queue",
-    "Tell the key of an image's second view from a queue of earlier keys, by cosine",
+    "Distinguish the key of an image's second view from a queue of earlier keys, by cosine",
     symmetric=False,
 )
 QUEUE_SYMMETRIC = _family(
     "moco-queue-symmetric",
-    "Tell the key of each view of an image from a queue of earlier keys, by cosine",
+    "Distinguish the key of each view of an image from a queue of earlier keys, by cosine",
     symmetric=True,
 )

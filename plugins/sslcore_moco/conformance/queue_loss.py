@@ -1,4 +1,4 @@
-"""A loss against a queue made of parts, so that each of them can be replaced by a faulty one."""
+"""A loss against a queue, made of parts that can each be replaced by a faulty one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def score_of(scores: Tensor, temperature: float) -> Tensor:
 
 
 def write_keys(queue: Tensor, oldest: int, keys: Tensor) -> int:
-    """Write keys to a queue from a place on, and return the place after them."""
+    """Write keys to a queue at a position, and return the next position."""
     for key in keys:
         queue[oldest % len(queue)] = key
         oldest += 1
@@ -31,24 +31,24 @@ def write_keys(queue: Tensor, oldest: int, keys: Tensor) -> int:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the loss is made of, each of which may be at fault.
+    """The parts of the loss, each of which may be faulty.
 
     Attributes:
         first: the queue's first rows, of (K, D).
         directions: (view of the queries, view of the keys) of each direction.
-        prepared: queries and keys, from those given.
-        unit: makes rows comparable.
-        scores: (…, 1 + K) similarities with the own key and the queue, the own key's first.
-        score: a loss for each query, from these and τ.
-        mean: a scalar, from these; (directions, B).
+        prepared: queries and keys, from the given ones.
+        unit: normalises rows.
+        scores: (…, 1 + K) similarities with the query's own key, first, and with the queue.
+        score: a loss for each query, from the similarities and τ.
+        mean: a scalar, from the losses of the queries, (directions, B).
         queued: the rows to queue, from queries and keys (directions, B, D).
-        write: writes them into the queue at a place, and returns the next place.
-        result: what is returned, from the value and the projections.
+        write: writes rows into the queue at a position, and returns the next position.
+        result: the returned value, from the loss and the projections.
         stops: whether the keys get no gradient.
         early: whether keys are queued before they are scored.
         evaluates: whether keys are queued in eval mode too.
-        persistent: whether queue, and place, are in the state.
-        copies: whether what is scored against is a copy of the queue.
+        persistent: whether the queue and the position are in the state.
+        copies: whether queries are scored against a copy of the queue.
     """
 
     first: Callable[[int, int], Tensor] = first_queue
@@ -68,7 +68,7 @@ class Parts:
 
 
 class _Queued(nn.Module):
-    """The loss, made of parts, one of which may be at fault."""
+    """The loss, made of parts, one of which may be faulty."""
 
     queue: Tensor
     oldest: Tensor
@@ -85,7 +85,7 @@ class _Queued(nn.Module):
         parts = self.parts
         wanted = (2, projections.shape[1], self.queue.shape[1])
         if projections.shape != wanted or teacher_projections.shape != wanted:
-            raise ValueError(f"projections and teacher projections of {wanted}, please")
+            raise ValueError(f"projections and teacher projections must be {wanted}")
         given = exact(projections), exact(teacher_projections)
         q, k = parts.prepared(given[0], given[1].detach() if parts.stops else given[1])
         own, other = (list(views) for views in zip(*parts.directions, strict=True))
@@ -102,14 +102,14 @@ class _Queued(nn.Module):
     def _enqueue(self, rows: Tensor) -> None:
         if not (self.training or self.parts.evaluates):
             return
-        # A new queue each time: that of a batch may still be needed for its gradient.
+        # A new queue each time: the gradient of a batch may still need its queue.
         queue = self.queue.clone()
         place = self.parts.write(queue, int(self.oldest), rows.to(queue.dtype))
         self.queue = queue if queue.requires_grad else queue.detach()
         self.oldest = torch.tensor(place % len(queue))
 
 
-#: The parts of a loss that scores these rows of a batch only.
+#: Makes the parts of a loss that scores only these rows of a batch.
 Share = Callable[[Parts, slice], Parts]
 
 

@@ -1,4 +1,4 @@
-"""Broken losses against a queue, written from equation 1: what each gets wrong is its name."""
+"""Broken losses against a queue, from equation 1; each is named after its fault."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _at_cosines_only(function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
     return {"scores": lambda q, k, queue: function(scores_of(q, k, queue))}
 
 
-#: What is changed of the loss, by what is wrong with it then.
+#: Changed parts of the loss, by the name of the fault.
 _FAULTS: dict[str, dict[str, Any]] = {
     "positive-left-out-of-the-denominator": {"score": _without_positive},
     "temperature-missing": {"score": lambda s, t: score_of(s, 1.0)},

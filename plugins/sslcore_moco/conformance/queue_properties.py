@@ -1,4 +1,4 @@
-"""Properties of losses against a queue: what is in it, when, and what it does to the value."""
+"""Properties of losses against a queue: its contents over time, and its effect on the value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EPS = torch.finfo(torch.float32).eps
 
 
 def _keys_tolerance(example: Example) -> float:
-    """Return how far L may be off where its negatives are rounded as a queue rounds them."""
+    """Return how far L may be off if its negatives are rounded as in a queue."""
     return 8 * _EPS * (1 + 4 / example.hyper["temperature"])
 
 
@@ -59,10 +59,10 @@ def queue_properties(
     @declare(
         "first-in-first-out",
         "MQ1",
-        formula="batch by batch, L is that of a deque of the last K keys, which starts with the "
-        "queue's first rows and takes a batch's keys once it is scored",
-        kills="a queue that is not written to, or in another order, or too early; keys that are "
-        "dropped at its end",
+        formula="batch by batch, L equals the loss against a deque of the last K keys that starts "
+        "with the queue's first rows and appends a batch's keys after its score",
+        kills="a queue that is not updated, in another order, or too early; keys dropped at its "
+        "end",
         anchors=lambda subject: [
             subject.adapt(signals.anchors()[1].with_hyper(queue_size=size)) for size in (7, 1, 4)
         ],
@@ -85,7 +85,7 @@ def queue_properties(
         "order-of-the-queue-does-not-matter",
         "MQ2",
         formula="L is the same for every order of the keys in the queue",
-        kills="negatives that count by position, a part of the queue that is left out",
+        kills="negatives weighted by position, a part of the queue that is left out",
         anchors=small_anchors,
         **sized,
     )
@@ -102,7 +102,7 @@ def queue_properties(
         "MQ3",
         formula="keys at cosine s to their queries, the K queued ones at ρ: "
         "L = log(1 + K e^((ρ − s)/τ))",
-        kills="a key left out of the denominator, temperature missing, inverted or twice",
+        kills="a key left out of the denominator, temperature missing, inverted or applied twice",
         anchors=lambda subject: [
             subject.adapt(_at_cosines(signals, own, queued, temperature))
             for own, queued in ((1.0, 0.0), (0.5, -0.25), (0.0, 0.0), (-1.0, 1.0), (0.25, 0.5))
@@ -125,7 +125,8 @@ def queue_properties(
         "MQ4",
         formula="h ≤ τL ≤ h + τ log(K + 1), h the mean of (highest cosine − the key's); and "
         "|L − log(K + 1)| ≤ 2/τ, so that L → log(K + 1) as τ grows",
-        kills="nearly every wrong term: a sign, a sum for a mean, another number of negatives",
+        kills="nearly any wrong term: a wrong sign, a sum instead of a mean, another number of "
+        "negatives",
         anchors=lambda subject: [
             example.with_hyper(temperature=temperature)
             for example in small_anchors(subject)
@@ -155,7 +156,7 @@ def queue_properties(
         "earlier-batches-get-no-gradient",
         "MQ5",
         formula="∂L/∂x = 0 for every x of an earlier batch; and ∂L/∂q of a batch is the same "
-        "after later ones were scored",
+        "after later batches were scored",
         kills="keys queued with their graph, a queue that is overwritten before it is used",
         anchors=small_anchors,
     )
@@ -176,16 +177,16 @@ def queue_properties(
         _, wanted = subject.gradients(example)
         for name, gradient in got.items():
             if not torch.allclose(gradient, wanted[name], rtol=1e-9, atol=1e-12):
-                said = f"∂L/∂{name} is another one once later batches were scored"
+                said = f"∂L/∂{name} differs after later batches were scored"
                 raise subject.violation(said, example)
 
     @declare(
         "only-the-second-view-is-a-key",
         "MQ6",
-        formula="L and its gradient do not depend on q₂ and k₁, in no later batch either",
-        kills="views swapped, a view against itself, a direction too many, other keys queued",
+        formula="L and its gradient do not depend on q₂ and k₁, nor do they in later batches",
+        kills="views swapped, a view against itself, an extra direction, other keys queued",
         anchors=small_anchors,
-        applies=lambda subject: "the loss goes both ways" if symmetric else "",
+        applies=lambda subject: "the loss has both directions" if symmetric else "",
     )
     def only_the_second_view(subject: LossSubject, example: Example) -> None:
         queries, keys = (item.clone() for item in signals.of(example))
@@ -197,7 +198,7 @@ def queue_properties(
         subject.compare(got, expected, tolerance, moved, "with another q₂ and k₁")
         later = batch(example, 1)
         expected, got = value(subject, loss, later), value(subject, other, later)
-        subject.compare(got, expected, _keys_tolerance(later), later, "in the batch after")
+        subject.compare(got, expected, _keys_tolerance(later), later, "in the next batch")
         _, found = subject.gradients(example)
         largest = float(found[signals.names[0]][1].abs().max())
         subject.at_most(largest, 0.0, 0.0, example, "∂L/∂q₂")
@@ -205,15 +206,17 @@ def queue_properties(
     @declare(
         "state-is-in-the-checkpoint",
         "MQ7",
-        formula="a new loss with the state of another, through safetensors, goes on with the "
+        formula="a new loss with the state of another, through safetensors, continues with the "
         "same bits",
-        kills="a queue or its position that is no buffer, or not persistent",
+        kills="a queue or a position that is not a buffer, or not persistent",
         anchors=lambda subject: small_anchors(subject)[:3],
     )
     def state_is_in_the_checkpoint(subject: LossSubject, example: Example) -> None:
         loss, other = used(subject, example), subject.make(example)
         if not isinstance(loss, nn.Module):
-            raise Violation("the loss is no torch.nn.Module, so its queue is in no checkpoint")
+            raise Violation(
+                "the loss is not a torch.nn.Module, so checkpoints don't contain its queue"
+            )
         other.load_state_dict(load(save(loss.state_dict())))
         for step in range(2, 6):
             given = batch(example, step)
@@ -225,14 +228,14 @@ def queue_properties(
     @declare(
         "stands-still-in-eval-mode",
         "MQ8",
-        formula="a call in eval mode leaves the queue as it is",
-        kills="images that are only looked at becoming negatives",
+        formula="a call in eval mode does not change the queue",
+        kills="images of an evaluation become negatives",
         anchors=lambda subject: small_anchors(subject)[:3],
     )
     def stands_still_in_eval_mode(subject: LossSubject, example: Example) -> None:
         loss, other = used(subject, example), used(subject, example)
         if not isinstance(loss, nn.Module):
-            raise Violation("the loss is no torch.nn.Module, so it knows no eval mode")
+            raise Violation("the loss is not a torch.nn.Module, so it has no eval mode")
         value(subject, other.eval(), batch(example, 4))
         expected, got = value(subject, loss, example), value(subject, other.train(), example)
         subject.compare(got, expected, 0.0, example, "after a batch in eval mode")
@@ -241,7 +244,7 @@ def queue_properties(
         "rotated-together",
         "MQ9",
         formula="L(q Q, k Q) = L(q, k) for orthogonal Q, with the queued keys rotated too",
-        kills="an entry that is treated differently, another norm",
+        kills="one entry treated differently, another norm",
         anchors=small_anchors,
         **sized,
     )
@@ -286,13 +289,13 @@ def queue_properties(
         view_swap(
             "MQ14",
             anchors=small_anchors,
-            applies=lambda subject: "" if symmetric else "the loss goes one way",
+            applies=lambda subject: "" if symmetric else "the loss has one direction",
         ),
     )
 
 
 def _direction(cosine: float, axis: int) -> Tensor:
-    """Return a unit vector (4,) at a cosine to the first axis, in the plane with another one."""
+    """Return a unit vector (4,) at a cosine to the first axis, in the plane with another axis."""
     rows = torch.zeros(4, dtype=torch.float64)
     rows[0], rows[axis] = cosine, math.sqrt(1 - cosine**2)
     return rows

@@ -19,11 +19,11 @@ from sslcore_probes.scaling import accuracy, standardize
 class MlpProbe:
     """Accuracy of a multilayer perceptron, with ReLU and dropout, on frozen, standardised features.
 
-    Its random numbers are its own: they depend on the seed, and the global ones are left alone.
+    Its random numbers depend on the seed only, and the global generators do not change.
 
     Args:
-        widths: units of each hidden layer.
-        dropout: chance that a hidden unit is dropped in training, in [0, 1).
+        widths: units in each hidden layer.
+        dropout: probability of dropping a hidden unit in training, in [0, 1).
         epochs: passes over the training images.
         lr: learning rate of Adam (Kingma and Ba 2015).
         batch_size: images in a step.
@@ -59,14 +59,14 @@ class MlpProbe:
             train_labels: (N,).
             test_features: (M, F).
             test_labels: (M,).
-            seed: of the first weights, the order of the images and the dropout.
+            seed: seed of the initial weights, the order of the images and the dropout.
 
         Raises:
             ValueError: there are no samples or one class, lengths differ, or a feature is not
                 finite.
         """
         check_probe(train_features, train_labels, test_features, test_labels)
-        # The probe is trained even where the caller only evaluates.
+        # The probe needs gradients even if the caller has switched them off.
         with torch.inference_mode(False), torch.enable_grad():
             train, test = standardize(train_features.detach(), test_features.detach())
             classes, targets = train_labels.unique(return_inverse=True)
@@ -102,7 +102,7 @@ class MlpProbe:
 def _initial(
     widths: Sequence[int], generator: torch.Generator, device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return layers from each width to the next, as He et al. 2015, equation 10, draws them."""
+    """Return layers from each width to the next, initialised as in He et al. 2015, equation 10."""
     return [
         (
             (torch.randn(after, before, generator=generator) * (2 / before) ** 0.5).to(device),
@@ -113,7 +113,7 @@ def _initial(
 
 
 def _dropout(count: int, width: int, chance: float, generator: torch.Generator) -> Tensor:
-    """Return the factor of each unit (count, width): 0 with the given chance, and 1 on average."""
+    """Return the factor of each unit (count, width): 0 with the given probability, 1 on average."""
     return (torch.rand(count, width, generator=generator) >= chance) / (1 - chance)
 
 
@@ -125,8 +125,8 @@ def _logits(
     Args:
         features: (B, F).
         layers: weight and bias of each.
-        scales: factor of each unit of each hidden layer, (B, width): what dropout leaves. Without
-            it, nothing is dropped.
+        scales: dropout's factors for the units of each hidden layer, (B, width). Without them,
+            nothing is dropped.
     """
     *hidden, (weight, bias) = layers
     for index, layer in enumerate(hidden):

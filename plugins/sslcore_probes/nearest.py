@@ -21,7 +21,7 @@ _BLOCK = 2**24
 #: broken by the order of the samples, which often is the order of the classes.
 _TIE = 1e-6
 
-#: Parts of the votes closer than this are equal: what ties do to them at usual temperatures.
+#: Shares of the votes closer than this are equal; at usual temperatures, ties change them by less.
 _EQUAL_VOTES = 1e-5
 
 
@@ -36,13 +36,13 @@ def _similarities(queries: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tenso
 class Knn:
     """Accuracy of a weighted vote of the k nearest training images.
 
-    A neighbour of cosine similarity s votes for its class with weight exp(s / temperature)
+    A neighbour with cosine similarity s votes for its class with weight exp(s / temperature)
     (Wu et al. 2018, section 3.4). Training images as near as the k-th vote too.
 
     Args:
-        k: neighbours that vote; all training images where there are fewer.
-        temperature: of the votes, in units of cosine similarity; the lower, the more the nearest
-            ones count.
+        k: number of neighbours that vote; all training images if there are fewer.
+        temperature: temperature of the vote weights; a lower one gives the nearest neighbours more
+            weight.
     """
 
     #: It also runs during training.
@@ -91,16 +91,16 @@ class Knn:
 
 
 def _first_of_largest(votes: Tensor) -> Tensor:
-    """Return the first class (rows,) whose votes (rows, K) are the most, but for rounding."""
+    """Return the first class (rows,) with the most votes (rows, K), up to rounding."""
     return (votes >= votes.amax(1, keepdim=True) - _EQUAL_VOTES).byte().argmax(1)
 
 
 class Retrieval:
     """How often the nearest other test images, by cosine similarity, are of the query's class.
 
-    Every test image is a query once, and is left out of its own gallery. Where several images tie
-    for the last place, the score is its expected value over their order. A query that is the only
-    image of its class counts as a miss.
+    Every test image is a query once, and its gallery is all other test images. If several images
+    tie for the last place, the score is the expected value over their order. A query that is the
+    only image of its class counts as a miss.
     """
 
     @torch.no_grad()
@@ -131,12 +131,12 @@ class Retrieval:
 
 
 def chance_of_hit(similarities: Tensor, same: Tensor, k: int) -> Tensor:
-    """Return the chance (rows,) that one of the k nearest is of the same class, over ties.
+    """Return the probability (rows,) that one of the k nearest has the same class, over ties.
 
     Args:
         similarities: (rows, M), minus infinity for the query itself.
         same: (rows, M), whether an image is of the query's class.
-        k: neighbours looked at; all where there are fewer.
+        k: number of neighbours; all images if there are fewer.
     """
     k = min(k, similarities.shape[1] - 1)
     last = similarities.topk(k).values[:, -1:]
@@ -146,7 +146,7 @@ def chance_of_hit(similarities: Tensor, same: Tensor, k: int) -> Tensor:
     others, total = (tied & ~same).sum(1), tied.sum(1)
     miss = (~(nearer & same).any(1)).to(similarities.dtype)
     for place in range(k):
-        # Drawing without replacement: all `places` drawn from the tied ones are of other classes.
+        # Drawing without replacement: all `places` from the tied images go to other classes.
         drawn = (others - place).clamp_min(0) / (total - place).clamp_min(1)
         miss = torch.where(place < places, miss * drawn, miss)
     return 1 - miss

@@ -1,8 +1,8 @@
-"""A backbone of timm by its name: nothing is fetched, and no pickle executed, without being asked.
+"""A backbone of timm by name: nothing is fetched and no pickle is executed unless requested.
 
-timm's own names build timm's own code, and fetch weights only where `pretrained` says so. It takes
-weights as safetensors where they exist. Where they don't, torch reads a file of tensors: it is told
-here to refuse anything else in it, whatever the version of timm.
+timm's own names build timm's own code, and fetch weights only if `pretrained` is true. timm prefers
+safetensors. If there are none, torch reads a file of tensors; this module makes torch refuse
+anything else in the file, for any version of timm.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from sslcore.errors import first_line, nearest
 
 _HUB = ("hf-hub:", "hf_hub:")
-#: torch then loads tensors only, even where its caller asks for more.
+#: With this variable, torch loads tensors only, even if its caller asks for more.
 _TENSORS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
@@ -27,14 +27,14 @@ def backbone_called(
     """Return a backbone of timm without its classifier.
 
     Args:
-        model: its name, with or without a tag, or "hf-hub:OWNER/NAME".
+        model: name of the backbone, with or without a tag, or "hf-hub:OWNER/NAME".
         image_size: side of the views, px.
         channels: channels of the views.
-        pretrained: whether its weights are fetched, instead of being random.
+        pretrained: whether to fetch pretrained weights instead of random ones.
 
     Raises:
-        ValueError: timm is not installed or has no such backbone, the name leads elsewhere, the
-            backbone can't be made for such views, or its weights can't be fetched.
+        ValueError: timm is not installed or has no such backbone, the name refers to another
+            source, the backbone can't be made for such views, or its weights can't be fetched.
     """
     try:
         import timm
@@ -82,7 +82,7 @@ def _made(timm: Any, model: str, image_size: int, arguments: dict[str, Any]) -> 
         sized: nn.Module = timm.create_model(model, img_size=image_size, **arguments)
         return sized
     except TypeError as error:
-        # A backbone for any size knows no such argument.
+        # A backbone for any size has no such argument.
         if "img_size" not in str(error):
             raise
     unsized: nn.Module = timm.create_model(model, **arguments)

@@ -1,4 +1,4 @@
-"""A backbone of timm as an encoder: its pooled features, and its maps where it has a grid."""
+"""A backbone of timm as an encoder: its pooled features, and its maps if it has a grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sslcore_timm.building import backbone_called
 
 
 class FeaturesPerhapsMaps(TypedDict):
-    """`features`: (V·B, F); and `feature_maps`: (V·B, F', h', w'), where the backbone has them."""
+    """`features`: (V·B, F); and `feature_maps`: (V·B, F', h', w'), if the backbone has them."""
 
     features: Tensor
     feature_maps: NotRequired[Tensor]
@@ -22,21 +22,20 @@ class FeaturesPerhapsMaps(TypedDict):
 class Timm(nn.Module):
     """A backbone of timm without its classifier.
 
-    `views` (N, C, h, w) become `features` (N, F), what its classifier would see: most often a mean
-    over all positions, else a class token. The last layer's output, (N, F', h', w'), is
-    `feature_maps`: brought into this order where a backbone keeps channels last, and made of the
-    tokens of all patches, without class and register tokens, where these fill a square. Backbones
-    whose last layer is something else give no maps.
+    `views` (N, C, h, w) become `features` (N, F), the input of its classifier: usually a mean over
+    all positions, else a class token. `feature_maps` (N, F', h', w') is the output of the last
+    layer, with channels first. Transformers' patch tokens, without class and register tokens,
+    become maps if they form a square. Other backbones give no maps.
 
     Args:
-        image_size: side of the views, px. Backbones that are made for one size, such as vision
-            transformers, are made for this one.
+        image_size: side of the views, px. A backbone of fixed input size, such as a vision
+            transformer, is built for this size.
         channels: channels of the views.
-        model: a backbone by timm's name, with or without the tag of its weights, such as
-            "resnet26d" or "vit_tiny_patch16_224.augreg_in21k"; "hf-hub:OWNER/NAME" fetches one
-            from Hugging Face, if it is to be pretrained.
-        pretrained: whether to start from timm's weights, fetched once, instead of random ones.
-            They expect views normalised as they were trained with, most often the augmentation's
+        model: timm's name of a backbone, with or without the tag of its weights, such as
+            "resnet26d" or "vit_tiny_patch16_224.augreg_in21k"; "hf-hub:OWNER/NAME" names one on
+            Hugging Face and needs `pretrained`.
+        pretrained: whether to start from timm's weights, downloaded once, instead of random ones.
+            They expect views normalised as in their training, usually with the augmentation's
             mean=0.485,0.456,0.406 and std=0.229,0.224,0.225.
 
     Raises:
@@ -64,7 +63,7 @@ class Timm(nn.Module):
         return made if maps is None else {**made, "feature_maps": maps}
 
     def _try(self, model: str, image_size: int, channels: int) -> None:
-        """Send two grey views through, so that what does not fit is said here."""
+        """Encode two grey views, so that an incompatible backbone is reported here."""
         views = torch.zeros(2, channels, image_size, image_size)
         self.eval()
         try:
@@ -82,7 +81,7 @@ class Timm(nn.Module):
 
 
 def _as_maps(last: Any, backbone: nn.Module) -> Tensor | None:
-    """Return what a backbone's last layer gives as maps (N, F, h, w); None where it has no grid."""
+    """Return the last layer's output as maps (N, F, h, w); None if it has no grid."""
     if not isinstance(last, Tensor):
         return None
     if last.dim() == 4:
@@ -92,7 +91,7 @@ def _as_maps(last: Any, backbone: nn.Module) -> Tensor | None:
     patches = last[:, getattr(backbone, "num_prefix_tokens", 0) :]
     count = patches.shape[1]
     side = math.isqrt(count)
-    # One more class token than the backbone knows of is never again a square.
+    # A square plus one more class token than the backbone states is never a square.
     if not count or side * side != count:
         return None
     result: Tensor | None = patches.transpose(1, 2).unflatten(2, (side, side))

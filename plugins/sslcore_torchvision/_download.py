@@ -70,7 +70,7 @@ class Published:
         """Return the folder with the files, after a download if they are missing.
 
         Args:
-            root: what holds `folder`; None is the cache directory.
+            root: the folder that contains `folder`; None is the cache directory.
             download: whether to fetch files that are missing.
 
         Raises:
@@ -86,8 +86,8 @@ class Published:
             raise DataError(f"{self._missing(base)}, and download is off; {self._advice(base)}")
         try:
             base.mkdir(parents=True, exist_ok=True)
-            # Beside their place, then renamed: a run that is stopped, or a second one that fetches
-            # the same, never leaves half a file there.
+            # Download next to the target, then rename: an interrupted or concurrent run never
+            # leaves a partial file there.
             with tempfile.TemporaryDirectory(prefix=".download-", dir=base) as scratch:
                 with impatient():
                     self.fetch(base, Path(scratch))

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from their binary version: the other one is a pickle, never loaded."""
+"""CIFAR-10 and CIFAR-100 from their binary version; the pickle version is never loaded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cifar10(*, root: str | None = None, download: bool = True) -> Data:
     """Return CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 px in ten classes.
 
     Args:
-        root: what holds the folder "cifar-10-batches-bin"; none is the cache directory.
+        root: folder that contains "cifar-10-batches-bin"; none is the cache directory.
         download: whether to fetch it (170 MB) if it is missing.
 
     Raises:
@@ -58,7 +58,7 @@ def cifar100(*, root: str | None = None, download: bool = True) -> Data:
     """Return CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 px in 100 classes.
 
     Args:
-        root: what holds the folder "cifar-100-binary"; none is the cache directory.
+        root: folder that contains "cifar-100-binary"; none is the cache directory.
         download: whether to fetch it (168 MB) if it is missing.
 
     Raises:
@@ -74,7 +74,7 @@ def cifar100(*, root: str | None = None, download: bool = True) -> Data:
 
 
 def _read(files: list[Path], *, label_bytes: int) -> Split:
-    """Read rows of labels, of which the last is the finest, and an image's three planes."""
+    """Read rows: labels, of which the last is the finest, then an image's three planes."""
     row_bytes = label_bytes + _PIXELS
     rows = torch.from_numpy(np.concatenate([read(file, row_bytes=row_bytes) for file in files]))
     images = rows[:, label_bytes:].view(-1, 3, _SIDE, _SIDE)

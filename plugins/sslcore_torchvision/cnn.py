@@ -22,11 +22,11 @@ class CNN4(nn.Module):
     `features`, the same numbers as one vector of length F'·h'·w'.
 
     Args:
-        batch_norm: whether each convolution is followed by batch normalisation.
-        widths: channels after each block; there are as many blocks as widths.
+        batch_norm: whether to add batch normalisation after each convolution.
+        widths: channels after each block; one block per width.
 
     Raises:
-        ValueError: the views are too small to be halved that often.
+        ValueError: the views are too small for that many halvings.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class CNN4(nn.Module):
             blocks.append(nn.Conv2d(before, after, 3, padding=1, bias=not batch_norm))
             if batch_norm:
                 blocks.append(nn.BatchNorm2d(after))
-            # The largest of four and the larger than 0 may change places: that is a quarter of the
-            # work, and the maps and gradients are the same to the last bit.
+            # Max-pooling before ReLU does a quarter of the work, with bit-identical maps and
+            # gradients.
             blocks += [nn.MaxPool2d(2), nn.ReLU(inplace=True)]
         self.blocks = nn.Sequential(*blocks)
 
@@ -64,12 +64,12 @@ class CNN4(nn.Module):
 class SmallCNN(nn.Module):
     """Blocks of a 3×3 convolution, batch normalisation and ReLU, then the mean over positions.
 
-    Every block but the last halves its maps by max-pooling where their side is 8 px or more, so
-    views of any size work. `views` (N, C, h, w) become `feature_maps` (N, F, h', w') and, their
+    Every block but the last halves its maps by max-pooling if their side is at least 8 px, so views
+    of any size work. `views` (N, C, h, w) become `feature_maps` (N, F, h', w') and, their
     mean over h' and w', `features` (N, F); F is the last width.
 
     Args:
-        widths: channels after each block; there are as many blocks as widths.
+        widths: channels after each block; one block per width.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class SmallCNN(nn.Module):
         for index, (before, after) in enumerate(pairwise((channels, *widths)), start=1):
             blocks.append(nn.Conv2d(before, after, 3, padding=1, bias=False))
             if index < len(widths) and side >= _LEAST_HALVED:
-                # Pooled before it is normalised, there is a quarter as much to normalise.
+                # Pooling before normalisation leaves a quarter of the numbers to normalise.
                 blocks.append(nn.MaxPool2d(2))
                 side //= 2
             blocks += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
@@ -94,5 +94,6 @@ class SmallCNN(nn.Module):
     def forward(self, views: Tensor) -> FeaturesAndMaps:
         """Return the last block's maps, and their means as features."""
         maps = self.blocks(views)
-        # Its gradient is laid out as the maps are; that of `mean` is one number for all positions.
+        # Its gradient has the memory layout of the maps; the gradient of `mean` is an expanded
+        # number.
         return {"features": F.adaptive_avg_pool2d(maps, 1).flatten(1), "feature_maps": maps}

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: as images, and moving about in clips."""
+"""Handwritten digits that come with scikit-learn, as images and as clips of moving digits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NATIVE_SIZE = 8
 def digits(*, image_size: Annotated[int, Ge(_NATIVE_SIZE)] = 16) -> Data:
     """Return 1,797 grey digits in ten classes: 1,347 to train on and 450 to test.
 
-    Images are (N, 1, image_size, image_size). The split is the same everywhere: of the images
-    sorted by class, every fourth is a test image.
+    Images are (N, 1, image_size, image_size). The split is fixed: of the images sorted by class,
+    every fourth is a test image.
 
     Args:
-        image_size: side, px; the originals have 8 px and are scaled bilinearly.
+        image_size: side of the images, px; the original 8 px are scaled bilinearly.
     """
     images, labels = _digits(image_size)
     train, test = _split(labels)
@@ -42,16 +42,16 @@ def moving_digits(
     image_size: Annotated[int, Ge(_NATIVE_SIZE)] = 24,
     digit_size: Annotated[int, Ge(_NATIVE_SIZE)] = 14,
 ) -> Data:
-    """Return a clip for each of the `digits`: it drifts over the frame and bounces off its sides.
+    """Return a clip for each of the `digits`, which moves over the frame and bounces off its sides.
 
     Clips are (N, frames, 1, image_size, image_size) with the digit's class as label; a test clip
-    shows a test digit. Start and velocity (up to 3 px a frame each way) are drawn once for all:
-    two calls give the same clips.
+    shows a test digit. Start and velocity (up to 3 px a frame each way) are fixed: two calls give
+    the same clips.
 
     Args:
         frames: frames in a clip.
         image_size: side of a frame, px.
-        digit_size: side of the digit in it, px.
+        digit_size: side of the digit in the frame, px.
 
     Raises:
         ValueError: the digit is larger than the frame.
@@ -95,7 +95,7 @@ def _moving(digits: Tensor, frames: int, size: int) -> Tensor:
     start = torch.rand(count, 1, 2, generator=random) * room
     velocity = torch.rand(count, 1, 2, generator=random) * 6 - 3
     path = start + velocity * torch.arange(frames)[:, None]
-    # Bouncing between 0 and `room` is a triangle wave of the path that knows no sides.
+    # Bouncing between 0 and `room` is a triangle wave of the position on an endless line.
     bounced = room - (path.remainder(max(2 * room, 1)) - room).abs()
     corner = bounced.clamp(0, room).round().to(torch.int64)
     within = torch.arange(size) - corner[..., None]

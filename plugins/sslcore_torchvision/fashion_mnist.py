@@ -38,7 +38,7 @@ def fashion_mnist(*, root: str | None = None, download: bool = True) -> Data:
     """Return Fashion-MNIST (Xiao et al. 2017): 60,000 + 10,000 grey images of 28 px, ten classes.
 
     Args:
-        root: what holds the folder "FashionMNIST/raw"; none is the cache directory.
+        root: folder that contains "FashionMNIST/raw"; none is the cache directory.
         download: whether to fetch it (31 MB) if it is missing.
 
     Raises:

@@ -18,7 +18,7 @@ from sslcore_torchvision._decoding import VERSION, Format, common_format, decode
 from sslcore_torchvision._image_cache import Entry
 from sslcore_torchvision._listing import EXTENSIONS, Listing, arrange, image_files, printable
 
-#: Unreadable files that are named; the rest is counted.
+#: Number of unreadable files to name; the others are only counted.
 _NAMED = 3
 
 
@@ -41,11 +41,11 @@ def folder(
 
     Args:
         path: the folder.
-        image_size: side S, px, to which the short side is scaled before the middle is cut out;
-            none takes the images' own if they are equal squares of up to 256 px, otherwise the
-            median of their short sides, but no more than 96.
+        image_size: side S, px: the short side is scaled to S and the centre is cropped; none keeps
+            the size of equal squares of up to 256 px, and otherwise takes the median short side, at
+            most 96.
         channels: 1 for grey, 3 for colour; auto is 1 if all images are grey.
-        test_fraction: part of each class held out where there is no test folder, in (0, 1).
+        test_fraction: fraction of each class to hold out if there is no test folder, in (0, 1).
 
     Raises:
         DataError: the folder is missing or holds too few readable images, or its test classes
@@ -148,7 +148,7 @@ def _data(
     readable = [row for row in range(len(listing.files)) if row not in unreadable]
     num_train = sum(row < listing.num_train for row in readable)
     if listing.held_out:
-        # What was held out may be just what can't be read.
+        # Possibly no image of the held-out part can be read.
         num_train = min(max(num_train, 1), len(readable) - 1)
     elif num_train in (0, len(readable)):
         split = "test" if num_train else "train"

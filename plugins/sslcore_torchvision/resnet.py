@@ -27,12 +27,12 @@ class ResNet(nn.Module):
     names that torchvision gives them, so its networks can load them.
 
     Args:
-        stem: what stands before the first block. "imagenet" is a 7×7 convolution of stride 2 and
-            a max-pool, which divide the side by 4; "small" is a 3×3 convolution of stride 1, which
-            keeps it; "auto" is "small" for views of up to 64 px.
-        weights: pretrained weights by torchvision's name, such as "DEFAULT" or "IMAGENET1K_V1";
-            they need three channels and the "imagenet" stem, and are fetched once. None starts
-            from random ones.
+        stem: layers before the first block. "imagenet" is a 7×7 convolution of stride 2 and a
+            max-pool, which divide the side by 4; "small" is a 3×3 convolution of stride 1, which
+            keeps the side; "auto" is "small" for views of up to 64 px, else "imagenet".
+        weights: torchvision's name of pretrained weights, such as "DEFAULT" or "IMAGENET1K_V1",
+            downloaded once; they need three channels and the "imagenet" stem. None means random
+            weights.
 
     Raises:
         ValueError: the weights are unknown, don't fit, or can't be fetched.
@@ -96,7 +96,7 @@ def _first_convolution(
         padding=kernel_size // 2,
         bias=False,
     )
-    # As torchvision initialises every other convolution of the network.
+    # torchvision initialises the other convolutions of the network in the same way.
     nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
     return convolution
 
@@ -123,10 +123,10 @@ def _pretrained(architecture: str, name: str) -> dict[str, Tensor]:
         )
     chosen = known[name]
     try:
-        # torch.hub announces a download on stdout, which belongs to the results.
+        # torch.hub reports a download on stdout, which is for results only.
         with impatient(), contextlib.redirect_stdout(sys.stderr):
-            # The files are in torch's pickle format, of which torch.hub would by default execute
-            # whatever it says; weights_only=True restricts it to tensors.
+            # The files are pickles, which torch.hub would execute by default; weights_only=True
+            # allows tensors only.
             result: dict[str, Tensor] = chosen.get_state_dict(
                 map_location="cpu", check_hash=True, weights_only=True
             )

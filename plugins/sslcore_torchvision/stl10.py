@@ -35,11 +35,11 @@ STL10 = Published(
 def stl10(*, root: str | None = None, download: bool = True) -> Data:
     """Return STL-10 (Coates et al. 2011): colour images of 96 px in ten classes.
 
-    The 100,000 unlabelled images are trained on, the 5,000 labelled ones are what evaluators fit
-    on, and 8,000 are for testing.
+    Training uses the 100,000 unlabelled images; evaluators fit on the 5,000 labelled images and
+    test on the 8,000 test images.
 
     Args:
-        root: what holds the folder "stl10_binary"; none is the cache directory.
+        root: folder that contains "stl10_binary"; none is the cache directory.
         download: whether to fetch it (2.6 GB) if it is missing.
 
     Raises:

@@ -27,33 +27,33 @@ class FeaturesAndTokens(TypedDict):
 class VisionTransformer(nn.Module):
     """Vision Transformer (Dosovitskiy et al. 2021, section 3.1) up to its last normalisation.
 
-    A view (C, h, w) is cut into L = h'·w' patches, row by row. Each is a token; to it is added
-    where it stands, as fixed sines and cosines of row and column (He et al. 2022, appendix A.1),
-    which are those of any grid. So views of any size go through one encoder, also such as are
-    smaller than those that it was made for: their sides must be multiples of `patch_size`.
+    A view (C, h, w) is cut into L = h'·w' patches, row by row. Each patch becomes a token plus an
+    embedding of its position: fixed sines and cosines of row and column (He et al. 2022, appendix
+    A.1), which are defined for any grid. So one encoder takes views of any size whose sides are
+    multiples of `patch_size`.
 
-    Where `mask` or `visible` is given, hidden patches are left out before the first layer (He et
-    al. 2022, section 3): what they show is never looked at, and costs nothing.
+    With `mask` or `visible`, hidden patches are dropped before the first layer (He et al. 2022,
+    section 3), so they do not affect the outputs and take no time.
 
-    The heads are as wide as those of DeiT-Ti (Touvron et al. 2021, table 1), which has 12 blocks
-    where this has 6 by default, so that a CPU bears it. Weights start as in He et al. 2022,
-    appendix A.1 (Xavier's uniform for linear layers, biases at zero), but those of the patches as
-    torchvision's do: so that their tokens vary as the pixels do.
+    The heads are as wide as those of DeiT-Ti (Touvron et al. 2021, table 1), which has 12 blocks;
+    the default here is 6, for training on a CPU. Weights start as in He et al. 2022, appendix
+    A.1 (Xavier's uniform for linear layers, biases at zero), except the patch projection, which
+    starts as in torchvision, so that tokens vary as much as pixels.
 
     Args:
         image_size: side of the views, px.
         channels: channels of the views.
         patch_size: side of a patch, px; none means 2 for views of up to 16 px, 4 up to 64, else 16.
         width: length of a token, F; a multiple of 4 and of `heads`.
-        depth: blocks of attention and perceptron.
-        heads: parts of a token that attend each by itself.
-        mlp_ratio: hidden width of the perceptrons, in units of `width`.
-        pooling: what the features are: the token of the class, or the mean of the patches' ones.
-        dropout: part of the numbers that is dropped after each layer in training.
+        depth: number of transformer blocks.
+        heads: attention heads.
+        mlp_ratio: hidden width of the perceptrons, as a multiple of `width`.
+        pooling: the features: the class token, or the mean of the patch tokens.
+        dropout: fraction of the activations dropped after each layer in training.
 
     Raises:
-        ValueError: the patches don't fill the views, or the heads don't fill the width; when
-            called, views or what is hidden have shapes that don't fit.
+        ValueError: `patch_size` does not divide the side of the views, or `heads` the width; when
+            called, the shape of the views or of the mask is wrong.
     """
 
     def __init__(
@@ -88,23 +88,24 @@ class VisionTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.apply(_initialise)
-        # Xavier's would make the few pixels of a small patch too faint beside where it stands.
+        # With Xavier's, a small patch's few pixels would be too weak against its position
+        # embedding.
         nn.init.trunc_normal_(self.embedding.weight, std=(channels * patch_size**2) ** -0.5)
         nn.init.trunc_normal_(self.class_token, std=0.02)
 
     def forward(
         self, views: Tensor, mask: Tensor | None = None, visible: Tensor | None = None
     ) -> FeaturesAndTokens:
-        """Encode views, or what is visible of them.
+        """Encode views, or their visible patches.
 
         Args:
             views: (N, C, h, w).
-            mask: (N, L) bool, True where a patch is hidden, as many in each view. Given alone, it
-                is counted, for which the host waits for the device.
-            visible: (N, K), positions of the visible patches; they say all that `mask` does.
+            mask: (N, L) bool, True where a patch is hidden, equally many in each view. Without
+                `visible`, the patches are counted, so the host waits for the device.
+            visible: (N, K), positions of the visible patches; equivalent to `mask`.
 
         Raises:
-            ValueError: a shape does not fit, or views differ in how many patches are hidden.
+            ValueError: a shape is wrong, or views differ in their number of hidden patches.
         """
         rows, columns = self._grid(views)
         patches = cut(views, self.patch_size)
@@ -133,7 +134,7 @@ class VisionTransformer(nn.Module):
         return made
 
     def _grid(self, views: Tensor) -> tuple[int, int]:
-        """Return how many rows and columns of patches views have."""
+        """Return the numbers of rows and columns of patches in views."""
         side = self.patch_size
         if views.dim() != 4 or views.shape[1] != self.channels:
             raise ValueError(
@@ -166,7 +167,7 @@ def _visible(mask: Tensor) -> Tensor:
             f"mask leaves from {fewest} to {most} patches of a view visible; leave as many of "
             "each, and at least one"
         )
-    # A stable sort puts the visible ones first, in their order.
+    # A stable sort puts the visible patches first, in order.
     return mask.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
 
 

@@ -12,11 +12,11 @@ from sslcore.signals import Projections
 
 
 class Expander(nn.Module):
-    """A multilayer perceptron to projections longer than the features, normalised inside.
+    """A multilayer perceptron with batch normalisation, to projections longer than the features.
 
     By default it is the expander of VICReg (Bardes et al. 2022, section 4.2), which is also the
     projector of Barlow Twins (Zbontar et al. 2021, section 2.2): three layers of 8192, with batch
-    normalisation and a ReLU after all but the last. Batch statistics are those of all views
+    normalisation and a ReLU after all but the last. Batch statistics are computed over all views
     together.
 
     Args:

@@ -13,12 +13,12 @@ from sslcore.functional import unit_rows, without_autocast
 
 #: ε under the root of a deviation (Bardes et al. 2022, equation (2) and section 4.2).
 _EPSILON = 1e-4
-#: A dimension that spreads over no more roundings of its largest entry than this is constant.
+#: A dimension counts as constant if its range is at most this many roundings of its largest entry.
 _ROUNDINGS = 8
 
 
 class VICReg(nn.Module):
-    """Near views, dimensions that each spread over the batch, and no covariance between them.
+    """Near views, a minimum variance of each dimension, and no covariance between dimensions.
 
     VICReg (Bardes et al. 2022), equations (1) to (6): with the projections Z and Z' of two views,
 
@@ -30,12 +30,12 @@ class VICReg(nn.Module):
     a mean over dimensions too, and v one over the views: equation (5) sums over dimensions and
     equation (6) over views.
 
-    Of more than two views, it is the mean over all pairs of views. Statistics are those of the
-    whole batch.
+    For more than two views, the loss is the mean over all pairs of views. Statistics are computed
+    over the whole batch.
 
     Args:
-        similarity: λ, weight of the distance between views, ≥ 0.
-        variance: μ, weight of the hinge on the deviation of each dimension, ≥ 0.
+        similarity: λ, weight of the distance between views (invariance term), ≥ 0.
+        variance: μ, weight of the hinge on the standard deviation of each dimension, ≥ 0.
         covariance: ν, weight of the covariances between dimensions, ≥ 0.
 
     Raises:
@@ -77,7 +77,7 @@ class VICReg(nn.Module):
 
 
 class BarlowTwins(nn.Module):
-    """Correlations between the dimensions of two views: 1 with itself, 0 with any other.
+    """Correlations between the dimensions of two views: 1 with the same dimension, 0 with others.
 
     Barlow Twins (Zbontar et al. 2021), equations (1) and (2): with C_ij the correlation over the
     batch of dimension i of one view with dimension j of the other,
@@ -85,8 +85,8 @@ class BarlowTwins(nn.Module):
         L = Σ_i (1 − C_ii)² + λ Σ_i Σ_{j ≠ i} C_ij².
 
     A dimension that is constant over the batch has correlation 0 with all others, and gets no
-    gradient. Of more than two views, it is the mean over all pairs of views. Statistics are those
-    of the whole batch.
+    gradient. For more than two views, the loss is the mean over all pairs of views. Statistics are
+    computed over the whole batch.
 
     Args:
         redundancy_weight: λ, weight of the correlations between different dimensions, ≥ 0.
@@ -116,10 +116,10 @@ class BarlowTwins(nn.Module):
 
 
 def _centred(projections: Tensor) -> Tensor:
-    """Return projections (V, N, D) less their mean over N, exactly 0 where all are alike."""
+    """Return projections (V, N, D) minus their mean over N, exactly 0 if all rows are equal."""
     centred = projections - projections.mean(1, keepdim=True)
     with torch.no_grad():
-        # What rounding leaves of a constant would correlate like anything else.
+        # The rounding errors of a constant dimension would correlate like real values.
         rounding = _ROUNDINGS * torch.finfo(projections.dtype).eps
         spread = centred.abs().amax(1, keepdim=True)
         constant = spread <= rounding * projections.abs().amax(1, keepdim=True)

@@ -12,14 +12,14 @@ from sslcore.transforms._taps import FILTERS, Interpolation, crop_planes, resize
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Return the images at another side, bilinear with antialiasing.
+    """Resize the images to squares, bilinearly with antialiasing.
 
     Args:
         images: float (N, C, H, W).
-        size: side of the result, px; a square whatever the shape of the images.
+        size: side of the result, px; images that are not square are stretched.
 
     Returns:
-        (N, C, size, size); the images themselves where they have that size already.
+        (N, C, size, size); the same tensor if the images have that size already.
     """
     check_images(images)
     if images.shape[-2:] == (size, size):
@@ -41,26 +41,26 @@ def resized_crop(
 ) -> Tensor:
     """Cut a box out of each image, resize it with antialiasing, and mirror it.
 
-    A crop, a resize and a mirror image are together a matrix applied to the rows of an image and
-    one applied to its columns. The result is that of torchvision's `resized_crop(antialias=True)`
-    to within 1e-5 (in float32, for images in [0, 1] of up to 128 px; it is torchvision's that is
-    less exact for larger ones), bicubic ones clamped to [0, 1] as those of PIL are.
+    Crop, resize and flip together are one matrix on the rows of an image and one on its columns.
+    The result equals that of torchvision's `resized_crop(antialias=True)` to within 1e-5, in
+    float32, for images in [0, 1] of up to 128 px (for larger images, torchvision's rounding errors
+    grow). Bicubic results are clamped to [0, 1], as in PIL.
 
     Args:
         images: float (B, C, H, W).
-        top: first row of the box, whole px; (B,), or (V, B) for V crops of each image.
+        top: first row of the box, in whole pixels; (B,), or (V, B) for V crops of each image.
         left: first column of the box, shaped as `top`.
         height: rows in the box, ≥ 1, shaped as `top`; the box must lie within the image.
         width: columns in the box, as `height`.
         size: side of the result, px.
-        flip: which results to mirror left to right, bool, shaped as `top`; None for none.
+        flip: whether to mirror each result left to right, bool, shaped as `top`; None mirrors none.
         interpolation: "bilinear", or "bicubic", which keeps edges sharper and takes longer.
 
     Returns:
-        (B, C, size, size), or (V, B, C, size, size) where `top` is (V, B).
+        (B, C, size, size), or (V, B, C, size, size) if `top` is (V, B).
 
     Raises:
-        ValueError: a shape is not as above, or the interpolation is another.
+        ValueError: a shape differs from the above, or the interpolation is unknown.
     """
     check_images(images)
     if interpolation not in FILTERS:
@@ -88,7 +88,7 @@ def resized_crop(
     return crops.to(images.dtype)
 
 
-#: First pixel of a segment of a line, pixels in it, and in the line.
+#: A segment of a line: its first pixel, its length, and the length of the line, in pixels.
 _Segment = tuple[Tensor, Tensor, int]
 
 
@@ -100,7 +100,7 @@ def _crops_by_sums(
     flip: Tensor | None,
     interpolation: Interpolation,
 ) -> Tensor:
-    """Crop as `resized_crop` does, summing up the pixels that are needed."""
+    """Crop as `resized_crop` does, by weighted sums of the needed pixels only."""
     shape = vertical[0].shape
     owner = torch.arange(len(images), device=images.device).expand(shape).flatten()
     (top, height, rows), (left, width, columns) = vertical, horizontal
@@ -140,13 +140,13 @@ def _crops_by_products(
 def _resize_weights(
     segment: _Segment, target: Tensor, interpolation: Interpolation, dtype: torch.dtype
 ) -> Tensor:
-    """Return the weight of each pixel of a line in each pixel of a resized segment.
+    """Return the weights of a line's pixels in each pixel of a resized segment.
 
     Args:
         segment: first pixels (*,), lengths (*,), pixels in the line.
-        target: int64 (size,) or (*, size), numbers of the pixels that are wanted.
+        target: int64 (size,) or (*, size), indices of the pixels to compute.
         interpolation: the filter.
-        dtype: that of the weights.
+        dtype: dtype of the weights.
 
     Returns:
         (*, size, side), every row summing to 1.
@@ -154,15 +154,15 @@ def _resize_weights(
     weight_at, _ = FILTERS[interpolation]
     start, length = (value.unsqueeze(-1) for value in segment[:2])
     size = target.shape[-1]
-    # The centre of a result, as a whole number of pixels and a part of one: so nothing is lost
-    # to rounding, however far from the border it is.
+    # The centre of an output pixel, split into whole pixels and a fraction, so that rounding does
+    # not depend on its distance from the border.
     centre = (2 * target + 1) * length
     whole = centre.div(2 * size, rounding_mode="floor")
     part = (centre - whole * (2 * size)).to(dtype) / (2 * size)
     pixel = torch.arange(segment[2], device=target.device)
     distance = (pixel - (start + whole).unsqueeze(-1)).to(dtype) + (0.5 - part).unsqueeze(-1)
-    # The filter is as wide as the distance between two results, so that shrinking averages over
-    # what it drops. When enlarging, its unit is a pixel, which is interpolation.
+    # When shrinking, the filter's unit is the distance between two output pixels, so that every
+    # input pixel counts; when enlarging, it is one input pixel.
     scale = (length.to(dtype) / size).clamp_min(1.0).unsqueeze(-1)
     inside = (pixel >= start) & (pixel < start + length)
     weights = weight_at(distance.div_(scale))
@@ -184,7 +184,7 @@ def _product_over_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch, channels, height, width = images.shape
     views, new_height, new_width = rows.shape[1], rows.shape[2], columns.shape[2]
     with without_autocast(images.device):
-        # Channels lie beside each other, so that one product serves them all.
+        # Channels are placed side by side, so that one product computes all of them.
         lines = images.transpose(1, 2).reshape(batch, height, channels * width)
         lines = torch.bmm(rows.reshape(batch, views * new_height, height), lines)
         lines = lines.view(batch * views, new_height * channels, width)
@@ -194,27 +194,27 @@ def _product_over_axes(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def horizontal_flip(images: Tensor, flip: Tensor) -> Tensor:
-    """Mirror the images for which `flip` (N,), bool, is True, left to right."""
+    """Mirror left to right the images for which `flip`, bool (N,), is True."""
     check_images(images)
     return torch.where(per_sample(flip, images, "flip"), images.flip(-1), images)
 
 
 def affine(images: Tensor, degrees: Tensor, translate: Tensor) -> Tensor:
-    """Rotate each image about its centre, then move it; bilinear, with 0 where nothing was.
+    """Rotate each image about its centre, then shift it; bilinear, with 0 outside the image.
 
-    The result is that of torchvision's `affine` with bilinear interpolation to within 1e-4 (in
-    float32, for images in [0, 1] of up to 256 px).
+    The result equals that of torchvision's `affine` with bilinear interpolation to within 1e-4, in
+    float32, for images in [0, 1] of up to 256 px.
 
     Args:
         images: float (N, C, H, W).
         degrees: (N,) angles, clockwise.
-        translate: (N, 2) px to the right and down.
+        translate: (N, 2) shifts to the right and down, px.
 
     Returns:
         (N, C, H, W).
 
     Raises:
-        ValueError: a shape is not as above.
+        ValueError: a shape differs from the above.
     """
     check_images(images)
     if translate.shape != (len(images), 2):
@@ -228,7 +228,7 @@ def affine(images: Tensor, degrees: Tensor, translate: Tensor) -> Tensor:
     x = torch.arange(width, dtype=wide.dtype, device=wide.device) + (0.5 - width / 2)
     y = torch.arange(height, dtype=wide.dtype, device=wide.device) + (0.5 - height / 2)
     x, y = x.view(1, 1, -1) - right, y.view(1, -1, 1) - down
-    # Where each pixel of the result comes from: the move undone, then the rotation.
+    # The source of each output pixel: undo the shift, then the rotation.
     cosine, sine = angle.cos(), angle.sin()
     source_x = (cosine * x + sine * y) * (2 / width)
     source_y = (cosine * y - sine * x) * (2 / height)

@@ -1,4 +1,4 @@
-"""What every test has: an empty working folder, a cache of its own, and small thread counts."""
+"""Fixtures of all tests: an empty working folder, a separate cache, and few threads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sslcore.registry.registry import Registry
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads():
-    # One thread a process: the suite may run in several, and sums must not depend on how many.
+    # One thread per process: the suite may run in several, and sums depend on the thread count.
     torch.set_num_threads(1)
-    # And in the processes that tests start.
+    # The same in the processes that tests start.
     os.environ["OMP_NUM_THREADS"] = "1"
     # A report takes seconds, and hundreds of tests train.
     os.environ["SSLCORE_REPORT"] = "0"
@@ -31,7 +31,7 @@ def _threads():
 
 @pytest.fixture(scope="session", autouse=True)
 def _signals_heard():
-    # A suite that is started in the background inherits that these are ignored; tests send them.
+    # A suite started in the background inherits ignored signals, but tests send these.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_IGN:
@@ -68,7 +68,7 @@ def third_party_registry() -> Registry:
 
 @pytest.fixture
 def add():
-    """Register a component made of a class of a test: `add(registry, "loss", TheClass)`."""
+    """Register a test's class as a component: `add(registry, "loss", TheClass)`."""
     return _add
 
 
@@ -102,21 +102,21 @@ def tiny():
 
 
 class Site:
-    """A folder on PYTHONPATH with distributions in it, for programs of their own."""
+    """A folder of distributions on PYTHONPATH, for separate processes."""
 
     def __init__(self, path):
         self.path = path
         path.mkdir()
 
     def add(self, name, source, *, version="1.0", module=None, points=None, metadata_name=None):
-        """Install a distribution of one module: its source, and its metadata as pip writes it."""
+        """Install a distribution of one module: its source, and its metadata as written by pip."""
         module = module or name.replace("-", "_")
         (self.path / f"{module}.py").write_text(source, encoding="utf-8")
         points = {module: module} if points is None else points
         self.describe(name, version=version, points=points, metadata_name=metadata_name)
 
     def describe(self, name, *, points, version="1.0", metadata_name=None):
-        """Write the metadata of a distribution whose code is there."""
+        """Write the metadata of a distribution whose code exists."""
         info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         said = f"Metadata-Version: 2.1\nName: {metadata_name or name}\nVersion: {version}\n"
@@ -125,7 +125,7 @@ class Site:
         (info / "entry_points.txt").write_text("\n".join(["[sslcore]", *lines, ""]))
 
     def run(self, *arguments, cwd=None, **environment):
-        """Run the command line in a process of its own."""
+        """Run the command line in a separate process."""
         path = os.pathsep.join(filter(None, [str(self.path), os.environ.get("PYTHONPATH")]))
         return subprocess.run(
             [sys.executable, "-m", "sslcore", *map(str, arguments)],
@@ -138,7 +138,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path):
-    """An empty folder for distributions, on the path of the programs that it runs."""
+    """An empty folder for distributions, on the path of the programs that the test runs."""
     return Site(tmp_path / "site")
 
 

@@ -1,4 +1,4 @@
-"""From Python, a mistake is answered with where the thing belongs."""
+"""In the Python API, the message of a misplaced argument names its correct place."""
 
 from __future__ import annotations
 

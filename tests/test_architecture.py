@@ -1,6 +1,6 @@
-"""The rooms of the engine import downwards only, and plugins stand on their own.
+"""The engine's packages import lower layers only, and plugins are independent.
 
-The contracts are those of import-linter in pyproject.toml: `lint-imports` runs them as well.
+The contracts are import-linter's in pyproject.toml; `lint-imports` checks them as well.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_every_room_and_every_plugin_is_under_contract():
         if contract["id"] != "rooms":
             assert sorted(contract.get("modules") or contract["forbidden_modules"]) == plugins
         else:
-            # A room that no layer names is an error of import-linter itself.
+            # import-linter reports a package that no layer names.
             assert contract["exhaustive"]
 
 

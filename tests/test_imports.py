@@ -1,4 +1,4 @@
-"""Listing imports no torch, and the engine knows no component by name."""
+"""Listing does not import torch, and the engine names no component."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES_KNOWN_TO_NOBODY = "import sys; assert 'torch' not in sys.modules, 'torch w
 
 
 def _without_exports(path: Path) -> ast.Module:
-    """A file without its `__all__`: a public function may be called as a component is."""
+    """A file without its `__all__`: a public function may share a component's name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     tree.body = [
         node
@@ -28,7 +28,7 @@ def test_the_engine_names_no_component_and_no_method(registry):
     from sslcore.contract.records import KINDS
 
     names = {entry.name for kind in KINDS for entry in registry.entries(kind)}
-    # The conformance kit knows families of mathematics, some of which a loss is called after.
+    # The conformance kit names families of losses, some of which share a loss's name.
     kit = ROOT / "sslcore" / "testing" / "losses"
     for path in (ROOT / "sslcore").rglob("*.py"):
         if path.is_relative_to(kit):

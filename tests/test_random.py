@@ -1,4 +1,4 @@
-"""Random numbers depend on (seed, step, position in the global batch) and nothing else."""
+"""Random numbers depend on (seed, step, position in the global batch) only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images per second that become two views each: sslcore beside lightly and kornia.
+"""Images per second that become two views each: sslcore against lightly and kornia.
 
     pip install -e '.[bench]'
     python tests/benchmarks/augmentation.py                # all sizes, five turns each
@@ -7,10 +7,10 @@
 
 All make SimCLR's views (crops of 8 % to all of the image, mirrored, jittered in random order with
 probability 0.8 and strengths 0.4, 0.4, 0.4, 0.1, grey with 0.2, blurred with 0.5 at 96 px and more,
-normalised) of the same made-up photographs, which are in memory: nobody decodes a file.
+normalised) of the same synthetic photographs, which are in memory, so no file is decoded.
 
 - sslcore does what its trainer does: a batch of uint8, `as_float`, the `two-views` augmentation
-  with its draws of the step, in memory that is kept from step to step.
+  with its draws of the step, in memory that is reused in each step.
 - lightly is its SimCLRTransform, over PIL images, in a DataLoader with worker processes.
 - kornia is its augmentations over the batch, float in [0, 1], once for each view.
 
@@ -57,7 +57,7 @@ def photographs(count: int, side: int) -> Tensor:
 
 
 def sslcore_batches(size: int, batch: int, device: str) -> Callable[[], object]:
-    """Return what makes the views of one batch after another, as the trainer does."""
+    """Return a function that makes the views of the next batch, as the trainer does."""
     from sslcore import BatchRandom
     from sslcore.functional import as_float
     from sslcore_simclr.views import TwoViews
@@ -76,7 +76,7 @@ def sslcore_batches(size: int, batch: int, device: str) -> Callable[[], object]:
 
 
 def lightly_batches(size: int, batch: int, workers: int) -> Callable[[], object]:
-    """Return what takes one batch after another from lightly's loader."""
+    """Return a function that takes the next batch from lightly's loader."""
     from lightly.transforms import SimCLRTransform
     from PIL import Image
 
@@ -98,7 +98,7 @@ def lightly_batches(size: int, batch: int, workers: int) -> Callable[[], object]
 
 
 def kornia_batches(size: int, batch: int, device: str, cropping: str) -> Callable[[], object]:
-    """Return what makes the views of one batch after another with kornia."""
+    """Return a function that makes the views of the next batch with kornia."""
     from kornia import augmentation as kornia
 
     side, _, blur = CASES[size]
@@ -126,11 +126,11 @@ def one_turn(
 ) -> dict[str, float]:
     """Return images per second, and by how much the memory of the process grew, in MB."""
     if package == "lightly":
-        # What its workers have made before the clock starts is used up first.
+        # First use up the batches that its workers made before the clock starts.
         make = lightly_batches(size, batch, workers)
         return {"images_per_s": batch * _rate(make, seconds, 5, "cpu")}
     if package == "kornia":
-        # It crops in two ways, image by image and by a grid; the faster one counts.
+        # kornia crops in two ways, by slices and by a grid; the faster one counts.
         return max(
             (
                 _measured(kornia_batches(size, batch, device, cropping), seconds, batch, device)
@@ -170,7 +170,7 @@ def _rate(make: Callable[[], object], seconds: float, warm_up: int, device: str)
     started = now()
     done, lap = 0, 1
     while done < 3 or now() - started < seconds:
-        # The device is waited for only so often that it stays busy in between.
+        # Synchronise rarely, so that the device stays busy in between.
         for _ in range(lap):
             make()
         done, lap = done + lap, min(lap * 2, 64)

@@ -5,8 +5,9 @@
     python tests/benchmarks/cifar10.py --data FOLDER --encoder cnn4 --epochs 1 --images 2048
 
 Trains through the public API, evaluates the k nearest neighbours (k = 200, temperature 0.1) of the
-trained encoder beside the untrained one and the raw pixels, and prints one JSON line. Seconds are
-those of everything, from the first image read to the last figure. lightly publishes 84.8 % for
+trained encoder against the untrained one and the raw pixels, and prints one JSON line. Seconds
+count
+everything, from reading the first image to the last figure. lightly publishes 84.8 % for
 SimCLR with ResNet-18 on CIFAR-10 after 200 epochs with batches of 512.
 """
 
@@ -31,7 +32,7 @@ from sslcore.compute.device import pick_device
 
 #: lightly's figure after 200 epochs, top-1 of the k nearest neighbours.
 PUBLISHED = 0.848
-#: The rate of learning suits a batch of this size, and grows with it.
+#: The learning rate is for this batch size, and grows with the batch size.
 BASE_BATCH = 128
 
 
@@ -97,7 +98,7 @@ def measure(options: argparse.Namespace, data: str, output: Path) -> dict[str, A
     )
     seconds = time.perf_counter() - started
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
-    # The first line has the start in it: compiling, and finding out which convolution is fastest.
+    # The first line includes the start: compilation, and the choice of the fastest convolution.
     rates = [line["images_per_s"] for line in lines[1:] or lines]
     table = run.read_evaluation()
     figures = {column: table[column]["knn_top1"] for column in ("encoder", "random_init", "pixels")}

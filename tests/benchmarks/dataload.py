@@ -3,11 +3,11 @@
     python tests/benchmarks/dataload.py                     # 20,000 JPEGs of 96 px, made once
     python tests/benchmarks/dataload.py --train --batch 64  # through a whole step with cnn4
 
-Makes a folder of JPEGs with content like that of photographs, unless it is there, and prints one
-JSON line for each of
+Makes a folder of JPEGs that resemble photographs, unless it exists, and prints one JSON line for
+each of
 
 - `first run`: files to decoded images in the cache, images per second;
-- `second run`: seconds until the first batch with the cache warm, in which nothing is decoded;
+- `second run`: seconds until the first batch with a warm cache, without decoding;
 - `second epoch`: images per second through `Batches` into the views of `two-views` (with `--train`
   through a whole step of training), streamed from the cache and from memory, and their ratio; and
   those of torchvision's ImageFolder and a DataLoader that decodes and crops once, as a reference.
@@ -53,7 +53,7 @@ TEST_IMAGES = 100
 
 
 def make_images(folder: Path, images: int, size: int) -> None:
-    """Write JPEGs into class folders of `train` and `test`, unless they are there."""
+    """Write JPEGs into class folders of `train` and `test`, unless they exist."""
     done = folder / f"{images}-of-{size}"
     if done.exists():
         return
@@ -66,7 +66,7 @@ def make_images(folder: Path, images: int, size: int) -> None:
 
 
 def _photograph(index: int, size: int) -> Image.Image:
-    """Return noise whose power falls with the square of the frequency, as a photograph's does."""
+    """Return noise whose power falls with the square of the frequency, as in a photograph."""
     draw = np.random.default_rng(index)
     sides = [side for side in (2, 4, 8, 16, 32, 64, 128, 256) if side < size] + [size]
     total = np.zeros((size, size, 3), dtype=np.float32)
@@ -78,12 +78,12 @@ def _photograph(index: int, size: int) -> Image.Image:
 
 
 def peak_mib() -> int:
-    """Return the most main memory that this process has held, MiB."""
+    """Return the peak main memory of this process, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def describe(device: torch.device) -> dict[str, object]:
-    """Return what a figure was measured with."""
+    """Return the environment of a measurement."""
     cuda = device.type == "cuda"
     described: dict[str, object] = {
         "device": torch.cuda.get_device_name(device) if cuda else str(device),
@@ -171,7 +171,7 @@ def torchvision_blocks(
         for _ in range(steps):
             next(batches)
         rate = batch * steps / (time.perf_counter() - started)
-        # Its workers go on reading: they must not take the others' turn.
+        # Its workers go on reading; they must not use the others' time.
         time.sleep(REST_SECONDS)
         yield rate
 

@@ -1,4 +1,4 @@
-"""Seconds that the listing commands take, beside those of a bare interpreter, in turns.
+"""Seconds of the listing commands and of a bare interpreter, in turns.
 
     python tests/benchmarks/listing.py
 

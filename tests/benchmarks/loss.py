@@ -1,4 +1,4 @@
-"""NT-Xent forward and backward: seconds and peak memory beside those of other packages.
+"""NT-Xent forward and backward: seconds and peak memory, against other packages.
 
     python tests/benchmarks/loss.py                          # 256 and 8,192 images, three turns
     python tests/benchmarks/loss.py --images 65536 --only sslcore --turns 1
@@ -6,10 +6,10 @@
 
 Each turn is a process of its own, so that its peak memory is its own; the packages take turns.
 Needs `pip install -e '.[bench]'`. Prints one JSON line per size and package: medians, their ratios
-to sslcore's, and what the arithmetic alone would take in float32 at the rate of a large matrix
-product, measured in the same processes. Of M = 2N views of length D, the product of all with all
-and the two of its gradient are 6·M²·D operations; where each similarity is made once for both of
-its directions, and once again for the gradient, they are 4·M²·D.
+to sslcore's, and the time of the arithmetic alone in float32 at the rate of a large matrix product,
+measured in the same processes. For M = 2N views of length D, the product of all with all
+and the two products of its gradient take 6·M²·D operations; if each similarity is computed once for
+both directions, and again for the gradient, they take 4·M²·D.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DISTRIBUTIONS = {
 
 
 def losses() -> dict[str, Callable[[], Callable[[Tensor, Tensor], Tensor]]]:
-    """Return what makes each package's NT-Xent, a function of two views."""
+    """Return a function of two views for each package's NT-Xent."""
 
     def sslcore():
         from sslcore_simclr.losses import nt_xent
@@ -104,7 +104,7 @@ def _forget_peak(device: str) -> None:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     else:
-        # From here on the kernel's peak is that of this process from now on.
+        # From here on the kernel's peak counts this process only.
         with suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
 

@@ -1,4 +1,4 @@
-"""What the shipped methods reach on the embedded data: figures beside both baselines, and seconds.
+"""Scores of the shipped methods on the embedded data, with both baselines, and seconds.
 
     python tests/benchmarks/methods.py                  # every method, three seeds
     python tests/benchmarks/methods.py simclr cpc --seeds 1

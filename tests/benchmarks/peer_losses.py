@@ -1,10 +1,10 @@
-"""What the conformance kit finds in other packages' NT-Xent, and in torch's own pieces.
+"""Results of the conformance kit for other packages' NT-Xent, and for torch's own pieces.
 
     pip install -e '.[bench]'
     python tests/benchmarks/peer_losses.py
 
-Prints a table in Markdown: a row per implementation, its properties counted, those that fail
-named, the ones in float64 and float32 apart from the others; and the reasons below it.
+Prints a table in Markdown with a row per implementation: the number of properties, and the names of
+those that fail, in float64 and float32 and in other dtypes. The reasons follow below the table.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def shipped(temperature: float = 0.5) -> Callable[..., Tensor]:
 
 
 def lightly(temperature: float = 0.5) -> Callable[..., Tensor]:
-    """lightly's module, which takes the two views."""
+    """lightly's module, called with the two views."""
     from lightly.loss import NTXentLoss
 
     loss = NTXentLoss(temperature=temperature)
@@ -38,7 +38,7 @@ def lightly(temperature: float = 0.5) -> Callable[..., Tensor]:
 
 
 def pytorch_metric_learning(temperature: float = 0.5) -> Callable[..., Tensor]:
-    """pytorch-metric-learning's, in the way its documentation gives for two views."""
+    """pytorch-metric-learning's loss, as its documentation shows for two views."""
     from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
 
     loss = SelfSupervisedLoss(NTXentLoss(temperature=temperature))

@@ -1,8 +1,8 @@
-"""Seconds that commands take with many plugins installed, beside those with none, in turns.
+"""Seconds of commands with many plugins installed and with none, in turns.
 
     python tests/benchmarks/plugins.py [PLUGINS] [TURNS]
 
-Prints one JSON line per command: medians, the difference, and that per plugin in milliseconds.
+Prints one JSON line per command: medians, the difference, and milliseconds per plugin.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main(count: int = 200, turns: int = 9) -> None:
         folder = Path(name)
         make_plugins(folder, count)
         for arguments in COMMANDS:
-            # Once each before it counts: Python compiles what it imports for the first time.
+            # One untimed run each, since Python compiles modules at their first import.
             seconds(arguments, folder)
             seconds(arguments, None)
             pairs = [(seconds(arguments, folder), seconds(arguments, None)) for _ in range(turns)]

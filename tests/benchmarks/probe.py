@@ -1,4 +1,4 @@
-"""The linear probe's solver beside scikit-learn's: seconds, and the objective reached.
+"""The linear probe's solver against scikit-learn's: seconds, and the final objective.
 
     python tests/benchmarks/probe.py                              # every case, three turns
     python tests/benchmarks/probe.py --only digits draws --turns 9
@@ -94,7 +94,7 @@ def _synthetic(count: int, num_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def compare(case: str, problem: Problem, options: argparse.Namespace) -> None:
-    """Let both solvers take turns at one problem, and print a line."""
+    """Solve one problem with both solvers in turns, and print a line."""
     features, targets, num_classes, l2 = problem
     solvers: dict[str, Callable[[], Tensor]] = {
         "sslcore": lambda: fit(features, targets, num_classes, l2=l2),

@@ -50,20 +50,21 @@ from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import parse_assignment
 from sslcore.training.trainer import Trainer
 
-#: Steps of a block that are not timed: lightly's loader holds two batches for each worker.
+#: Untimed steps of a block: lightly's loader holds two batches for each worker.
 WARM_UP = 5
-#: How long two workers take, at the most, to fill that store again.
+#: The longest time in which two workers refill the loader.
 REST_SECONDS = 6.0
 #: Without a folder.
 DIGITS = "digits"
-#: Strength of lightly's jitter that makes it as strong as sslcore's.
+#: The strength at which lightly's jitter equals sslcore's.
 JITTER = 0.5
 
 
 def recipe_for(
     data: str, encoder: str | None, side: int, given: list[str], **training: Any
 ) -> Recipe:
-    """Return the recipe: of the digits the default one, of a folder that of small colour images."""
+    """Return the recipe: the default one for the digits, the one of small colour images for a
+    folder."""
     settings: dict[str, dict[str, Any]] = {"training": {"epochs": 100_000, **training}}
     if data != DIGITS:
         settings |= {"optimizer": {"lr": 0.06}, "data": {"image_size": side}}
@@ -88,14 +89,14 @@ def trainer_of(recipe: Recipe, data: Data, batches: Batches, device: torch.devic
 
 
 def waited_for(device: torch.device) -> float:
-    """Return the time at which the device has done what it was told."""
+    """Return the time at which the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def random_images(side: int, count: int) -> Data:
-    """Return images of random numbers, which no augmentation or network takes less time for."""
+    """Return images of random numbers; their content does not change the time of any part."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, side, side), generator=generator, dtype=torch.uint8)
     return Data(train=Split(images), test=Split(images[:1]))
@@ -107,7 +108,7 @@ def sslcore_blocks(recipe: Recipe, data: Data, steps: int) -> Iterator[float]:
     batches = Batches(data.train, batch, 0, device)
     with trainer_of(recipe, data, batches, device) as trainer:
         stream = batches.between(0, trainer.total_steps)
-        # As the command line does; it is a setting of the process, so lightly gains from it too.
+        # As the command line does; this setting of the process speeds up lightly too.
         keep_freed_memory()
         while True:
             for _ in range(WARM_UP):
@@ -193,7 +194,7 @@ def lightly_images(recipe: Recipe, split: Split) -> torch.utils.data.Dataset:
 
 
 class InMemory(torch.utils.data.Dataset):
-    """Images of Pillow that are there, and a transform."""
+    """Pillow images in memory, and a transform."""
 
     def __init__(self, split: Split, transform: Any) -> None:
         to_image = torchvision.transforms.functional.to_pil_image
@@ -223,7 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.folder is None and options.data != DIGITS:
         parser.error(f"--data is {DIGITS}, or a folder is given")
-    # A path that is empty stands for images that are in no folder.
+    # An empty path stands for images without a folder.
     data = "./" if options.random else options.folder or options.data
     small = data == DIGITS
     training: dict[str, Any] = {"precision": options.precision or ("auto" if small else "fp32")}

@@ -10,7 +10,7 @@ import pytest
 
 from sslcore.cli import allocation
 
-#: In a process of its own: what other tests have left in the heap would be taken first.
+#: In its own process, since memory that other tests freed would be used first.
 _PROGRAM = """
 import os, resource, sys, torch
 from sslcore.cli.allocation import keep_freed_memory
@@ -28,7 +28,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) * PAGE / SIZ
 
 
 def _share_that_is_new(how):
-    """The part of a large tensor that the system had to provide anew."""
+    """The fraction of a large tensor for which the system had to provide new pages."""
     done = subprocess.run([sys.executable, "-c", _PROGRAM, how], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)

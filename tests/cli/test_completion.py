@@ -1,4 +1,4 @@
-"""Tab offers what can stand there, without importing torch."""
+"""Tab completes with valid words, without importing torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ assert 'torch' not in sys.modules, 'torch was imported'
 
 @pytest.fixture
 def complete():
-    """What a shell is told to offer for a line, its last word being incomplete."""
+    """Return the completions of a line whose last word is incomplete."""
 
     def run(*words, shell="bash", **environment):
         line = ["sslcore", *words]
@@ -140,7 +140,7 @@ def test_bash_completes_with_the_script_that_is_printed(tmp_path, line, offered)
     program = folder / "sslcore"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sslcore "$@"\n')
     program.chmod(0o755)
-    # Bash replaces what stands after the last colon, so that alone is offered.
+    # Bash replaces the text after the last colon, so only that part is offered.
     script = f"""
 eval "$(sslcore completion bash)"
 compopt() {{ :; }}

@@ -1,4 +1,4 @@
-"""What `sslcore new-plugin` writes is a plugin: clean, installable, and in use at once."""
+"""`sslcore new-plugin` writes a plugin that is lint-free, installable, and usable at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def new(capsys):
 
 
 def _kinds(*usual):
-    """Every kind, of which all but a few are tried by the slow tests alone."""
+    """Every kind; only slow tests run most of them."""
     return [pytest.param(kind, marks=() if kind in usual else pytest.mark.slow) for kind in KINDS]
 
 

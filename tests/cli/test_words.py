@@ -1,4 +1,4 @@
-"""The command line answers what is nearly right with what was probably meant."""
+"""The command line answers a nearly correct word with the probable intention."""
 
 from __future__ import annotations
 

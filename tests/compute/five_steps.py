@@ -1,9 +1,10 @@
-"""Five steps of each method named, in as many processes as torchrun starts; weights to a folder.
+"""Train five steps of each named method in torchrun's processes, and write weights to a folder.
 
     torchrun --nproc-per-node=2 five_steps.py FOLDER METHOD[+SECTION.NAME=VALUE…] …
 
-Everything is computed in float64, so that what processes add up in another order differs by so
-little that nothing else can hide behind it.
+Everything is computed in float64, so that differences by the order of sums are too small to hide
+any
+other difference.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ DEVICE = torch.device("cpu")
 
 
 def trainer_of(words, processes, folder):
-    """Return a trainer of the recipe that the words give, in float64."""
+    """Return a trainer of the recipe that the words describe, in float64."""
     method, *assignments = words.split("+")
     settings = [
         ("training", "batch_size", 16),

@@ -1,4 +1,4 @@
-"""Processes that start together share a key, whatever earlier processes left in the store."""
+"""Processes that start together share a key, even if earlier processes left keys in the store."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ APART = f"+training.batch_statistics=micro-batch{SPLIT}"
 SPLITS = ("mae", "autoencoder", "simclr+encoder:vit+head.batch_norm=false")
 APARTS = ("simclr", "moco", "byol")
 
-#: What rounding in float64 may make of five steps, as a part of the norm. An adaptive optimizer
+#: The largest effect of float64 rounding on five steps, as a fraction of the norm. An adaptive
+#: optimizer
 #: divides gradients that ought to be zero by their own size, which makes rounding visible.
 TOLERANCE = 1e-9
 
@@ -37,7 +38,7 @@ def _shipped():
 
 
 def _train(count, folder, names):
-    """Run five steps of everything in so many processes; return `{name: tensors}`."""
+    """Run five steps of everything in a number of processes; return `{name: tensors}`."""
     folder.mkdir()
     script = Path(__file__).with_name("five_steps.py")
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
@@ -51,7 +52,7 @@ def _train(count, folder, names):
 
 
 def _apart(one, other):
-    """Return the tensors that differ by more than rounding does, with the difference."""
+    """Return the tensors that differ by more than rounding, with the difference."""
     assert one.keys() == other.keys()
     assert any(name.startswith("gradient/") for name in one)
     found = {}
@@ -93,7 +94,7 @@ def _hold(folder, names, splits, aparts, counts):
     for name in splits:
         assert not _apart(alone[name], alone[f"{name}{SPLIT}"]), name
     for name in aparts:
-        # Normalised by its own statistics, each micro-batch gives something else.
+        # With batch statistics of its own, each micro-batch gives another result.
         assert _apart(alone[name], alone[f"{name}{APART}"]), name
 
 

@@ -1,4 +1,4 @@
-"""`torchrun … -m sslcore train`: one run folder, one voice, a death that costs little."""
+"""`torchrun … -m sslcore train`: one run folder, one output, and recovery from a crash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-#: A loss that ends its process without a word, once: at a step, in the process of rank 1.
+#: A loss that ends the process of rank 1 once, at a step, without a message.
 DYING = """
 import os
 import sslcore
@@ -68,7 +68,7 @@ def _lines(path):
 
 
 def _own_words(done):
-    """Return what sslcore itself has said on stderr, and nothing that torchrun says."""
+    """Return the lines of stderr by sslcore, without those by torchrun."""
     return [line for line in done.stderr.splitlines() if line.startswith("[rank ")]
 
 
@@ -85,7 +85,7 @@ def test_one_process_writes_speaks_and_evaluates(tmp_path):
 
 @pytest.fixture
 def dying(tmp_path):
-    """The arguments that train with the loss that dies."""
+    """The arguments of a training run with the loss that dies."""
     path = tmp_path / "dying.py"
     path.write_text(DYING)
     return ("-p", str(path), "--loss", "dying", "--epochs", "1", "--no-evaluate")
@@ -96,7 +96,7 @@ def test_a_process_that_dies_costs_the_steps_since_the_last_checkpoint(dying):
     often = ("--set", "training.checkpoint_every=4", "--set", "training.log_every=1")
     whole = _train(*dying, *often, "--output", "whole")
     assert whole.returncode == 0, whole.stderr
-    # No output is named: the run must be found again by what began it.
+    # No output folder is given: the restarted command must find its run.
     started_again = _train(*dying, *often, restarts=1, DIES="1")
     assert started_again.returncode == 0, started_again.stderr
     (folder,) = (path.name for path in Path("runs").iterdir())
@@ -113,7 +113,7 @@ def test_a_process_that_dies_for_good_is_one_clear_line_that_says_how_to_go_on(d
     done = _train(*dying, "--set", "training.checkpoint_every=4", "--output", "run", DIES="1")
     assert done.returncode != 0
     (said,) = _own_words(done)
-    # torchrun asks the others to stop: on a busy machine that may be first.
+    # torchrun asks the others to stop; on a busy machine this may happen first.
     assert "another process of this run exited" in said or "stopped and saved" in said
     assert "go on with: sslcore train --resume" in said
     assert "step 8 is saved" in said or "stopped and saved" in said
@@ -146,12 +146,12 @@ def test_what_cannot_be_done_is_said_with_the_rank_of_who_says_it(arguments, sai
     Path("taken", "something").touch()
     done = _train(*arguments)
     assert done.returncode != 0
-    # torchrun ends the others as soon as one has ended, so any number of them may have said it.
+    # torchrun ends the others as soon as one has ended, so any number of them may report it.
     own = _own_words(done)
     assert own
     assert len(set(own)) == len(own)
     assert any(said in line for line in own)
-    # One that still waits for another may find it gone.
+    # A process that waits for another may find that it has exited.
     expected = (said, "another process of this run exited")
     assert all(re.match(r"\[rank [01]\] Error: ", line) for line in own)
     assert all(any(text in line for text in expected) for line in own)
@@ -160,7 +160,7 @@ def test_what_cannot_be_done_is_said_with_the_rank_of_who_says_it(arguments, sai
     assert not Path("runs").exists()
 
 
-#: A loss that has an error in the process of rank 1 alone.
+#: A loss that raises an error in the process of rank 1 only.
 UNEVEN = DYING.replace("os._exit(7)", "raise ValueError('bad luck')").replace(
     " progress > 0.5", " True"
 )

@@ -1,4 +1,4 @@
-"""Settings: one annotation declares, validates and describes."""
+"""Settings: one annotation declares, validates and describes a setting."""
 
 from __future__ import annotations
 

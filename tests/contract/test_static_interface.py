@@ -1,4 +1,4 @@
-"""Reading an interface from source gives what importing gives."""
+"""The interface read from source equals the interface of the imported object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unit rows compared in both directions: what the general form gives, in little memory."""
+"""Comparison of unit rows in both directions: the general form's results, in little memory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FORMS = pytest.mark.parametrize(
 def with_gradient(loss, drawn: Tensor) -> tuple[Tensor, Tensor]:
     leaf = drawn.clone().requires_grad_()
     value = loss(unit_rows(leaf))
-    # Twice the loss, so that what follows it must reach the gradient.
+    # Twice the loss, so that the incoming gradient is not 1.
     (gradient,) = torch.autograd.grad(2 * value, leaf)
     return value.detach(), gradient
 
@@ -92,7 +92,7 @@ def test_blocks_of_any_sides_agree(form, general, sides, monkeypatch):
 def test_float32_keeps_its_digits_where_powers_are_largest_and_smallest(
     form, general, temperature, apart
 ):
-    # At about 1/75 powers of the similarity leave float32, so on one side of it blocks are used.
+    # At a temperature of about 1/75, exponentials leave float32; blocks are used on one side of it.
     drawn = views_of(400, 8, dtype=torch.float32)
     if apart == "alike":
         drawn = drawn[:, :1].expand(2, 400, 8).contiguous()
@@ -105,7 +105,7 @@ def test_float32_keeps_its_digits_where_powers_are_largest_and_smallest(
     exact = with_gradient(partial(general, temperature=temperature), drawn.double())
     tolerance = 8 * torch.finfo(torch.float32).eps * (1 + 2 / temperature + abs(float(exact[0])))
     assert abs(float(found[0]) - float(exact[0])) <= tolerance
-    # A row moves the loss of its own and its share of others', 4/τ in all, of 800.
+    # A row affects its own loss and its share of the others', 4/τ in total, of 800.
     assert (found[1] - exact[1]).abs().max() <= tolerance * 4 / (temperature * 400)
 
 
@@ -138,7 +138,7 @@ def test_only_the_side_that_asks_for_a_gradient_gets_one():
         leaf = leaf.clone().requires_grad_()
         pair = (leaf, still) if place == 0 else (still, leaf)
         (found,) = torch.autograd.grad(contrast_both_ways(*pair, 0.4, chunk_size=2), leaf)
-        # The rows are of unit length: what is along them is lost on the way to the whole one.
+        # The expected gradient passes through `unit_rows`, which removes the part along the rows.
         found = found - (found * leaf).sum(-1, keepdim=True) * leaf
         torch.testing.assert_close(2 * found.detach(), whole[place], rtol=1e-9, atol=1e-12)
     with torch.no_grad():
@@ -207,7 +207,7 @@ def test_in_blocks_a_loss_conforms_to_its_family(make, family):
 
 
 def shares_of(form, drawn: Tensor, cuts: list[int]) -> tuple[Tensor, Tensor]:
-    """Return the mean over the shares of a batch, weighted with their rows."""
+    """Return the mean over the shares of a batch, weighted by their numbers of rows."""
     parts = [
         [
             (stop - start) / drawn.shape[1] * item

@@ -136,5 +136,5 @@ def test_no_tensor_of_all_similarities_is_made():
     rows = rows_of(4096, 8, dtype=torch.float32).requires_grad_()
     with Watch():
         contrast(rows, rows, torch.arange(4096).roll(1), 0.5).backward()
-    # As many as are held by default on a CPU: 4 MiB.
+    # The default number of similarities in memory on a CPU: 4 MiB.
     assert max(made) <= 2**20

@@ -1,4 +1,4 @@
-"""Which images a step sees depends on (seed, step) alone."""
+"""The images of a step depend on (seed, step) only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslcore.data.reader import MappedFile, Rows
 from sslcore.errors import DataError, UsageError
 
 CPU = torch.device("cpu")
-#: No reading ahead, threads that do, one process, two.
+#: No reading ahead, reading ahead in threads, in one process, in two.
 WORKERS = [0, None, 1, 2]
 
 
@@ -27,7 +27,7 @@ def _split(size=23):
 
 
 def _in_file(path, size=23):
-    """Return a split whose images are mapped from a file, behind 7 other bytes."""
+    """Return a split whose images are mapped from a file, at an offset of 7 bytes."""
     images = _split(size).images
     path.write_bytes(b"header!" + images.numpy().tobytes())
     shape = tuple(images.shape)
@@ -90,7 +90,7 @@ def test_images_that_do_not_fit_are_streamed(monkeypatch):
 def test_images_of_a_file_are_brought_into_memory_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setattr("sslcore.data.batches._BLOCK", 50)
     batches = Batches(_in_file(tmp_path / "images"), 5, 0, CPU)
-    # The system keeps what was read of a file; other devices have memory of their own.
+    # The system caches file contents in main memory; other devices have their own memory.
     assert not batches.resident
     batches.resident = True
     assert _seen(batches, 0, 9) == _seen(Batches(_split(), 5, 0, CPU), 0, 9)
@@ -130,7 +130,7 @@ def test_a_batch_is_read_before_it_is_asked_for(tmp_path, monkeypatch):
     while len(rows) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.05)
-    # The one that was given, and three that wait: no more than these, however long it takes.
+    # The batch in use and three that wait, and never more, however long it takes.
     assert len(rows) == 4
     stream.close()
 
@@ -204,7 +204,7 @@ def test_any_view_of_a_file_is_read_as_it_is(view, tmp_path):
     seen = view(images)
     rows = torch.tensor([4, 0, 5, 4])
     assert torch.equal(Rows(seen, file).read(rows), seen[rows])
-    # So a process that starts anew reads it as well.
+    # So a new process reads it as well.
     assert torch.equal(pickle.loads(pickle.dumps(Rows(seen, file))).read(rows), seen[rows])
 
 

@@ -26,7 +26,7 @@ PAGES = [
     *sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")),
 ]
 
-#: Pages whose commands take long: losses are checked, with and without pytest.
+#: Pages with slow commands, which check losses with and without pytest.
 SLOW = {"docs/loss.md"}
 
 #: Languages of code blocks. Blocks of text are output and diagrams.
@@ -37,7 +37,7 @@ NOT_RUN, DRY, RUN_AS, FAILS = (
     EXCEPTIONS[table] for table in ("not-run", "dry-run", "run-as", "fails")
 )
 
-#: The run that several pages train first.
+#: The run that several pages start with.
 FIRST = "sslcore train --method simclr --output runs/first"
 
 SHORT = ["--epochs", "1", "--no-evaluate"]
@@ -61,7 +61,7 @@ def commands(block: str) -> Iterator[str]:
 
 
 def inline_commands(page: str) -> list[str]:
-    """Return the commands that stand in a sentence or a table."""
+    """Return the commands in sentences and tables."""
     return _INLINE.findall(_FENCE.sub("", (ROOT / page).read_text(encoding="utf-8")))
 
 
@@ -79,7 +79,7 @@ def fenced_commands() -> set[str]:
 @pytest.fixture
 def run_sslcore(monkeypatch, capfd):
     """Run the command line in this process; fail unless its exit code is 0."""
-    # The command line replaces it.
+    # The command line replaces this handler.
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
 
     def run(arguments, written):
@@ -94,7 +94,7 @@ def run_sslcore(monkeypatch, capfd):
 
 @pytest.fixture(scope="session")
 def first_run(tmp_path_factory):
-    """A short run, which takes the place of each `runs/first`."""
+    """A short run, used in place of each `runs/first`."""
     folder = tmp_path_factory.mktemp("runs") / "first"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
@@ -148,10 +148,10 @@ def test_every_block_of_a_page_runs(page, place, first_run, run_sslcore, monkeyp
     namespace: dict[str, object] = {"__name__": "__snippet__"}
     texts = [block for _, block in blocks(page)]
     if any("runs/first" in text for text in texts) and not any(FIRST in text for text in texts):
-        # A page may go on with the run of the quick start.
+        # A page may use the run of the quick start.
         shutil.copytree(first_run, place / "runs/first")
     for language, block in blocks(page):
-        # Each block starts in the folder of the page, whatever `cd` the one before it had.
+        # Each block starts in the folder of the page, even after a `cd` in an earlier block.
         monkeypatch.chdir(place)
         assert language in LANGUAGES, f"{page}: a block of the unknown language {language!r}"
         if named := re.match(r"# ([\w/]+\.(?:py|toml))\n", block):
@@ -180,7 +180,7 @@ def _run(command, place, first_run, run_sslcore, monkeypatch, capfd):
         match words:
             case ["cd", folder]:
                 monkeypatch.chdir(folder)
-                # In the place of `pip install -e .`.
+                # In place of `pip install -e .`.
                 monkeypatch.syspath_prepend(Path("src").absolute())
             case ["sslcore", *arguments]:
                 run_sslcore(_shortened(command, arguments), command)
@@ -194,7 +194,7 @@ def _run(command, place, first_run, run_sslcore, monkeypatch, capfd):
 
 
 def _shortened(command: str, arguments: list[str]) -> list[str]:
-    """Return the arguments with those that make a run short, or that only resolve it."""
+    """Return the arguments plus those that make the run short, or only resolve it."""
     if "train" not in arguments or "--dry-run" in arguments:
         return arguments
     if command in DRY:
@@ -212,7 +212,7 @@ def _run_pytest(command, arguments, capfd):
 
 
 def test_every_command_in_a_sentence_is_understood(place, run_sslcore):
-    """A command alone is asked for its help; a training command is resolved; others are run."""
+    """A bare command prints its help; a training command is only resolved; others are run."""
     run_elsewhere = {*NOT_RUN, *fenced_commands()}
     for command in sorted({*itertools.chain(*map(inline_commands, PAGES))}):
         run_as = RUN_AS.get(command, command)

@@ -1,4 +1,4 @@
-"""What the documentation refers to is there: links, anchors, import paths, files and rooms."""
+"""All references of the documentation exist: links, anchors, import paths, files and packages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_building_block_is_in_its_module():
 
 
 def resolve(path: str) -> object:
-    """Return what a dotted path names: a module, or an attribute of one."""
+    """Return the object at a dotted path: a module, or an attribute of one."""
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError:

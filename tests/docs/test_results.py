@@ -1,4 +1,4 @@
-"""Tables of results flatter nobody, and the frame of the project agrees with itself."""
+"""Tables of results are honest, and the project's metadata is consistent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collapse reading, against closed forms."""
+"""The measure of collapse, against closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table at the end: the trained encoder always beside its baselines."""
+"""The final table always shows the trained encoder with its baselines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_evaluating_trains_nothing(registry, console, tiny):
 
 
 def test_a_run_that_learned_nothing_is_told_so(registry, console):
-    # One step of a vanishing rate: the encoder is as it was.
+    # One step at a vanishing learning rate: the encoder does not change.
     settings = {"training": {"epochs": 1, "batch_size": 48}, "optimizer": {"lr": 1e-12}}
     _train(registry, console, settings=settings, evaluators=["knn"])
     said = console.file.getvalue()

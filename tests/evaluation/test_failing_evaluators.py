@@ -1,4 +1,4 @@
-"""An evaluator that fails costs its own figures and no others."""
+"""An evaluator that fails loses its own figures only."""
 
 from __future__ import annotations
 
@@ -46,8 +46,7 @@ class Fine:
 
 @pytest.fixture
 def train(registry, console, tiny):
-    # The linear encoder's features have 64 numbers, as the images of 8 px have; its views do not
-    # come out positive.
+    # The linear encoder's features have 64 entries, like images of 8 px; they are not all positive.
     return lambda *evaluators: sslcore.train(
         "agreement",
         data="noise",

@@ -1,4 +1,4 @@
-"""What is found out on a dummy batch, before the first image is read and a folder is made."""
+"""Errors found on a dummy batch, before any image is read or a folder is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views of two sizes: the encoder sees both, a teacher the large ones."""
+"""Views of two sizes: the encoder gets both, a teacher the large ones only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sslcore.signals import ViewsOfTwoSizes
 
 
 class Crops(nn.Module):
-    """Two views, and so many of half the side."""
+    """Two views, and a number of views of half the side."""
 
     def __init__(self, image_size: int, *, local: Annotated[int, Ge(0)] = 3) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Ragged(Crops):
 
 
 class Seen(nn.Module):
-    """Keeps what it was given."""
+    """Keeps its inputs."""
 
     seen: dict[str, tuple[int, ...]]
 

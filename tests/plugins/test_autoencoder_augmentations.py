@@ -1,4 +1,4 @@
-"""Augmentations for reconstruction: the range, the disturbances, and what stays undisturbed."""
+"""Augmentations for reconstruction: the range, the noise, and the clean targets."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_training_mode_asks_for_random_numbers(augmentation):
 
 
 def difference(augmentation: nn.Module, batch: Tensor) -> Tensor:
-    """What the augmentation adds to each pixel, in the units of the images."""
+    """The augmentation's change of each pixel, in the units of the images."""
     made = augmentation.train()(batch, random_of(len(batch)))
     return (made["views"] - made["targets"])[0] / 2
 
@@ -142,7 +142,7 @@ def test_hole_is_a_square_of_its_length_cut_off_at_the_edges():
     rows, columns = holes[:, 0].any(2), holes[:, 0].any(1)
     assert torch.equal(holes[:, 0], rows[:, :, None] & columns[:, None, :])
     for side in (rows, columns):
-        # A hole's middle lies in the image, so at least 3 of its 5 px do.
+        # A hole's centre lies in the image, so at least 3 of its 5 px do.
         assert set(side.sum(1).tolist()) == {3, 4, 5}
         edges = side.int().diff(dim=1, prepend=torch.zeros(256, 1), append=torch.zeros(256, 1))
         assert (edges.abs().sum(1) == 2).all()

@@ -1,4 +1,4 @@
-"""The convolutional encoder and decoder: shapes, ranges, and what they refuse."""
+"""The convolutional encoder and decoder: shapes, ranges and errors."""
 
 from __future__ import annotations
 

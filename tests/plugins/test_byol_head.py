@@ -34,7 +34,7 @@ def normalised(layers: nn.Module) -> list[tuple[int, bool]]:
 
 
 def on_paper(**settings) -> Prediction:
-    """The head without memory for its weights, as published."""
+    """The published head on the meta device, without memory for its weights."""
     with torch.device("meta"):
         return Prediction(2048, **settings)
 
@@ -83,7 +83,7 @@ def test_predictions_are_made_of_the_projections_and_of_nothing_else():
 
 
 def test_the_projector_learns_of_the_predictions_alone():
-    # A loss that takes projections as constant leaves the projector this way only.
+    # If a loss detaches the projections, this is the projector's only gradient.
     head = Prediction(6, **SMALL)
     (head(features_of(2, 8, 6))["predictions"] * features_of(2, 8, 5)).sum().backward()
     assert head.projector[0].weight.grad.abs().sum() > 1e-4

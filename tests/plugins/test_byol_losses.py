@@ -1,4 +1,4 @@
-"""BYOL's squared distance and SimSiam's negative cosine: closed forms, stop-gradients, refusals."""
+"""BYOL's squared distance and SimSiam's negative cosine: closed forms, stop-gradients, errors."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_short_and_long_rows_keep_their_digits_in_every_type(loss, dtype, size):
     generator = torch.Generator().manual_seed(1)
     drawn = [torch.randn(2, 5, 6, generator=generator).to(dtype) for _ in range(2)]
     expected = loss(*(item.double() for item in drawn)).item()
-    # Powers of two, so that scaling itself rounds nothing.
+    # Powers of two, so that scaling adds no rounding.
     power = 2.0 ** round(np.log2(size))
     scaled = [item * power for item in drawn] if dtype != torch.float16 else drawn
     found = loss(*scaled)

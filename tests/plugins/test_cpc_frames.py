@@ -37,7 +37,7 @@ def test_eval_mode_takes_all_frames_however_many_training_takes():
 
 
 def starts_of(views: Tensor, whole: Tensor) -> list[int]:
-    """Where each clip's views begin in it, if they are consecutive frames of it."""
+    """Return the first frame of each clip's views, if they are consecutive frames of the clip."""
     length = len(views)
     return [
         next(

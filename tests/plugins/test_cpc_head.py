@@ -1,4 +1,4 @@
-"""The autoregressive head: what it may look at, and what it refuses."""
+"""The autoregressive head: its dependence on views, and its errors."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_wrong_pairings_cost_at_least_log_batch_size_on_average(normalize, drawn
 @pytest.mark.parametrize("negatives", NEGATIVES)
 def test_oracle_of_a_step_is_right_at_its_own_offset_only(negatives):
     views, batch = 5, 3
-    # A feature is one-hot of its image and position, so no two are alike.
+    # A feature is one-hot in its image and position, so no two are equal.
     features = torch.eye(views * batch, dtype=torch.float64).view(views, batch, -1)
     for step in (1, 2, 3):
         terms = [
@@ -194,7 +194,7 @@ def test_oracle_of_a_step_is_right_at_its_own_offset_only(negatives):
 def term_of_step(
     step: int, prediction: Tensor, features: Tensor, negatives: Literal["images", "positions"]
 ) -> float:
-    """The mean loss of one step, the other steps predicting zeros, whose cost is known."""
+    """The mean loss of one step; the other steps predict zeros, whose loss is known."""
     views, batch = features.shape[:2]
     predictions = torch.zeros(views - 1, *features.shape, dtype=features.dtype)
     predictions[step - 1] = prediction

@@ -87,7 +87,7 @@ def test_any_split_of_the_batch_gives_the_same_views(parts):
 
 def test_every_image_is_shifted_on_its_own_by_whole_pixels_with_edges_repeated():
     size, most = 8, 2
-    # Every value tells its row and column.
+    # Every value encodes its row and column.
     codes = (torch.arange(size)[:, None] * size + torch.arange(size)).float() / size**2
     batch = codes.expand(64, 1, size, size)
     cut = Patches(size, 1, patch_size=size, crop=most, jitter=0.0, **AS_IS)

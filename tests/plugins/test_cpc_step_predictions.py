@@ -1,4 +1,4 @@
-"""What holds for every loss over step predictions."""
+"""Tests of every loss over step predictions."""
 
 from __future__ import annotations
 

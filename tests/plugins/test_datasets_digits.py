@@ -33,7 +33,7 @@ def test_digits_of_their_own_size_are_those_of_scikit_learn_with_their_labels():
 
 
 def test_no_digit_is_in_both_splits():
-    # Among the originals themselves, no image occurs twice.
+    # The original images have no duplicates.
     data = digits(image_size=8)
     seen = {image.numpy().tobytes() for image in data.train.images}
     assert len(seen) == len(data.train)
@@ -94,7 +94,7 @@ def test_moving_digits_are_the_same_at_every_call():
     first = moving_digits(frames=2)
     torch.manual_seed(2)
     assert torch.equal(first.train.images, moving_digits(frames=2).train.images)
-    # The clips of more frames begin as those of fewer.
+    # Longer clips begin with the frames of shorter clips.
     assert torch.equal(first.test.images, moving_digits(frames=3).test.images[:, :2])
 
 

@@ -1,6 +1,6 @@
-"""Published data sets: their binary formats, how they are fetched, and what happens offline.
+"""Published data sets: their binary formats, downloads, and offline behaviour.
 
-The files are made here in the true formats, tiny; a server on this machine stands for the authors'.
+The tests make tiny files in the true formats; a local server replaces the authors' server.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DATASETS = (cifar10, cifar100, stl10, fashion_mnist)
 
 @pytest.fixture
 def offline(monkeypatch):
-    """Send every download to a port at which nobody listens."""
+    """Send every download to a port without a server."""
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
 
@@ -195,7 +195,7 @@ def test_an_archive_is_fetched_checked_and_unpacked_once(server, tmp_path):
     toy = published(address, packed)
     found = toy.locate(str(tmp_path / "root"), download=True)
     assert (found / "b.bin").read_bytes() == b"b.bin"
-    # Nothing but the files remains, and they are not fetched again.
+    # Only the files remain, and they are not fetched again.
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["toy-bin"]
     packed.unlink()
     assert toy.locate(str(tmp_path / "root"), download=True) == found

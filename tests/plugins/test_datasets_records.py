@@ -1,4 +1,4 @@
-"""The records of the encoders and data sets: what they name exists and is explained."""
+"""The records of encoders and data sets: their references resolve and have help texts."""
 
 from __future__ import annotations
 

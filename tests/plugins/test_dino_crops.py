@@ -42,7 +42,7 @@ def test_evaluators_see_the_image_itself():
 
 
 def test_local_views_show_less_of_the_image():
-    # Every pixel has its own value, so the range of a view tells how much it shows.
+    # Every pixel has its own value, so the range of a view shows the size of its crop.
     column = torch.linspace(0, 1, 64).expand(300, 1, 64, 64)
     still = {"flip": 0.0, "jitter": 0.0, "grayscale": 0.0, "blur": 0.0, "solarize": 0.0}
     module = MultiCrop(64, 1, mean=(0.0,), std=(1.0,), **still)

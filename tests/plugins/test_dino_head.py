@@ -1,4 +1,4 @@
-"""The head of DINO: cosines with prototypes, which stand still at first."""
+"""The head of DINO: cosines with prototypes, which are frozen at first."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_what_is_scored_is_centred_by_what_came_before():
 
 
 def test_a_dimension_that_all_images_share_is_taken_away_by_the_centre():
-    # What centring is for (section 3.1): one dimension must not dominate.
+    # The purpose of centring (section 3.1): no dimension dominates.
     loss, student = DINO(5), logits_of(2, 3, 5)
     teacher = logits_of(2, 3, 5, 1) * 0.01
     shared = teacher + 10 * F.one_hot(torch.tensor(2), 5)

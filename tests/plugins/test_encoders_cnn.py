@@ -1,4 +1,4 @@
-"""The plain convolutional encoders: shapes, sizes they take, and that they learn."""
+"""The plain convolutional encoders: shapes, accepted sizes, and a training run."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_pooling_before_the_relu_is_the_same_to_the_last_bit(batch_norm):
     as_said = nn.Sequential()
     for (module,) in modules:
         if isinstance(module, nn.ReLU):
-            # The pooling goes behind the ReLU that followed it.
+            # Move the pooling after the ReLU that followed it.
             as_said.insert(len(as_said) - 1, module)
         else:
             as_said.append(module)

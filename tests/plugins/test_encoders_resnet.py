@@ -1,4 +1,4 @@
-"""The ResNets: that they are torchvision's, their stems, and how pretrained weights arrive."""
+"""The ResNets: equality with torchvision's, stems, and pretrained weights."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESNET18_FILE = torchvision.models.ResNet18_Weights.DEFAULT.url.rpartition("/")[
 
 @pytest.fixture
 def checkpoints(tmp_path, monkeypatch):
-    """Return torch.hub's folder, empty, with nothing to reach outside this machine."""
+    """Return an empty torch.hub folder, without access to the network."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     folder = tmp_path / "hub" / "checkpoints"

@@ -1,4 +1,4 @@
-"""timm's backbones: that they are timm's, what they give, and what is refused before a download."""
+"""timm's backbones: equality with timm's, outputs, and errors before a download."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ timm = pytest.importorskip("timm", reason="timm is an extra: pip install 'sslcor
 
 @pytest.fixture
 def nowhere(tmp_path, monkeypatch):
-    """Return empty caches, with nothing to reach outside this machine."""
+    """Return empty caches, without access to the network."""
     caches = tmp_path / "caches"
     caches.mkdir()
     for name in ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"):
@@ -67,7 +67,7 @@ def test_the_means_of_a_residual_networks_maps_are_its_features():
 
 
 def test_maps_of_tokens_keep_their_places():
-    # Without attention to others, a patch that differs is one place.
+    # Without attention to other patches, a changed patch changes one position.
     encoder = made(64, 1, model="test_vit")
     for block in encoder.backbone.blocks:
         block.attn = Inattentive()
@@ -91,7 +91,7 @@ def test_maps_kept_channels_last_keep_their_places():
 def test_a_backbone_without_a_grid_gives_features_alone(monkeypatch):
     encoder = made(32, 1, model="test_vit")
     views = torch.rand(2, 1, 32, 32)
-    # One token more than the backbone says: of what they are is unknown.
+    # One token more than the backbone states, so the roles of the tokens are unknown.
     monkeypatch.setattr(encoder.backbone, "num_prefix_tokens", 0)
     assert set(encoder(views)) == {"features"}
 

@@ -1,4 +1,4 @@
-"""The Vision Transformer: that it is torchvision's, and that what is hidden is never looked at."""
+"""The Vision Transformer: equality with torchvision's, and no effect of hidden patches."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_what_a_hidden_patch_shows_changes_nothing(given_as):
     if given_as != "both":
         signals = {given_as: signals[given_as]}
     before = encoder(views, **signals)
-    # Not a number in one place would be one everywhere, were it looked at.
+    # If hidden patches were used, a single NaN would reach all outputs.
     hidden = encoder(views.masked_fill(_pixels(mask), torch.nan), **signals)
     for name, item in before.items():
         assert torch.equal(hidden[name], item)
@@ -157,7 +157,7 @@ def test_with_nothing_hidden_tokens_are_those_of_whole_views():
 
 def test_tokens_are_in_the_order_of_their_positions():
     encoder = _small(depth=1)
-    # A block that passes tokens on makes each token the one of its patch alone.
+    # With identity blocks, each token depends on its own patch only.
     encoder.blocks = torch.nn.Identity()
     views, mask = _views(), _mask()
     whole, part = encoder(views)["tokens"], encoder(views, mask)["tokens"]

@@ -1,4 +1,4 @@
-"""What a folder without proper images comes to: one sentence, or a note and what can be read."""
+"""A folder with invalid images: one error message, or a note and the readable images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of decoded images: when it is used, renewed, and done without."""
+"""The cache of decoded images: when it is used, renewed or skipped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_second_call_reads_the_same_from_the_cache(images, cache):
     assert torch.equal(first.test.images, second.test.images)
     assert torch.equal(first.train.labels, second.train.labels)
     assert (entry / "images.npy").stat().st_mtime_ns == before
-    # Truly from there: what is changed in it shows.
+    # A change in the cache file shows, so the images do come from it.
     stored = np.load(entry / "images.npy", allow_pickle=False)
     (entry / "images.npy").unlink()
     np.save(entry / "images.npy", stored + 100, allow_pickle=False)
@@ -86,7 +86,7 @@ def test_a_changed_file_a_new_one_and_a_removed_one_renew_the_cache(images, cach
     assert sorted(values(folder(path=str(images)))) == [*range(1, 10), 77, 78]
     (images / "a" / "2.png").unlink()
     assert sorted(values(folder(path=str(images)))) == [1, *range(3, 10), 77, 78]
-    # Of the earlier states, nothing is kept.
+    # No earlier state is kept.
     assert len(list(cache.iterdir())) == 1
 
 
@@ -119,7 +119,7 @@ def test_each_size_channels_and_test_fraction_is_cached_apart(images, cache):
 
 
 def test_files_in_another_order_are_another_entry(images, cache):
-    # Rows of the one must never be read with the labels of the other.
+    # Rows of one must never be read with labels of the other.
     files = image_files(images)
     entry, reverse = (Entry.of(cache, images, order, ()) for order in (files, files[::-1]))
     assert entry.content == reverse.content
@@ -176,9 +176,9 @@ def test_without_a_writable_cache_images_are_kept_in_memory_and_that_is_said(
 
 @contextmanager
 def no_file_over_100_bytes():
-    """What a full disk comes to: the first bytes can be written, the others can't.
+    """Simulate a full disk: the first bytes can be written, the others can't.
 
-    Around as little as possible: the limit holds for the report of the tests too.
+    Use it around as little code as possible: the limit also applies to pytest's report.
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))

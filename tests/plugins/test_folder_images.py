@@ -1,4 +1,4 @@
-"""How image files of all sorts become arrays of one format."""
+"""Image files of all kinds become arrays of one format."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_an_orientation_on_its_side_counts_for_the_short_side_too(tmp_path):
 @settings(deadline=None, max_examples=25)
 @given(width=st.integers(1, 60), height=st.integers(1, 60), size=st.integers(1, 40))
 def test_the_middle_is_cut_out_of_any_shape(width, height, size, tmp_path_factory):
-    # Brightness grows from the middle outwards, so the middle cut out is the darkest square.
+    # Brightness grows from the centre outwards, so the centre crop is the darkest square.
     across = np.abs(np.arange(width) - (width - 1) / 2)
     down = np.abs(np.arange(height) - (height - 1) / 2)
     pixels = (across[None] + down[:, None]).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How a folder's files become splits and classes."""
+"""A folder's files become splits and classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslcore_torchvision.folder import folder
 
 
 def save(path: Path, value: int) -> None:
-    """Write a grey image of 4 px, all of one value, by which it is recognised."""
+    """Write a grey image of 4 px with one value, which identifies it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((4, 4), value, dtype=np.uint8)).save(path)
 

@@ -79,7 +79,7 @@ def test_value_is_that_of_a_float64_loop_to_rounding(dtype, normalize, pair, tem
     queries, keys = (rows.to(dtype) for rows in pair)
     expected = reference(queries, keys, temperature, normalize=normalize).mean().item()
     found = infonce(queries, keys, temperature, normalize=normalize)
-    # Dot products of rows up to 4·√5 long are that much larger than cosines, as is their rounding.
+    # Dot products of rows up to 4·√5 long are larger than cosines, and so is their rounding.
     largest = 1.0 if normalize else 80.0
     allowed = 8 * torch.finfo(dtype).eps * (1 + 2 * largest / temperature + abs(expected))
     assert found.dtype == dtype
@@ -166,7 +166,7 @@ def test_over_all_ways_to_pair_them_the_mean_is_at_least_log_of_the_number_of_ke
 
 def test_gradient_pulls_the_own_key_closer_and_pushes_the_others_away():
     queries = torch.eye(4, dtype=torch.float64)
-    # With these queries the keys' transpose is the matrix of scores itself.
+    # With these queries, the scores are the transpose of the keys.
     keys = normals(4, 4).requires_grad_()
     (gradient,) = torch.autograd.grad(infonce(queries, keys, 0.5, normalize=False), keys)
     own = torch.eye(4, dtype=torch.bool)

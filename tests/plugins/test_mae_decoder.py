@@ -1,4 +1,4 @@
-"""The decoder: tokens at their positions, patches in their places, in the sizes it was made for."""
+"""The decoder: positions of tokens and patches, and the sizes that it accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _decoder(image_size=8, channels=1, **more):
 
 
 def _transparent(**more):
-    """Return a decoder whose patches are those of their tokens alone, without blocks."""
+    """Return a decoder without blocks, so each patch depends on its own token only."""
     decoder = _decoder(**more)
     decoder.blocks = torch.nn.Identity()
     return decoder

@@ -1,4 +1,4 @@
-"""Masked mean squared error: zero for exact ones, blind to what is visible, normalised if asked."""
+"""Masked mean squared error: zero if exact, independent of visible patches, normalised if set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What patch-mask hides: exactly so many patches, each image's own, by seed and step alone."""
+"""patch-mask hides an exact number of patches per image, which depend on seed and step only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The families of MoCo's losses: references, broken variants, and what the losses get of them."""
+"""The families of MoCo's losses: references, broken variants, and results of the losses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUBJECTS = {
 
 
 def _order(item):
-    # What catches most comes first: the values, then what is said of the queue.
+    # Properties that detect most variants come first: values, then the queue.
     return ("value" not in item.name, not item.code.startswith("M"))
 
 
@@ -44,7 +44,7 @@ def _of_families(members):
 
 
 def _of_both_directions(family):
-    """Return the mutants that no other family has tried already."""
+    """Return the mutants that no other family has."""
     tried = {mutant.name for mutant in QUEUE.mutants} if family is QUEUE_SYMMETRIC else set()
     return [mutant for mutant in family.mutants if mutant.name not in tried]
 

@@ -1,4 +1,4 @@
-"""MoCo's losses: closed forms, the queue against a deque, and what of it a checkpoint keeps."""
+"""MoCo's losses: closed forms, the queue against a deque, and the queue in checkpoints."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_queue_is_a_deque_of_the_last_keys(size, sizes, symmetric):
         loss(queries, keys)
         unit = F.normalize(keys, dim=-1)
         kept.extend(unit.flatten(0, 1) if symmetric else unit[1])
-        # Read from the oldest on, the rows are in the order in which they came.
+        # From the oldest on, the rows are in order of arrival.
         rows = loss.queue.roll(-int(loss.oldest), 0)
         torch.testing.assert_close(rows, torch.stack(list(kept)))
 
@@ -61,7 +61,7 @@ def test_a_batch_is_scored_before_its_keys_are_queued():
     own = (query * key).sum(1, keepdim=True)
     scores = torch.cat([own, query @ first_queue(3, 4).T], 1) / 0.2
     torch.testing.assert_close(first, F.cross_entropy(scores, torch.zeros(3, dtype=torch.int64)))
-    # Now its own keys are the negatives, and the key itself is one of them.
+    # Now the batch's own keys are the negatives, including the positive key.
     again = loss(projections, keys)
     scores = torch.cat([own, query @ key.T], 1) / 0.2
     torch.testing.assert_close(again, F.cross_entropy(scores, torch.zeros(3, dtype=torch.int64)))

@@ -1,4 +1,4 @@
-"""The methods of MoCo: they train, their teacher follows, and their queue outlives a stop."""
+"""The methods of MoCo: they train, the teacher follows, and the queue survives a restart."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_queue_and_its_place_are_part_of_the_checkpoint(train):
     queue = tensors["model/loss.queue"]
     assert tensors["model/loss.oldest"] == STEPS * 128 % 50
     torch.testing.assert_close(queue.norm(dim=-1), torch.ones(50))
-    # Every place was written to: none of the first rows is left.
+    # Every position was written: none of the first rows is left.
     assert (queue - first_queue(50, 128)).norm(dim=-1).min() > 0.01
 
 
@@ -95,7 +95,7 @@ def test_a_run_killed_in_the_middle_goes_on_with_the_same_bits(method, train, mo
         patch.setattr(Trainer, "train_step", killed)
         with pytest.raises(Killed):
             train(method, output="killed")
-    # What ran before in this process must not matter.
+    # Earlier runs in this process must not matter.
     torch.rand(1000)
     resumed = train(resume="killed")
     first, second = load_checkpoint(whole.checkpoints), load_checkpoint(resumed.checkpoints)

@@ -1,4 +1,4 @@
-"""What holds for every evaluator that scores features against labels."""
+"""Tests of every evaluator that scores features against labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ON_TRAINING_SET = [name for name in PROBES if name != "retrieval"]
 
 
 def score(name, train_features, train_labels, test_features, test_labels, seed=0):
-    """Return the metrics of a probe, giving it by name what it asks for."""
+    """Return the metrics of a probe, called with the inputs that it asks for."""
     if name == "retrieval":
         return PROBES[name](test_features=test_features, test_labels=test_labels)
     arguments = {
@@ -71,7 +71,7 @@ def test_random_features_score_chance(name, seed):
 @pytest.mark.parametrize("constant", [0.0, 3.3, -1e20])
 @pytest.mark.parametrize("name", ON_TRAINING_SET)
 def test_collapsed_features_score_no_more_than_one_class_of_them(name, constant):
-    # Sorted, as folders of classes are: no order of the samples may stand in for features.
+    # Sorted by class, as in class folders: the order of samples must not replace features.
     train_labels = torch.arange(4).repeat_interleave(torch.tensor([20, 50, 30, 20]))
     test_labels = torch.arange(4).repeat_interleave(torch.tensor([10, 20, 15, 15]))
     metrics = score(
@@ -83,7 +83,7 @@ def test_collapsed_features_score_no_more_than_one_class_of_them(name, constant)
     )
     few = {key: value for key, value in accuracies(metrics).items() if "per_class" in key}
     everything = {key: value for key, value in accuracies(metrics).items() if key not in few}
-    # With all labels the most frequent class of the training images is predicted.
+    # With all labels, the probe predicts the most frequent training class.
     assert list(everything.values()) == [pytest.approx(20 / 60)]
     assert all(value <= 20 / 60 for value in few.values())
 

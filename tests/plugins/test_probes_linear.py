@@ -66,7 +66,7 @@ def test_in_float32_the_default_tolerance_comes_close_to_the_least_objective():
 
 
 def test_problems_solved_together_are_those_solved_alone():
-    # One is separable and takes long, one is noise and is solved soon.
+    # One problem is separable and slow, one is noise and fast.
     problems = [_problem(seed, signal=signal) for seed, signal in ((0, 30.0), (1, 0.0), (2, 1.0))]
     features = torch.stack([features for features, _ in problems])
     targets = torch.stack([targets for _, targets in problems])

@@ -1,4 +1,4 @@
-"""The MLP probe: what a linear probe can't do, and where its random numbers come from."""
+"""The MLP probe: a problem beyond a linear probe, and its random numbers."""
 
 from __future__ import annotations
 

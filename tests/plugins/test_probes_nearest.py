@@ -118,7 +118,7 @@ def test_a_copy_of_the_query_counts():
 
 
 def test_five_chances_find_what_one_misses():
-    # On a line of angles, the nearest is of the other class, and the next of the query's.
+    # The nearest image by angle has the other class, and the next has the query's class.
     angles = torch.tensor([0.0, 0.1, 0.25, 0.35])
     features = torch.stack([angles.cos(), angles.sin()], 1)
     metrics = Retrieval()(features, torch.tensor([0, 1, 0, 1]))

@@ -16,7 +16,7 @@ from sslcore_probes.reconstruction import Reconstruction
 def _views(seed, count, num_views=1, channels=2, size=4, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     dimensions = channels * size * size
-    # Variances that fall off, as those of images do.
+    # Decreasing variances, as in images.
     mixing = torch.randn(dimensions, dimensions, generator=torch.Generator().manual_seed(99))
     spectrum = 0.8 ** torch.arange(dimensions)
     samples = torch.randn(count * num_views, dimensions, generator=generator) * spectrum

@@ -32,7 +32,7 @@ def test_the_test_part_is_moved_and_scaled_as_the_training_part():
 
 def test_a_constant_column_is_not_blown_up():
     train, test = _features(0), _features(1)
-    # Constant but for rounding.
+    # Constant up to rounding.
     train[:, 2] = 0.1 * (1 + 1e-7 * train[:, 2])
     scaled, other = standardize(train, test)
     assert scaled[:, 2].abs().max() < 1e-6

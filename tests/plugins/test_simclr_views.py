@@ -1,4 +1,4 @@
-"""The views of SimCLR: what is random in them, and what is not."""
+"""The views of SimCLR: their random and their fixed parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sslcore import BatchRandom, transforms
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore_simclr.views import TwoViews
 
-#: Settings with which a view is the whole image, untouched.
+#: Settings at which a view is the whole, unchanged image.
 STILL = {
     "crop_scale": (1.0, 1.0),
     "crop_ratio": (1.0, 1.0),
@@ -27,7 +27,7 @@ STILL = {
     "mean": (0.0,),
     "std": (1.0,),
 }
-#: Settings with which everything happens to many views.
+#: Settings at which many views get every transform.
 EVERYTHING = {
     "degrees": 20.0,
     "translate": 0.1,
@@ -312,7 +312,7 @@ def test_a_probability_for_each_view_is_that_of_the_view():
         size=4, channels=3, crop_scale=(1, 1), crop_ratio=(1, 1), flip=0, jitter=0, grayscale=0
     )
     inverted = dataclasses.replace(still, solarize=(0.0, 1.0), mean=(0.0,), std=(1.0,))
-    # What is above the threshold is inverted: so bright images tell.
+    # Values above the threshold are inverted, so bright images show it.
     first, second = inverted(1 - images, BatchRandom(0, 0, 200))
     assert torch.equal(first, 1 - images)
     torch.testing.assert_close(second, images)

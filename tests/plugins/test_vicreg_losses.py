@@ -1,4 +1,4 @@
-"""VICReg and Barlow Twins: closed forms, a loop as reference, more views, and refusals."""
+"""VICReg and Barlow Twins: closed forms, a loop as reference, more views, and errors."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_collapsed_projections_cost_what_they_should_though_no_mean_is_exact(val
     pair = torch.full((2, 7, 3), value, dtype=dtype, requires_grad=True)
     loss = BarlowTwins()(pair)
     loss.backward()
-    # Correlations of constants are 0, and not those of what rounding leaves of them.
+    # Correlations of constants are 0, not the correlations of their rounding errors.
     assert loss.item() == 3
     assert torch.equal(pair.grad, torch.zeros_like(pair))
     collapse = 25 * (1 - 1e-4**0.5)

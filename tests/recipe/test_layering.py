@@ -1,4 +1,4 @@
-"""Whose word counts: signature, method, data set, file and command line, layered into a recipe."""
+"""Precedence of settings: signature, method, data set, file and command line make a recipe."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_what_a_method_would_have_yields_to_the_data_set_and_what_it_must_have_d
         recipe, _ = make_recipe("layered", registry=registry, **asked)
         return recipe.augmentation.settings, recipe.training
 
-    # The digits say degrees and epochs themselves.
+    # The digits set degrees and epochs themselves.
     settings, training = layered(data="digits")
     assert [settings[name] for name in ("flip", "degrees", "translate")] == [0.25, 15.0, 0.125]
     assert (training.epochs, training.log_every) == (10, 3)
@@ -123,7 +123,7 @@ def test_an_annotated_recipe_says_what_the_data_set_suggests_and_reads_back(regi
     text = recipe.annotated()
     assert "batch_size = 64  # as digits suggests\n" in text
     assert "mean = [  # as digits suggests\n" in text
-    # What a user says is the user's, though the data set says the same.
+    # A user's setting counts as the user's, even if the data set has the same value.
     assert "degrees = 15.0\n" in text
     assert "epochs = 3\n" in text
     assert tomllib.loads(text) == tomllib.loads(recipe.to_toml())

@@ -1,4 +1,4 @@
-"""A part whose name may be followed by a colon and one of its settings."""
+"""Names of parts with a variant: a colon and the value of one setting."""
 
 from __future__ import annotations
 

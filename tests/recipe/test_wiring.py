@@ -1,4 +1,4 @@
-"""Which parts fit together, and the messages where they don't."""
+"""Compatible parts, and the messages for incompatible parts."""
 
 from __future__ import annotations
 

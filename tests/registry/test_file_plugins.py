@@ -1,4 +1,4 @@
-"""A single file or a module is a plugin for one command, and a run says what it was made with."""
+"""A single file or a module is a plugin for one command, and a run records its plugins."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_file_can_be_blocked_like_any_plugin(site, idea):
 def test_a_file_that_can_not_be_a_plugin_is_refused(site, tmp_path, name, source, said):
     if source is not None:
         (tmp_path / "work" / name).write_text(source)
-    # From elsewhere, since Python would find its own modules in the folder otherwise.
+    # From another folder, since Python would otherwise import modules of this folder.
     done = site.run("-p", f"../work/{name}", "methods", cwd=site.path)
     assert done.returncode == 2
     assert said.replace("-p ./", "-p ../work/") in done.stderr

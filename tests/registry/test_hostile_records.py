@@ -1,4 +1,4 @@
-"""What a plugin says can't command a terminal, leave a folder, or reach other code."""
+"""A plugin's texts can't control a terminal, escape a folder, or reach other code."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_a_setting_called_like_a_signal_is_harmless(registry, add, tiny, console
 
 
 def test_a_parameter_called_as_what_the_engine_supplies_is_no_setting(registry, add):
-    # So a plugin can't have a user set what the engine knows better; asking for it says so.
+    # So no plugin can expose a parameter that the engine supplies; setting it is an error.
     assert "num_views" in SUPPLIED
     add(registry, "loss", Harmless)
     from sslcore.recipe.resolve import make_recipe

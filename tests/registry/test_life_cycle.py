@@ -1,4 +1,4 @@
-"""Plugins as people install them: they break, clash, come from the future, and go away."""
+"""Installed plugins that are broken, conflicting, too new or missing."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_two_plugins_of_one_distribution_with_one_name_are_told_apart_by_leaving
     "source",
     [
         "SSLCORE_API = 99\n",
-        # It may fail before it has said what it was written for.
+        # A plugin may fail before it states its contract version.
         "from sslcore.of_the_future import Quantum\nSSLCORE_API = 99\n",
     ],
 )
@@ -154,7 +154,7 @@ def test_a_plugin_of_this_time_may_say_so(site, loss_plugin):
 
 def test_metadata_that_is_found_twice_counts_once(site, loss_plugin, tmp_path):
     site.add("good-plugin", loss_plugin("good_plugin", "agree"), version="1.0")
-    # An older one left behind further down the path, under a spelling that pip takes for the same.
+    # An older version further down the path, under a name that pip considers the same.
     other = type(site)(tmp_path / "other")
     other.add(
         "good-plugin",
@@ -247,7 +247,7 @@ def test_a_strict_environment_makes_a_warning_about_a_plugin_an_error(site, comm
     assert done.returncode == 2
     assert "Error: plugin bad_plugin (from bad-plugin 1.0) is broken" in done.stderr
     assert "warning:" not in done.stderr
-    # What is wrong is listed all the same.
+    # Faulty plugins are listed too.
     assert ("bad_plugin" in done.stdout) == (command == ["plugins"])
 
 

@@ -18,7 +18,7 @@ def _plugin(**hooks):
         def hook(records=records):
             yield from records
 
-        # pluggy reads hook arguments off the signature, so the helper's own must not show.
+        # pluggy reads hook arguments from the signature, so it must not show the helper's own.
         setattr(module, name, sslcore.hookimpl(_without_arguments(hook)))
     return module
 

@@ -1,4 +1,4 @@
-"""A checkpoint is whole, or it is not used."""
+"""A checkpoint is complete, or it is not used."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _state(layer, optimizer, device=CPU):
 
 
 def _rewrite(path, *, metadata=(), tensors=(), drop=(), checked=False):
-    """Change what a checkpoint says; with `checked`, its checksum is that of the change."""
+    """Change the contents of a checkpoint; with `checked`, update its checksum."""
     with safe_open(path, "pt") as file:
         said = file.metadata() | dict(metadata)
         held = {name: file.get_tensor(name).clone() for name in file.keys()} | dict(tensors)  # noqa: SIM118

@@ -1,4 +1,4 @@
-"""A run folder that is not as it was written, and one whose plugins are not here."""
+"""Run folders that were changed, or whose plugins are not installed."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_loading_an_encoder_needs_no_other_part_than_augmentation_and_encoder(
     run = sslcore.train(
         "moco", data="noise", settings=tiny, registry=registry, console=console, **options
     )
-    # Loss, method and data set have gone.
+    # Loss, method and data set are not installed.
     alone = _without(registry)
     encoder = sslcore.load_encoder(run.path, registry=alone)
     whole = sslcore.load_encoder(run.path, registry=registry)
@@ -174,7 +174,7 @@ def test_loading_an_encoder_needs_no_other_part_than_augmentation_and_encoder(
 
 
 def test_showing_what_would_be_resumed_names_the_distribution_to_install(run, capsys):
-    # The command line knows what is installed, and the plugins of the tests are not.
+    # The command line finds installed plugins only, which excludes the tests' plugins.
     code = sslcore.cli.run(["train", "--resume", "run", "--dry-run"], debug=False)
     assert code == 2
     assert "pip install third-party" in capsys.readouterr().err

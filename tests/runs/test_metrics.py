@@ -1,4 +1,4 @@
-"""metrics.jsonl: what is written, and that resuming does not show in it."""
+"""metrics.jsonl: its contents, which are the same after resuming."""
 
 from __future__ import annotations
 

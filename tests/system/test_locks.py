@@ -1,4 +1,4 @@
-"""A run folder is trained in by one process at a time."""
+"""Only one process at a time trains in a run folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_lock_is_held_by_one_at_a_time(tmp_path):
     with locked(tmp_path):
         with pytest.raises(RunFolderError, match="is in use"), locked(tmp_path):
             pytest.fail("locked twice")
-        # The one that was refused has not taken the lock away.
+        # The refused process has not removed the lock.
         with pytest.raises(RunFolderError, match="is in use"), locked(tmp_path):
             pytest.fail("locked twice")
     with locked(tmp_path):

@@ -1,4 +1,4 @@
-"""A reader that has gone ends nothing: training goes on, and a table that nobody reads is fine."""
+"""A closed pipe is no error: training continues, and a table may go unread."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TRAIN = ["train", "--method", "autoencoder", "--epochs", "1", "--set", "encoder.
 
 
 def _without_reader(arguments, stream):
-    """Run a command whose stream is a pipe that nobody reads."""
+    """Run a command whose stream is a closed pipe."""
     reading, writing = os.pipe()
     os.close(reading)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: writing}
-    # Buffered as streams are by default: what is left in a buffer is written when Python exits.
+    # Buffered, as streams are by default: Python writes the rest of a buffer when it exits.
     buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     process = subprocess.Popen([*SSLCORE, *arguments], **streams, text=True, env=buffered)
     os.close(writing)
@@ -45,7 +45,7 @@ def test_a_table_that_nobody_reads_is_no_failure(arguments):
 
 
 class _Gone:
-    """A file that can't be written any more."""
+    """A file that can no longer be written."""
 
     encoding = "utf-8"
 

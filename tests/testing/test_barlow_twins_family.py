@@ -1,4 +1,4 @@
-"""The family barlow-twins: its references, its broken variants, and what other code gets of it."""
+"""The family barlow-twins: its references, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXACT = ("float64", "float32")
 
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="barlow-twins"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 

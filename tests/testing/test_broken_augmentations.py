@@ -1,4 +1,4 @@
-"""Broken augmentations, each of which the conformance of augmentations catches."""
+"""Broken augmentations; the conformance tests detect each of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sslcore.testing import AugmentationSpec, cases
 
 
 class Good(nn.Module):
-    """Views in another light, mirrored at random; every part of it can be broken."""
+    """Views with random brightness and flips; every part of it can be broken."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class IgnoresRows(Good):
 
 class DrawsAsManyAsThereAreHere(Good):
     def mirrored(self, random):
-        # The count decides what is drawn next.
+        # The number of images affects the next draws.
         random.uniform(random.rows.stop - random.rows.start)
         return random.bernoulli(self.flip, self.views)
 
@@ -236,7 +236,7 @@ class NeverQuiet(Good):
 
 
 class TwoSizes(Good):
-    """Views, and parts of them by themselves."""
+    """Views, and local views with their own brightness."""
 
     def forward(self, images: Tensor, random: BatchRandom | None = None) -> ViewsOfTwoSizes:
         made: ViewsOfTwoSizes = {"views": super().forward(images, random)["views"]}
@@ -325,7 +325,7 @@ def _spec(augmentation):
 
 
 def _lit(image):
-    """What a view of an image is, drawn as torchvision draws."""
+    """A view of an image, with torchvision's random numbers."""
     factor = 0.5 + torch.rand(())
     lit = image * factor
     return ((lit.flip(-1) if torch.rand(()) < 0.5 else lit) - 0.5) / 0.25

@@ -1,4 +1,4 @@
-"""Broken data sets, each of which the conformance of data sets catches."""
+"""Broken data sets; the conformance tests detect each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken encoders, each of which the conformance of encoders catches."""
+"""Broken encoders; the conformance tests detect each of them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class MixesRows(Good):
 
 
 class ForgetsPositionsOrder(Good):
-    """Flattens in the order of the memory."""
+    """Flattens in memory order."""
 
     def pooled(self, maps):
         return maps.as_strided((len(maps), maps[0].numel()), (maps.stride(0), 1)).clone()
@@ -165,7 +165,7 @@ class NumpyWeights(Good):
 
 class WritesIntoItsViews(Good):
     def forward(self, views: Tensor) -> FeaturesAndMaps:
-        # On a copy, where autograd would object; in place otherwise.
+        # On a copy if autograd would refuse the change; in place otherwise.
         return super().forward(views.clone() if views.requires_grad else views.clamp_(-1, 1))
 
 

@@ -1,4 +1,4 @@
-"""Broken evaluators, each of which the conformance of evaluators catches."""
+"""Broken evaluators; the conformance tests detect each of them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class GoodRetrieval:
     def __call__(self, test_features: Tensor, test_labels: Tensor) -> dict[str, float]:
         near = -torch.cdist(test_features, test_features)
         best = self.without_query(near)
-        # Those that tie for the first place share it.
+        # Images that tie for the first place share the score.
         tied = (best >= best.amax(1, keepdim=True) - 1e-5).float()
         same = (test_labels[:, None] == test_labels).float()
         return {"search_top1": float(((tied * same).sum(1) / tied.sum(1)).mean())}
@@ -71,7 +71,7 @@ class ChoosesByTestScore(NearestMean):
 
 
 class MatchesClassesToTestLabels(NearestMean):
-    """As clusterings are scored, which a probe may not be."""
+    """Scored like a clustering, which is invalid for a probe."""
 
     def scored(self, predicted, labels):
         hits = 0

@@ -1,4 +1,4 @@
-"""Broken heads, each of which the conformance of heads catches."""
+"""Broken heads; the conformance tests detect each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Broken methods, each of which the conformance of methods catches."""
+"""Broken methods; the conformance tests detect each of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FrozenLayer(Layer):
 
 
 class CopiesAnew(Layer):
-    """A copy of it, as a teacher is one, starts from other weights."""
+    """A copy of it, such as a teacher, starts from other weights."""
 
     def __init__(self, image_size: int, channels: int) -> None:
         super().__init__(image_size, channels)
@@ -47,7 +47,7 @@ class CopiesAnew(Layer):
 
 
 class IsItsOwnCopy(Layer):
-    """A copy of it, as a teacher is one, is the same thing."""
+    """A copy of it, such as a teacher, is the same object."""
 
     def __deepcopy__(self, memo):
         return self

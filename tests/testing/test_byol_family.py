@@ -1,4 +1,4 @@
-"""The family byol: its references, its broken variants, and what other code gets of it."""
+"""The family byol: its references, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXACT = ("float64", "float32")
 
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="byol"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 
@@ -61,7 +61,7 @@ def test_a_correct_implementation_passes(make, dtypes):
 
 
 class ThirdParty(nn.Module):
-    """As most people write it."""
+    """The loss in its usual form."""
 
     def forward(self, predictions, teacher_projections):
         cosines = F.cosine_similarity(predictions, teacher_projections.flip(0), dim=-1)

@@ -1,4 +1,4 @@
-"""`sslcore check`: tables, JSON, exit codes, and what it says of names it does not know."""
+"""`sslcore check`: tables, JSON, exit codes, and messages for unknown names."""
 
 from __future__ import annotations
 

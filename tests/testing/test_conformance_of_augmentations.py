@@ -17,7 +17,7 @@ _SPECS = {
     if entry.origin.shipped
 }
 
-#: Settings at which a training view is the image as evaluators see it.
+#: Settings at which a training view equals the view for evaluators.
 _IDENTITY = {
     "two-views": {
         "crop_scale": (1.0, 1.0),

@@ -26,7 +26,7 @@ _ENCODERS, _HEADS = _shipped("encoder"), _shipped("head")
 _DEEP = ("resnet34", "resnet50")
 _FOR_DEEP = ("outputs-follow-the-contract", "state-is-complete")
 
-#: Heads that are thousands wide in their papers, and would take seconds and gigabytes.
+#: Heads with thousands of units in their papers, which would take seconds and gigabytes.
 _SMALLER = {
     "expander": {"hidden": (16, 16), "dim": 24},
     "prediction": {"hidden": (16,), "dim": 8, "predictor_hidden": (12,)},
@@ -41,12 +41,12 @@ _BACKBONES = {
 }
 
 
-#: Smaller than its defaults, of which a call with 64 patches takes long.
+#: Smaller than its defaults, which take long for 64 patches.
 _SMALL_VIT = {"width": 24, "depth": 2, "patch_size": 4}
 
 
 def _hidden(views):
-    """Return which 12 of 16 patches of each view are hidden, others of each."""
+    """Return a mask that hides 12 of 16 patches of each view, different ones in each view."""
     places = torch.arange(16).expand(len(views), -1)
     return {"mask": (places + 3 * torch.arange(len(views))[:, None]) % 16 < 12}
 

@@ -11,8 +11,8 @@ from sslcore.testing import MethodSpec, cases, specs_of
 
 _ENTRIES = {e.name: e for e in default_registry().entries("method") if e.origin.shipped}
 
-#: Its encoder takes seconds for each property, and is checked by itself: it trains once with its
-#: own, and everything else with a small one.
+#: A method whose encoder takes seconds per property and is checked separately: it is resolved and
+#: trained once with its own encoder; the other checks use a small one.
 _LARGE = "infonce"
 
 

@@ -1,4 +1,4 @@
-"""The families of CPC: what is right passes, what is broken is caught, the references hold."""
+"""The families of CPC: correct losses pass, broken variants fail, the references are exact."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def steps_equally(step_predictions: Tensor, features: Tensor) -> Tensor:
     return torch.stack(steps).mean()
 
 
-#: The families, of which the slow tests try all and the others the first.
+#: The families; only the slow tests check all, the others the first.
 _FIRST_BY_DEFAULT = [
     pytest.param(family, marks=pytest.mark.slow if position else ())
     for position, family in enumerate(FAMILIES)
@@ -101,7 +101,7 @@ def test_every_broken_variant_is_caught(family: str) -> None:
 def test_every_property_of_the_family_catches_something(family: str) -> None:
     subject = LossSubject(shipped(family))
     mutants = [item for item in subject.family.mutants if item.plain is None]
-    # Neighbours are alike: one of each kind comes first.
+    # Neighbouring variants are similar: one of each kind comes first.
     varied = [mutant for start in range(11) for mutant in mutants[start::11]]
     for item in subject.family.properties:
         if item.applies(subject):

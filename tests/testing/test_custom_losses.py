@@ -1,4 +1,4 @@
-"""Losses of no family: what is stated of them is held against them, at other settings as well."""
+"""Losses without a family are checked against their author's statements, at several settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The family dino: its references, its broken variants, and what other code gets of it."""
+"""The family dino: its references, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEMPERATURES = {"student_temperature": 0.1, "teacher_temperature": 0.04}
 
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="dino"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 

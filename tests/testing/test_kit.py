@@ -1,4 +1,4 @@
-"""The kit as its users meet it: specs, statuses, what a stranger's code may do to it."""
+"""The kit for its users: specs, statuses, and its robustness to foreign code."""
 
 from __future__ import annotations
 

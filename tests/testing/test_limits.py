@@ -1,4 +1,4 @@
-"""A call that does not come back is interrupted, in any thread, and nothing is left behind."""
+"""A call that does not return is interrupted, in any thread, without side effects."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_timer_of_somebody_else_goes_on():
 
 
 def test_an_interruption_arrives_inside_the_call_or_never():
-    # Each call ends just when its time is up, and its handlers take longer than a repetition.
+    # Each call ends at its time limit, and its handlers take longer than a repetition.
     def slow():
         try:
             spin()
@@ -90,5 +90,5 @@ def test_an_interruption_arrives_inside_the_call_or_never():
 
 
 def test_a_call_that_a_busy_machine_delays_is_not_interrupted():
-    # Waiting stands for a processor that others use: none of the time is the process's own.
+    # Sleeping simulates a busy processor: the process gets no processor time.
     assert within(2, lambda: time.sleep(2.5) or "done") == "done"

@@ -24,7 +24,7 @@ EXACT = ("float64", "float32", "bfloat16")
 
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="masked-reconstruction"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 
@@ -67,7 +67,7 @@ def test_a_correct_implementation_passes(make):
 
 
 class OfFourPixels(nn.Module):
-    """The third party's loss, whose patches are 4 px: pixels are repeated until they are."""
+    """The third party's loss with patches of 4 px: pixels are repeated to that size."""
 
     def forward(self, reconstructions, views, mask):
         grid = round(mask.shape[-1] ** 0.5)

@@ -1,4 +1,4 @@
-"""The family nt-xent: its reference, its broken variants, and what other code gets of it."""
+"""The family nt-xent: its reference, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_every_property_catches_a_broken_variant():
                 break
         else:
             idle.append(item.name)
-    # No input of this family is a target, and its negatives bound no information.
+    # This family has no target, and its negatives give no information bound.
     assert idle == ["stops-gradient", "mutual-information-bound"]
 
 
@@ -131,7 +131,7 @@ def test_the_reference_has_the_closed_form_of_constant_similarities(positive, ne
 def test_a_report_measures_its_checks_on_the_broken_variants():
     report = check(LossSpec(make=cross_entropy, family="nt-xent"))
     assert report.mutation is not None
-    # Two are about chunks and ranks, which this loss has not.
+    # Two are about chunks and ranks, which this loss does not have.
     assert len(report.mutation.killed) == len(NT_XENT.mutants) - 2
     assert not report.mutation.survived
 

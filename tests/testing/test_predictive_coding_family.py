@@ -1,4 +1,4 @@
-"""The family of predictive coding: what is right passes, what is broken is caught."""
+"""The family of predictive coding: correct losses pass, broken variants fail."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_every_broken_variant_is_caught() -> None:
 def test_every_property_of_the_family_catches_something() -> None:
     subject = LossSubject(SHIPPED)
     mutants = [item for item in subject.family.mutants if item.plain is None]
-    # Neighbours are alike: one of each kind comes first.
+    # Neighbouring variants are similar: one of each kind comes first.
     varied = [mutant for start in range(11) for mutant in mutants[start::11]]
     for item in subject.family.properties:
         verdicts = (

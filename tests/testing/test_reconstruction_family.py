@@ -1,4 +1,4 @@
-"""The family reconstruction: its reference, its broken variants, and what other code gets of it."""
+"""The family reconstruction: its reference, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sslcore.testing.search import run_property
 from sslcore_autoencoder.loss import MSE
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="reconstruction"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 

@@ -1,4 +1,4 @@
-"""What a plugin offers can be checked as it is, somebody else's plugin too."""
+"""The parts of any plugin, also of a third party, can be checked without changes."""
 
 from __future__ import annotations
 

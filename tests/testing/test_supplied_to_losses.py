@@ -1,4 +1,4 @@
-"""What the engine would supply to a loss's constructor is read off the examples of its family."""
+"""The values that the engine supplies to a loss's constructor come from its family's examples."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_loss_gets_what_it_asks_for_and_nothing_else():
     for example in subject.family.anchors()[:6]:
         loss = subject.make(subject.adapt(example))
         assert loss.queue.shape[1] == example.inputs["projections"].shape[-1]
-    # What is shown to be pasted says so too.
+    # The code in the report contains them too.
     assert "make(projection_dim=2, temperature=0.5)" in subject.code(
         subject.adapt(subject.family.anchors()[0])
     )

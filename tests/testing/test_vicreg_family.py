@@ -1,4 +1,4 @@
-"""The family vicreg: its references, its broken variants, and what other code gets of it."""
+"""The family vicreg: its references, its broken variants, and results of other code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WEIGHTS = {"similarity": 25.0, "variance": 25.0, "covariance": 1.0}
 
 
 SUBJECT = LossSubject(LossSpec(make=lambda **hyper: None, family="vicreg"))
-# What compares with the reference catches most, and so it comes first.
+# Comparisons with the reference detect most variants, so they come first.
 PROPERTIES = sorted(properties_of(SUBJECT.spec), key=lambda item: "reference" not in item.name)
 
 

@@ -1,4 +1,4 @@
-"""A component whose constructor and forward are another's."""
+"""A component that inherits its constructor and forward."""
 
 from mae_parts import PatchDecoder
 

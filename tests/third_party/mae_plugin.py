@@ -1,4 +1,4 @@
-"""A masked autoencoder as somebody else would publish it: hidden patches are never encoded."""
+"""A masked autoencoder as a third party would publish it: hidden patches are never encoded."""
 
 import sslcore
 

@@ -83,6 +83,6 @@ def test_a_run_that_asks_later_saves_nothing_that_is_not_finite(
             evaluate=False,
         )
     saved = sorted(path.name for path in Path("run/checkpoint").iterdir())
-    # Two are kept, the newest of the last step before the one that was not finite.
+    # Two checkpoints are kept; the newer is of the last step with a finite loss.
     expected = [f"step-{step:09d}.safetensors" for step in range(1, bad + 1)][-2:]
     assert saved == expected

@@ -1,4 +1,4 @@
-"""What is said when memory does not suffice: which part, and what would fit."""
+"""Messages when memory does not suffice: the part, and a size that would fit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Greedy(torch.autograd.Function):
 
 
 class GreedyViews(nn.Module):
-    """Asks for too much in training alone, where its random numbers are those of a step."""
+    """Requests too much memory in training only, when its random numbers are a step's."""
 
     def forward(self, images: Tensor, random: sslcore.BatchRandom | None = None) -> Views:
         if random is not None and len(images) > 4:
@@ -101,7 +101,7 @@ def test_out_of_memory_names_the_part_and_what_would_fit(
 
 
 class TestDevicesOfSeveralProcesses:
-    """Each process takes the CUDA device of its number on its machine."""
+    """Each process uses the CUDA device of its local rank."""
 
     @pytest.fixture(autouse=True)
     def _two_devices(self, monkeypatch):

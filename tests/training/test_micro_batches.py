@@ -1,4 +1,4 @@
-"""Batches that are split: the same result, or a sentence that says why not."""
+"""Split batches give the same result, or an error with the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Dropping(nn.Module):
-    """An encoder that drops."""
+    """An encoder with dropout."""
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Dropping(nn.Module):
 
 
 class Centring(nn.Module):
-    """An encoder that looks at the other images without batch norm."""
+    """An encoder that mixes the images of a batch without batch norm."""
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""The product of parts: each combination trains two steps, or is refused with the reason.
+"""All combinations of parts: each trains two steps, or is refused with the reason.
 
-All of them with one encoder. What heads and losses see of an encoder is the features, so with the
-others each head and each loss that fits is trained once.
+All combinations use one encoder. Heads and losses depend on an encoder through its features only,
+so with every other encoder each compatible head and each compatible loss is trained once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EVALUATORS = REGISTRY.names("evaluator")
 
 #: These are in the default suite with one encoder: a mask, and clips.
 USUAL = ("patch-mask", "frames")
-#: With this one, every head is trained with every loss.
+#: With this encoder, every head is trained with every loss.
 WHOLE = "small-cnn"
 #: These are resnet18's code at other depths, whose features have the conformance of encoders.
 DEEP = ("resnet34", "resnet50")
@@ -106,13 +106,13 @@ def test_every_combination_trains_two_steps_or_is_refused_with_the_reason(
             continue
         trained |= {(clips, head), (clips, loss)}
         _train_two_steps(recipe, pipeline, data, tmp_path / f"{clips}-{head}-{loss}")
-        # Evaluators see encoder and head, not what loss they were trained with.
+        # Evaluators depend on encoder and head, not on the loss.
         seen = (clips, head if encoder == WHOLE else "")
         if seen not in evaluated:
             evaluated.add(seen)
             _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips)
     assert all("(from sslcore" in reason for reason in reasons)
-    # Every augmentation goes with something, whatever the encoder: but views of two sizes.
+    # Every augmentation works with some parts for any encoder, except views of two sizes.
     assert trained or any("averages over positions" in reason for reason in reasons)
 
 

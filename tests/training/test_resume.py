@@ -1,4 +1,4 @@
-"""Stopped anywhere and resumed, a run ends as if nothing had happened."""
+"""A run that is stopped at any step and resumed gives the same result."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_stateful_method_resumes_bit_identical_too(settings, registry, console
         patch.setattr(Trainer, "train_step", killed)
         with pytest.raises(_Killed):
             sslcore.train("moco", data="noise", output="killed", evaluate=False, **options)
-    # What ran before in this process must not matter.
+    # Earlier runs in this process must not matter.
     torch.rand(1000)
     _same(whole, sslcore.train(resume="killed", registry=registry, console=console, evaluate=False))
 

@@ -1,4 +1,4 @@
-"""How learning rate and teacher momentum move with the step."""
+"""Learning rate and teacher momentum as functions of the step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A masked autoencoder published by somebody else against the public API alone."""
+"""A third party's masked autoencoder that uses the public API only."""
 
 from __future__ import annotations
 

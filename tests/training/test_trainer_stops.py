@@ -1,4 +1,4 @@
-"""What ends training between two steps finds the last step saved."""
+"""When training ends between two steps, the last step is saved."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored(number, options, monkey
     ("optimizer", "said"),
     [
         ("RMSprop", r"optimizer RMSprop failed at step 1: .*'lr': 1e\+300"),
-        # Fused, it moves the weights to infinity, where the next loss finds them.
+        # The fused optimizer moves the weights to infinity, and the next loss is not finite.
         ("SGD", "loss is not finite at step 2"),
     ],
 )

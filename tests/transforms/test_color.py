@@ -1,4 +1,4 @@
-"""Colour operations: torchvision's functions for single images are the oracle."""
+"""Colour operations, compared with torchvision's functions for single images."""
 
 from __future__ import annotations
 

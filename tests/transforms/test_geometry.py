@@ -1,4 +1,4 @@
-"""Crops, flips, rotations: torchvision's functions for single images are the oracle."""
+"""Crops, flips and rotations, compared with torchvision's functions for single images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def boxes_in(height: int, width: int, *shape: int) -> tuple[torch.Tensor, ...]:
 
 @pytest.fixture(params=["sums of rows", "matrix products"])
 def way(request, monkeypatch):
-    """Both ways of cropping, that of a CPU and that of other devices."""
+    """Both ways of cropping: on a CPU, and on other devices."""
     monkeypatch.setattr(geometry, "sums_rows", lambda images: request.param == "sums of rows")
 
 

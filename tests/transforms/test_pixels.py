@@ -1,4 +1,4 @@
-"""Blur, noise, holes and normalisation, and what holds for every operation."""
+"""Blur, noise, holes and normalisation, and properties of all operations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def images_of(count: int, channels: int, height: int, width: int) -> torch.Tenso
 
 @pytest.fixture(params=["on the CPU", "elsewhere"])
 def way(request, monkeypatch):
-    """Both ways of cropping and blurring, that of a CPU and that of other devices."""
+    """Both ways of cropping and blurring: on a CPU, and on other devices."""
     for module in (filters, geometry):
         monkeypatch.setattr(module, "sums_rows", lambda images: request.param == "on the CPU")
 
@@ -137,7 +137,7 @@ def test_a_wrong_shape_is_an_error_and_never_broadcast(call):
 
 
 def every_operation(images: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return what each operation makes of six RGB images of 16 px, with fixed parameters."""
+    """Return the result of each operation for six RGB images of 16 px, with fixed parameters."""
     count, device = len(images), images.device
     ramp = torch.arange(count, device=device)
     zero, some = torch.zeros_like(ramp), ramp % 2 == 0

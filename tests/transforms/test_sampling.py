@@ -1,4 +1,4 @@
-"""Draws of crops and jitter: their distribution, their bounds, their independence of the split."""
+"""Draws of crops and jitter: distribution, bounds, and independence of the split."""
 
 from __future__ import annotations
 

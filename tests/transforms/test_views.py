@@ -1,4 +1,4 @@
-"""Random views: torchvision is the oracle, and neither blocks, threads nor splits are seen."""
+"""Random views equal torchvision's, for any blocks, threads and splits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def images_of(count: int, channels: int = 3, height: int = 16, width: int = 16) 
 
 
 def torchvisions(module: RandomViews, images: Tensor, seed: int, step: int) -> Tensor:
-    """Make the views one by one, with torchvision, from what the module draws."""
+    """Make the views one by one with torchvision, from the module's draws."""
     draws = module.draw(images, BatchRandom(seed, step, len(images)))
     made = []
     for row in range(len(draws.owner)):
@@ -105,7 +105,7 @@ def test_every_view_is_what_torchvision_makes_with_the_same_draws(changed, side,
     module = RandomViews(size=12, channels=3, interpolation=interpolation, **changed)
     images = images_of(24, 3, *side)
     made = module(images, BatchRandom(3, 1, 24))
-    # What a rotation finds of an image is exact to 1e-4, and normalising divides that by 0.25.
+    # A rotation is exact to 1e-4, and normalisation divides the error by 0.25.
     tolerance = 4e-4 if module.degrees else 5e-5
     torch.testing.assert_close(made, torchvisions(module, images, 3, 1), atol=tolerance, rtol=0)
 
@@ -251,7 +251,7 @@ def test_every_order_has_a_rank_of_its_own_and_shares_with_the_next_all_but_two_
     assert sorted((rank // 2).tolist()) == list(range(24))
     by_rank = orders[rank.argsort()]
     moved = (by_rank[1:] != by_rank[:-1]).sum(-1)
-    # From one place of the hue to the next, the others keep their order.
+    # When the hue moves to the next position, the others keep their order.
     assert moved.max() == 2
 
 

@@ -21,6 +21,7 @@ from sslcore.reports.report import write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
+from sslcore.runs.scores import Details
 from sslcore.system.terminal import stderr_console
 from sslcore.training.monitor import restore_best
 from sslcore.training.resume import unfinished
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def keep(table: Table, run: Run, console: Console) -> None:
+def keep(
+    table: Table, details: Details, run: Run, console: Console, *, other_data: str = ""
+) -> None:
     """Add an evaluation to a run, and print what could not be kept."""
-    if note := run.write_evaluation(table):
+    if note := run.write_evaluation(table, details, other_data=other_data):
         console.print(f"note: {note}")
 
 
@@ -53,7 +56,8 @@ def evaluate(
         run: the run's folder.
         evaluators: names; the run's own by default.
         settings: of the section `evaluator`.
-        data: another data set to evaluate on; its figures are returned and not written.
+        data: another data set to evaluate on; its figures are added to a file of its own,
+            `evaluation-NAME.json`.
         device: where to compute.
         console: where notes are printed; stderr by default.
         registry: where to look for parts; everything installed by default.
@@ -67,16 +71,16 @@ def evaluate(
     """
     console, registry = console or stderr_console(), registry or default_registry()
     asked = Request.of(evaluators=evaluators, settings=settings, data=data)
-    opened, session = _trained(run, asked, device, console, registry)
-    table = session.evaluate()
+    opened, session, step = _trained(run, asked, device, console, registry)
+    table, details = session.evaluate(step=step)
     if not table:
         names = ", ".join(part.name for part in session.recipe.evaluators)
         raise UsageError(
             f"{session.recipe.data.name} has no labels, and {names} can't do without; class "
             "folders are labels"
         )
-    if data is None:
-        keep(table, opened, console)
+    other = "" if data is None else Path(session.data_name).name
+    keep(table, details, opened, console, other_data=other)
     return table
 
 
@@ -102,15 +106,15 @@ def report(
         UsageError: there is no such run, it has no checkpoint, or its parts are not installed.
     """
     console, registry = console or stderr_console(), registry or default_registry()
-    opened, session = _trained(run, Request.of(), device, console, registry)
+    opened, session, _ = _trained(run, Request.of(), device, console, registry)
     with console.status("drawing the report"):
         return write_report(session, opened, registry)
 
 
 def _trained(
     run: str | Path, asked: Request, device: str, console: Console, registry: Registry
-) -> tuple[Run, Session]:
-    """Open a run and restore the weights of its last checkpoint.
+) -> tuple[Run, Session, int]:
+    """Open a run, restore the weights of its last checkpoint and return its step.
 
     Args:
         run: the run's folder.
@@ -140,9 +144,10 @@ def _trained(
     if note := unfinished(opened, recipe, checkpoint.step):
         console.print(f"note: {note}")
     restore_weights(session.pipeline, checkpoint)
+    step = checkpoint.step
     if recipe.training.keep == "best" and opened.finished:
-        restore_best(session.pipeline, opened)
-    return opened, session
+        step = restore_best(session.pipeline, opened) or step
+    return opened, session, step
 
 
 def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:

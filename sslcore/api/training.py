@@ -101,7 +101,7 @@ def train(
     trackers = Trackers.of(track if rank() == 0 else (), registry, where)
     with preserved_generators(where), ExitStack() as held, _told_the_end(trackers):
         with process_group(where) as processes:
-            session, run = carry_out(
+            session, run, step = carry_out(
                 request,
                 output=output,
                 resume=resume,
@@ -116,8 +116,8 @@ def train(
                 trackers=trackers,
             )
         if evaluate and processes.is_main:
-            table = session.evaluate()
-            keep(table, run, console)
+            table, details = session.evaluate(step=step)
+            keep(table, details, run, console)
             trackers.evaluated(table)
         if processes.is_main and (wants_reports() if report is None else report):
             _report(session, run, registry)

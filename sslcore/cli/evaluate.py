@@ -22,7 +22,7 @@ from sslcore.cli.words import complete_data, complete_runs
     "--data",
     metavar="NAME|PATH",
     shell_complete=complete_data,
-    help="Evaluate on other data; the figures are printed and not kept.",
+    help="Evaluate on other data; the figures have a file of their own.",
 )
 @device_option
 @json_option

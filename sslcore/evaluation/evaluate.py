@@ -145,6 +145,7 @@ def evaluate(
     seed: int,
     warn: Callable[[str], object] = warnings.warn,
     columns: tuple[str, ...] = (ENCODER, RANDOM_INIT, PIXELS),
+    owners: dict[str, Part] | None = None,
 ) -> Table:
     """Run evaluators and return `{column: {metric: value}}`, the two baselines among the columns.
 
@@ -159,6 +160,7 @@ def evaluate(
         seed: for the draws of evaluators.
         warn: called with a sentence for each evaluator that fails.
         columns: what to score.
+        owners: receives by metric the evaluator that measured it.
 
     Raises:
         UsageError: an evaluator needs labels and the data has none, or two give the same metric.
@@ -191,6 +193,10 @@ def evaluate(
                 failures.append(f"{part} failed on {column}: {first_line(error)}")
                 warn(f"{failures[-1]}; its figures are left out")
         _refuse_shared_names(figures, column)
+    if owners is not None:
+        parts = {str(part): part for part in evaluators}
+        for name, scored in figures.items():
+            owners |= {metric: parts[name] for metrics in scored.values() for metric in metrics}
     if not figures:
         raise SslcoreError("no evaluator is left:\n" + "\n".join(failures))
     return {

@@ -75,7 +75,7 @@ def write_report(session: Session, run: Run, registry: Registry) -> Path:
             write_safely(file, png)
             body = page.picture(png, section.title)
         shown[section.key] = section.title
-        lead = [_score_table(material.table)] if section.key == "scores" else []
+        lead = [_score_table(material)] if section.key == "scores" else []
         parts.append(
             page.section(section.key, section.title, page.paragraph(section.text), *lead, body)
         )
@@ -119,9 +119,17 @@ def _verdict(table: Mapping[str, Mapping[str, float]]) -> str:
     return "The trained encoder is better than both baselines on every metric."
 
 
-def _score_table(table: Mapping[str, Mapping[str, float]]) -> str:
-    heads = ["metric", *(HEADINGS.get(column, column) for column in table)]
-    rows = [[name, *(cell(table[column], name) for column in table)] for name in metrics_of(table)]
+def _score_table(material: Material) -> str:
+    table, details = material.table, material.run.read_details()
+    heads = ["metric", *(HEADINGS.get(column, column) for column in table), "test images", "step"]
+    rows = [
+        [
+            name,
+            *(cell(table[column], name) for column in table),
+            *(details.get(name, {}).get(key, "–") for key in ("test_images", "step")),
+        ]
+        for name in metrics_of(table)
+    ]
     return page.table(heads, rows) if rows else ""
 
 

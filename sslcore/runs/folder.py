@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
+import re
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +17,9 @@ from sslcore.errors import RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import read_tables, to_toml
+from sslcore.runs.scores import Details, Scores, add_scores, read_scores
 from sslcore.runs.weights import read_weights, write_weights
-from sslcore.system.files import to_json, user_path, write_safely
+from sslcore.system.files import user_path, write_safely
 from sslcore.system.locks import LOCK
 
 RECIPE, METRICS, ENCODER, EVALUATION = (
@@ -241,46 +241,30 @@ class Run:
         Raises:
             RunFolderError: the file can't be read, or is not a table of numbers.
         """
-        path = self.path / EVALUATION
-        try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise RunFolderError(f"{path} can't be read: {error.strerror}") from error
-        except (ValueError, RecursionError):
-            table = None
-        if not _is_table(table):
-            raise RunFolderError(
-                f"{path} is not a table of numbers; the next evaluation writes it anew"
-            )
-        return {
-            column: {name: math.nan if value is None else value for name, value in metrics.items()}
-            for column, metrics in table.items()
-        }
+        return read_scores(self.path / EVALUATION)[0]
 
-    def write_evaluation(self, table: Mapping[str, Mapping[str, float]]) -> str:
-        """Write `evaluation.json`, and keep its figures of other evaluators.
+    def read_details(self) -> dict[str, dict[str, Any]]:
+        """Return by metric how it was measured: evaluator, settings, images, seed, step, date.
+
+        Raises:
+            RunFolderError: the file can't be read, or is not a table of numbers.
+        """
+        return read_scores(self.path / EVALUATION)[1]
+
+    def write_evaluation(
+        self, table: Scores, details: Details | None = None, *, other_data: str = ""
+    ) -> str:
+        """Add an evaluation to `evaluation.json`, and keep the figures of other evaluators.
+
+        Args:
+            table: the figures by column and metric.
+            details: by metric, how it was measured.
+            other_data: the name of the data, where it is not the run's own; its figures have a
+                file of their own, `evaluation-NAME.json`.
 
         Returns:
             A note for the user if earlier figures could not be kept; otherwise an empty string.
         """
-        note = ""
-        try:
-            merged = self.read_evaluation()
-        except RunFolderError:
-            merged = {}
-            note = f"{self.path / EVALUATION} was not a table of numbers and has been replaced"
-        for column, metrics in table.items():
-            merged.setdefault(column, {}).update(metrics)
-        write_safely(self.path / EVALUATION, to_json(merged, indent=2) + "\n")
-        return note
-
-
-def _is_table(value: object) -> bool:
-    """Whether a value is `{column: {metric: number}}`; null is a number that is not finite."""
-    return isinstance(value, dict) and all(
-        isinstance(metrics, dict)
-        and all(item is None or type(item) in (int, float) for item in metrics.values())
-        for metrics in value.values()
-    )
+        name = re.sub(r"[^\w.+-]+", "-", other_data).strip("-.")
+        file = f"evaluation-{name or 'other'}.json" if other_data else EVALUATION
+        return add_scores(self.path / file, table, details or {})

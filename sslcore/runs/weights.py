@@ -10,8 +10,13 @@ from sslcore.errors import RunFolderError
 from sslcore.system.files import write_safely
 
 
-def write_weights(path: Path, module: nn.Module) -> None:
+def write_weights(path: Path, module: nn.Module, *, step: int | None = None) -> None:
     """Write the weights and buffers of a module.
+
+    Args:
+        path: the file.
+        module: the module.
+        step: the step after which it has these weights, for `step_of`.
 
     Raises:
         RunFolderError: the file can't be written.
@@ -22,7 +27,8 @@ def write_weights(path: Path, module: nn.Module) -> None:
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in module.state_dict().items()
     }
-    write_safely(path, save(weights))
+    metadata = None if step is None else {"step": str(step)}
+    write_safely(path, save(weights, metadata))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -39,3 +45,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise RunFolderError(f"{path} is damaged: {error}") from error
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step that was written with the weights; None where there is none."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        step = (file.metadata() or {}).get("step", "")
+    return int(step) if step.isdecimal() else None

@@ -16,7 +16,7 @@ from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation.evaluate import ENCODER, RANDOM_INIT, evaluate
 from sslcore.runs.folder import BEST
 from sslcore.runs.metrics import TRAINED, UNTRAINED
-from sslcore.runs.weights import read_weights, write_weights
+from sslcore.runs.weights import read_weights, step_of, write_weights
 
 if TYPE_CHECKING:
     import torch
@@ -55,8 +55,11 @@ def check_monitoring(training: Training, evaluators: Sequence[Part]) -> None:
         )
 
 
-def restore_best(pipeline: Pipeline, run: Run) -> bool:
-    """Load the best weights of a run into encoder and head; return whether there are any.
+def restore_best(pipeline: Pipeline, run: Run) -> int | None:
+    """Load the best weights of a run into encoder and head, if there are any.
+
+    Returns:
+        The step after which the modules had these weights; None where there are none.
 
     Raises:
         RunFolderError: the file is damaged or belongs to another recipe.
@@ -65,10 +68,10 @@ def restore_best(pipeline: Pipeline, run: Run) -> bool:
         weights = read_weights(run.path / BEST)
         _represented_by(pipeline).load_state_dict(weights)
     except FileNotFoundError:
-        return False
+        return None
     except RuntimeError as error:
         raise RunFolderError(f"{run.path / BEST} does not fit the recipe") from error
-    return True
+    return step_of(run.path / BEST)
 
 
 def _represented_by(pipeline: Pipeline) -> nn.ModuleDict:
@@ -159,7 +162,7 @@ class Monitor:
         named |= {f"{UNTRAINED}{name}": value for name, value in self._before.items()}
         # The weights come first: a run that is killed in between measures this step again.
         if self._judge(figures) and self.training.keep == "best":
-            write_weights(self.run.path / BEST, _represented_by(self.pipeline))
+            write_weights(self.run.path / BEST, _represented_by(self.pipeline), step=step)
         self.record(step, named)
         self._warn_if_worse(step, figures)
         return self.exhausted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,9 +18,10 @@ from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import Part, Recipe
+from sslcore.recipe.toml import plain
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
-from sslcore.runs.metrics import Metrics, read_metrics
+from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.status import recorded
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
@@ -141,8 +142,8 @@ class Session:
         *,
         time_limit: float | None = None,
         trackers: Trackers | None = None,
-    ) -> None:
-        """Train to the end and write the encoder.
+    ) -> int:
+        """Train to the end, write the encoder, and return the step of its weights.
 
         Args:
             trainer: the trainer of this session.
@@ -170,7 +171,7 @@ class Session:
         go_on = f"sslcore train --resume {run.path}"
         if not self.processes.is_main:
             trainer.train(Silence(), go_on=go_on, time_limit=time_limit)
-            return
+            return trainer.step
         metrics = Metrics(run.path / METRICS, upto=trainer.step)
         display = ProgressDisplay(
             self.console,
@@ -195,18 +196,31 @@ class Session:
                         f"note: stopped early after step {trainer.step} of {trainer.total_steps}: "
                         f"no improvement in {recipe.training.patience} evaluations"
                     )
-                if recipe.training.keep == "best" and restore_best(self.pipeline, run):
-                    self.console.print("note: the encoder has the best weights, not the last ones")
+                step = trainer.step
+                if recipe.training.keep == "best":
+                    step = restore_best(self.pipeline, run) or step
+                    self.console.print(
+                        f"note: the encoder has the best weights, those of step {step}"
+                    )
                 run.write_encoder(self.pipeline.encoder)
             except RunFolderError as error:
                 # The folder was writable at the start, so this is a full disk and no usage error.
                 raise TrainingError(f"{error}; go on with: {go_on}") from error
+        return step
 
-    def evaluate(self) -> Table:
-        """Evaluate the pipeline and its baselines; an empty table if no evaluator can run."""
+    def evaluate(self, *, step: int | None = None) -> tuple[Table, dict[str, dict[str, Any]]]:
+        """Evaluate the pipeline and its baselines; an empty table if no evaluator can run.
+
+        Args:
+            step: the step whose weights the pipeline has, for the details.
+
+        Returns:
+            The figures, and by metric how it was measured.
+        """
         evaluators = self._evaluators()
         if not evaluators:
-            return {}
+            return {}, {}
+        owners: dict[str, Part] = {}
         untrained = _on(self.device, build_pipeline(self.recipe, self.shape))
         with self.console.status("evaluating"):
             table = evaluate(
@@ -217,11 +231,30 @@ class Session:
                 device=self.device,
                 seed=self.recipe.training.seed,
                 warn=lambda text: self.console.print(f"warning: {text}", style="bold yellow"),
+                owners=owners,
             )
         warning = verdict(table)
         if warning:
             self.console.print(f"warning: {warning}", style="bold yellow")
-        return table
+        measured = {
+            "train_images": len(self.data.fit),
+            "test_images": len(self.data.test),
+            "data": self.data_name,
+            "seed": self.recipe.training.seed,
+            "step": step,
+            "date": now(),
+        }
+        details = {
+            name: {"evaluator": part.address, "settings": plain(part.settings), **measured}
+            for name, part in owners.items()
+        }
+        return table, details
+
+    @property
+    def data_name(self) -> str:
+        """The name of the data set, or the path of the folder that it opens."""
+        path = self.recipe.data.settings.get("path")
+        return self.recipe.data.name if path is None else str(path)
 
     def _evaluators(self, *, quiet: bool = False) -> tuple[Part, ...]:
         """Return the evaluators that can run on this data; print a note on those left out."""

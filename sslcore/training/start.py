@@ -84,7 +84,7 @@ def carry_out(
     held: ExitStack,
     time_limit: float | None = None,
     trackers: Trackers | None = None,
-) -> tuple[Session, Run]:
+) -> tuple[Session, Run, int]:
     """Start a run or resume one, and train it to its end.
 
     Args:
@@ -100,6 +100,9 @@ def carry_out(
         held: keeps the lock of the run's folder until the caller closes it.
         time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
         trackers: are told what happens.
+
+    Returns:
+        The session, the run, and the step of the weights that the pipeline has.
 
     Raises:
         UsageError: the request is not valid.
@@ -138,8 +141,8 @@ def carry_out(
         elif processes.is_main:
             # Figures of an earlier step must not count as those of the finished run.
             run.discard_evaluation()
-    session.train(trainer, run, checkpoint, time_limit=time_limit, trackers=trackers)
-    return session, run
+    step = session.train(trainer, run, checkpoint, time_limit=time_limit, trackers=trackers)
+    return session, run, step
 
 
 def _begun(output: str | Path | None) -> str:

@@ -51,13 +51,14 @@ def measure(case: str, seed: int, folder: str) -> dict:
     command = [sys.executable, "-m", "sslcore", "train", *arguments]
     started = time.perf_counter()
     subprocess.run(
-        [*command, "--seed", str(seed), "--output", str(output)],
+        [*command, "--no-report", "--seed", str(seed), "--output", str(output)],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     seconds = time.perf_counter() - started
     table = json.loads((output / "evaluation.json").read_text())
+    del table["details"]
     return {"case": case, "seed": seed, "seconds": round(seconds, 1), **table}
 
 

@@ -80,7 +80,7 @@ def test_one_process_writes_speaks_and_evaluates(tmp_path):
     lines = [json.loads(line) for line in _lines("run/metrics.jsonl")]
     assert [line["step"] for line in lines] == [10, 20, 21]
     table = json.loads(Path("run/evaluation.json").read_text())
-    assert table.keys() == {"encoder", "random_init", "pixels"}
+    assert table.keys() == {"encoder", "random_init", "pixels", "details"}
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ def _train(registry, console, **options):
 def test_a_run_ends_with_a_table_of_three_columns(registry, console, tiny):
     run = _train(registry, console, settings=tiny, evaluators=["nearest-mean", "knn"])
     table = json.loads((run.path / "evaluation.json").read_text())
+    assert table.pop("details").keys() == {"nearest_mean_top1", "knn_top1"}
     assert list(table) == ["encoder", "random_init", "pixels"]
     for column in table.values():
         assert list(column) == ["nearest_mean_top1", "knn_top1"]

@@ -117,7 +117,7 @@ def test_the_best_weights_are_kept(console, scripted):
             if name.startswith("encoder.")
         },
     )
-    assert "the encoder has the best weights" in console.file.getvalue()
+    assert "the encoder has the best weights, those of step 4" in console.file.getvalue()
     # An evaluation of the run is one of these weights.
     images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

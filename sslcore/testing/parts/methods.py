@@ -149,7 +149,7 @@ def the_teacher_follows(subject: MethodSubject, example: PartExample) -> None:
 )
 def its_features_are_evaluated(subject: MethodSubject, example: PartExample) -> None:
     session = subject.session()
-    table = subject.guarded_of_errors(session.evaluate)
+    table, _ = subject.guarded_of_errors(session.evaluate)
     if not table:
         raise Violation("no evaluator can run on labelled images", subject.code)
     for column, metrics in table.items():

@@ -66,8 +66,7 @@ def _by_signal(clock: _Clock, function: Callable[[], T]) -> T:
 
     before = signal.signal(signal.SIGALRM, expire)
     # Repeated, since Python ignores an exception raised in a finaliser; a later one arrives
-    # elsewhere.
-    # Afterwards another timer (a test's own timeout) continues with its remaining time.
+    # elsewhere. Afterwards another timer (a test's own timeout) continues with its remaining time.
     first = min(clock.seconds, _AGAIN)
     left, interval = signal.setitimer(signal.ITIMER_REAL, first, _AGAIN)
     try:

@@ -6,8 +6,7 @@
 
 Trains through the public API, evaluates the k nearest neighbours (k = 200, temperature 0.1) of the
 trained encoder against the untrained one and the raw pixels, and prints one JSON line. Seconds
-count
-everything, from reading the first image to the last figure. lightly publishes 84.8 % for
+count everything, from reading the first image to the last figure. lightly publishes 84.8 % for
 SimCLR with ResNet-18 on CIFAR-10 after 200 epochs with batches of 512.
 """
 

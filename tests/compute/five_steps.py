@@ -3,8 +3,7 @@
     torchrun --nproc-per-node=2 five_steps.py FOLDER METHOD[+SECTION.NAME=VALUE…] …
 
 Everything is computed in float64, so that differences by the order of sums are too small to hide
-any
-other difference.
+any other difference.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ SPLITS = ("mae", "autoencoder", "simclr+encoder:vit+head.batch_norm=false")
 APARTS = ("simclr", "moco", "byol")
 
 #: The largest effect of float64 rounding on five steps, as a fraction of the norm. An adaptive
-#: optimizer
-#: divides gradients that ought to be zero by their own size, which makes rounding visible.
+#: optimizer divides gradients that ought to be zero by their own size, which makes rounding
+#: visible.
 TOLERANCE = 1e-9
 
 

@@ -150,7 +150,7 @@ def sslcore_datasets() -> Iterable[Dataset]:
         def sslcore_datasets():
             yield sslcore.Dataset(
                 name="noise",
-                summary="Uniform noise in two classes that mean nothing",
+                summary="Uniform noise in two classes without meaning",
                 build="my_plugin.datasets:noise",
                 defaults={"training": {"epochs": 1}},
             )

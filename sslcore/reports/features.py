@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sslcore.data import Split
-    from sslcore.reports.material import Array, Material
+    from sslcore.reports.material import Material
     from sslcore.reports.sheet import Pixels
 
-#: Test images on a map, and beside their neighbours.
-_ON_MAP, _QUERIES = 300, 10
+#: Test images on a map, at the least, and beside their neighbours.
+_FEWEST, _QUERIES = 5, 10
 #: Classes that a legend names.
 _NAMED = 20
 #: Side of a small image, px, and frames of a clip in a small image.
@@ -30,17 +30,15 @@ def draw_map(material: Material) -> Figure | None:
 
     The colour and the marker of a point are its class.
     """
-    rows = np.linspace(0, len(material.test) - 1, min(_ON_MAP, len(material.test))).round()
-    rows = np.unique(rows.astype(int))
-    if len(rows) < 5:
+    rows, places = material.mapped
+    if len(rows) < _FEWEST:
         return None
     named = 0 < len(material.classes) <= _NAMED
     figure, axes = charts(
         2, columns=2, width=480, height=430, left=14, bottom=14, footer=70 if named else 0
     )
-    features = {"trained": material.test_features, "untrained": material.untrained_features}
-    for axis, (title, all_features) in zip(axes, features.items(), strict=True):
-        x, y = _in_two_dimensions(all_features[rows], material.recipe.training.seed).T
+    for axis, (title, each) in zip(axes, places.result().items(), strict=True):
+        x, y = each.T
         axis.set_title(title, loc="left")
         axis.set_xticks([])
         axis.set_yticks([])
@@ -64,19 +62,6 @@ def draw_map(material: Material) -> Figure | None:
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, map(short, names), loc="lower center", ncols=7)
     return figure
-
-
-def _in_two_dimensions(features: Array, seed: int) -> Array:
-    from sklearn.manifold import TSNE
-
-    features = features - features.mean(0)
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    if np.allclose(features, 0):
-        # Collapsed features have no neighbourhoods.
-        return np.zeros((len(features), 2))
-    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed % 2**32, max_iter=300)
-    found: Array = tsne.fit_transform(features)
-    return found
 
 
 def draw_spectrum(material: Material) -> Figure | None:

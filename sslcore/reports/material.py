@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +19,8 @@ from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
 _TEST, _FIT = 1000, 5000
+#: Test images on a map, at the most and at the least.
+_ON_MAP, _FEWEST = 300, 5
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -101,7 +104,8 @@ class Material:
         from sklearn.linear_model import LogisticRegression
 
         centre, scale = self.fit_features.mean(0), self.fit_features.std(0) + 1e-6
-        classifier = LogisticRegression(C=0.1, max_iter=200)
+        # A picture needs no more digits than this; the figures come from the evaluators.
+        classifier = LogisticRegression(C=0.1, max_iter=100, tol=1e-2)
         classifier.fit((self.fit_features - centre) / scale, self.fit_labels)
         found = np.zeros((len(self.test), len(self.classes)))
         # A class may have no image among those that were fitted on.
@@ -109,6 +113,27 @@ class Material:
             (self.test_features - centre) / scale
         )
         return found
+
+    @cached_property
+    def mapped(self) -> tuple[Array, Future[dict[str, Array]]]:
+        """Rows of test images, and their places on a map, trained and untrained, each (n, 2).
+
+        The map is made in a thread, beside the other pictures: it needs most of the time, and the
+        others need Python.
+        """
+        rows = np.linspace(0, len(self.test) - 1, min(_ON_MAP, len(self.test))).round()
+        rows = np.unique(rows.astype(int))
+        features = {
+            "trained": self.test_features[rows],
+            "untrained": self.untrained_features[rows],
+        }
+        seed = self.recipe.training.seed % 2**32
+        pool = ThreadPoolExecutor(1)
+        made = pool.submit(
+            lambda: {name: in_two_dimensions(each, seed) for name, each in features.items()}
+        )
+        pool.shutdown(wait=False)
+        return rows, made
 
     @cached_property
     def neighbours(self) -> Array:
@@ -121,6 +146,20 @@ class Material:
         extract = FeatureExtractor(pipeline.augmentation, pipeline.encoder)
         features: Array = in_batches(extract, split, self.session.device).cpu().numpy()
         return features
+
+
+def in_two_dimensions(features: Array, seed: int) -> Array:
+    """Return places (n, 2) by t-SNE (van der Maaten and Hinton 2008) for features (n, F)."""
+    from sklearn.manifold import TSNE
+
+    features = features - features.mean(0)
+    if len(features) < _FEWEST or np.allclose(features, 0):
+        # Collapsed features have no neighbourhoods.
+        return np.zeros((len(features), 2))
+    perplexity = min(30.0, (len(features) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=300)
+    found: Array = tsne.fit_transform(features)
+    return found
 
 
 def _labels(split: Split) -> Array:

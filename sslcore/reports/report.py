@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sslcore
@@ -62,6 +63,9 @@ def write_report(session: Session, run: Run, registry: Registry) -> Path:
         raise RunFolderError(f"{folder} can't be made: {error.strerror}") from error
     started = time.monotonic()
     parts, shown = [], {}
+    with suppress(Exception):
+        # It starts to be made in a thread; where it fails, its section says so.
+        _ = material.mapped
     for section in SECTIONS:
         late = time.monotonic() - started > _ENOUGH
         png, why = (None, "the report took too long") if late else _drawn(section, material)

@@ -17,9 +17,9 @@ class Score:
     """A metric of a group of runs.
 
     Attributes:
-        mean: over the runs.
-        spread: standard deviation over the runs; None of a single run.
-        count: number of runs that have it.
+        mean: over the seeds.
+        spread: standard deviation over the seeds; None of a single seed.
+        count: number of seeds that have it.
     """
 
     mean: float
@@ -54,8 +54,8 @@ class Group:
 
     @property
     def seeds(self) -> str:
-        """The seeds of its runs."""
-        return ", ".join(str(run.seed) for run in self.runs)
+        """The seeds of its runs, each once."""
+        return ", ".join(dict.fromkeys(str(run.seed) for run in self.runs))
 
     @property
     def seconds(self) -> float:
@@ -187,9 +187,12 @@ def _said(name: str, value: object) -> str:
 def _scores(group: Sequence[RunSummary], metrics: Sequence[str]) -> dict[str, Score]:
     found: dict[str, Score] = {}
     for metric in metrics:
-        values = [
-            run.table[ENCODER][metric] for run in group if metric in run.table.get(ENCODER, {})
-        ]
+        by_seed: dict[object, list[float]] = {}
+        for run in group:
+            if metric in run.table.get(ENCODER, {}):
+                by_seed.setdefault(run.seed, []).append(run.table[ENCODER][metric])
+        # The same seed gives the same run, which tells nothing of the spread.
+        values = [statistics.fmean(each) for each in by_seed.values()]
         if values:
             spread = statistics.stdev(values) if len(values) > 1 else None
             found[metric] = Score(statistics.fmean(values), spread, len(values))

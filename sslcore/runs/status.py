@@ -52,7 +52,8 @@ def read_status(folder: Path, *, finished: bool) -> Status:
         found = Status(**json.loads((folder / STATUS).read_text(encoding="utf-8")))
         if isinstance(found.seconds, (int, float)) and isinstance(found.state, str):
             status = found
-    if status.state == TRAINING and not is_locked(folder):
+    gone = status.state == TRAINING and not is_locked(folder)
+    if gone or (status.state == FINISHED and not finished):
         return replace(status, state=FINISHED if finished else STOPPED)
     return status
 

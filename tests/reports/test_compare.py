@@ -70,6 +70,14 @@ def test_runs_that_differ_by_the_seed_are_one_group():
     assert groups[1].scores["knn_top1"].spread is None
 
 
+def test_copies_of_a_run_tell_nothing_of_the_spread():
+    runs = [write_run(name, seed=1, knn_top1=0.5) for name in ("a", "copy")]
+    (group,) = Comparison.of(runs).groups
+    assert group.seeds == "1"
+    assert group.scores["knn_top1"].spread is None
+    assert group.scores["knn_top1"].count == 1
+
+
 def test_what_differs_is_named_and_labels_are_as_short_as_they_can_be():
     runs = [
         write_run("a", temperature=0.5),
@@ -229,6 +237,16 @@ def test_a_run_that_says_it_trains_does_so_only_under_its_lock():
     assert RunSummary.of(folder).state == "stopped at step 20"
     with locked(folder):
         assert RunSummary.of(folder).state == "training, step 20"
+
+
+def test_a_run_without_its_encoder_has_not_finished():
+    folder = write_run("run").run.path
+    (folder / "status.json").write_text(
+        json.dumps({"state": "finished", "reason": "", "started": "", "seconds": 1})
+    )
+    assert RunSummary.of(folder).state == "finished"
+    (folder / "encoder.safetensors").unlink()
+    assert RunSummary.of(folder).state == "stopped at step 20"
 
 
 def test_runs_without_a_folder_or_without_runs_says_so(cli):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sslcore.errors import UsageError, nearest
 from sslcore.evaluation.table import HEADINGS, cell, metrics_of
@@ -12,7 +12,7 @@ from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import style, to_png
 from sslcore.runs.folder import METRICS
 from sslcore.runs.folder import Run as RunFolder
-from sslcore.runs.metrics import read_metrics
+from sslcore.runs.metrics import Line, read_metrics
 from sslcore.runs.summary import RunSummary
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Run(RunFolder):
     """
 
     @property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Line]:
         """The lines of metrics.jsonl; `pandas.DataFrame(run.metrics)` makes a table of them."""
         return read_metrics(self.path / METRICS)
 

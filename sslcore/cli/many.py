@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
+from sslcore.cli.requesting import Options
 from sslcore.cli.runs import show
 from sslcore.compute.torchrun import process_count
 from sslcore.errors import InterruptedRun, TrainingError, UsageError, first_line
@@ -22,8 +22,8 @@ PAGE = "compare.html"
 
 def train_many(
     settings: Sequence[Assignment],
-    options: dict[str, Any],
-    request: dict[str, Any],
+    options: Options,
+    request: Options,
     *,
     sweep: Sequence[str],
     seeds: int | None,
@@ -86,14 +86,12 @@ def train_many(
     return 1 if failed else 0
 
 
-def _default_folder(request: dict[str, Any]) -> Path:
+def _default_folder(request: Options) -> Path:
     name = str(request.get("method") or "runs").rpartition(":")[2]
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _train(
-    trial: Trial, folder: Path, settings: Sequence[Assignment], options: dict[str, Any]
-) -> bool:
+def _train(trial: Trial, folder: Path, settings: Sequence[Assignment], options: Options) -> bool:
     """Train one run, or go on with it; return whether it finished."""
     from sslcore import api
     from sslcore.runs.folder import Run

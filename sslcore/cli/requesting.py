@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from sslcore.cli.options import assignments, evaluator_option, settings_option
 from sslcore.cli.words import complete_data, names_of
 from sslcore.recipe.request import Assignment
+
+#: A command, or the function of one.
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+#: The options of a command, by parameter.
+Options = dict[str, Any]
 
 #: The parameters of `Request.of` that have options of the same name.
 REQUESTED = (
@@ -24,7 +30,7 @@ REQUESTED = (
 )
 
 
-def _part_option(kind: str, more: str = "") -> Callable[[Any], Any]:
+def _part_option(kind: str, more: str = "") -> Callable[[Decorated], Decorated]:
     return click.option(
         f"--{kind}",
         metavar="NAME",
@@ -84,14 +90,14 @@ _OPTIONS = (
 )
 
 
-def request_options(command: Any) -> Any:
+def request_options(command: Decorated) -> Decorated:
     """Give a command the options that say what to train."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def settings_in(options: dict[str, Any]) -> list[Assignment]:
+def settings_in(options: Options) -> list[Assignment]:
     """Take the settings out of a command's options: those of `--set`, then the short ones.
 
     Raises:

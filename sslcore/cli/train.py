@@ -78,6 +78,7 @@ from sslcore.registry.registry import default_registry
 @click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
 def train(
     context: click.Context,
+    /,
     dry_run: bool,
     seeds: int | None,
     sweep: tuple[str, ...],

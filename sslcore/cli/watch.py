@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,7 @@ from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
 if TYPE_CHECKING:
+    from sslcore.runs.metrics import Line
     from sslcore.runs.summary import RunSummary
 
 _LEVELS = "▁▂▃▄▅▆▇█"
@@ -98,7 +99,7 @@ def curve(values: Sequence[float], width: int) -> str:
     return "".join(_LEVELS[round((mean - low) * scale)] for mean in means)
 
 
-def _numbers(lines: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+def _numbers(lines: Sequence[Line], name: str) -> list[float]:
     found = (line.get(name) for line in lines)
     return [float(each) for each in found if isinstance(each, (int, float))]
 

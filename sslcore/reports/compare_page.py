@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sslcore.reports import page
 from sslcore.reports.compare import Comparison
 from sslcore.reports.curves import draw_curves
@@ -71,7 +69,7 @@ def settings_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     return heads, rows
 
 
-def records_of(comparison: Comparison) -> list[dict[str, Any]]:
+def records_of(comparison: Comparison) -> list[dict[str, object]]:
     """Return a record for each run, for JSON and CSV."""
     return [
         {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sslcore.contract.interface import ENGINE_KEYS
 from sslcore.reports.figures import COLOURS, charts
-from sslcore.runs.metrics import TRAINED, UNTRAINED
+from sslcore.runs.metrics import TRAINED, UNTRAINED, Line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ _GREY = 7
 #: Runs in a line of the legend.
 _LEGEND = 3
 
-Lines = Sequence[Mapping[str, Any]]
+Lines = Sequence[Line]
 
 
 def draw_curves(groups: Mapping[str, Sequence[Lines]]) -> Figure | None:

@@ -14,7 +14,7 @@ from sslcore.evaluation.evaluate import FeatureExtractor, Table, in_batches
 from sslcore.pipeline.build import build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.runs.folder import METRICS, Run
-from sslcore.runs.metrics import read_metrics
+from sslcore.runs.metrics import Line, read_metrics
 from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
@@ -39,7 +39,7 @@ class Material:
         self.recipe, self.data = session.recipe, session.data
 
     @cached_property
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Line]:
         """The lines of metrics.jsonl."""
         return read_metrics(self.run.path / METRICS)
 

@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -243,7 +242,7 @@ class Run:
         """
         return read_scores(self.path / EVALUATION)[0]
 
-    def read_details(self) -> dict[str, dict[str, Any]]:
+    def read_details(self) -> Details:
         """Return by metric how it was measured: evaluator, settings, images, seed, step, date.
 
         Raises:

@@ -14,6 +14,9 @@ from sslcore.errors import RunFolderError
 from sslcore.evaluation.collapse import Reading
 from sslcore.system.files import to_json, write_safely
 
+#: A line of metrics.jsonl, by key.
+Line = dict[str, Any]
+
 #: Prefixes of the figures that are measured during training.
 TRAINED, UNTRAINED = "trained.", "untrained."
 
@@ -93,7 +96,7 @@ class Metrics:
             raise RunFolderError(f"{self._path} can't be written: {error.strerror}") from error
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path) -> list[Line]:
     """Return the lines of a metrics file; an empty list if there is no file.
 
     Lines that are incomplete, or not objects with an integer `step`, are left out.
@@ -110,7 +113,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [line for text in texts if (line := _line(text)) is not None]
 
 
-def _line(text: str) -> dict[str, Any] | None:
+def _line(text: str) -> Line | None:
     try:
         line = json.loads(text)
     except (ValueError, RecursionError):

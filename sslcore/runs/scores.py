@@ -17,10 +17,10 @@ DETAILS = "details"
 #: By column and metric.
 Scores = Mapping[str, Mapping[str, float]]
 #: By metric: evaluator, its settings, numbers of images, seed, step, data and date.
-Details = Mapping[str, Mapping[str, Any]]
+Details = dict[str, dict[str, Any]]
 
 
-def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, Any]]]:
+def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], Details]:
     """Return the figures in a file and their details; both are empty if there is no file.
 
     Raises:
@@ -74,7 +74,7 @@ def _metrics(table: Scores) -> list[str]:
     return list(dict.fromkeys(name for metrics in table.values() for name in metrics))
 
 
-def _name(name: str, details: Mapping[str, Any], described: Details) -> str:
+def _name(name: str, details: Mapping[str, object], described: Details) -> str:
     """Return the name of a figure: with settings, where a figure with other ones has the name."""
     spread = "_std" if name.endswith("_std") and f"{name[:-4]}" in described else ""
     before = described.get(name.removesuffix(spread), {}).get("settings")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.recipe.recipe import FROM, RUN_TABLES
 from sslcore.runs.folder import METRICS, RECIPE, Run
-from sslcore.runs.metrics import read_metrics
+from sslcore.runs.metrics import Line, read_metrics
 from sslcore.runs.status import FAILED, FINISHED, TRAINING, Status, read_status
 
 #: The setting by which runs are grouped: runs that differ in nothing else are repetitions.
@@ -83,7 +82,7 @@ class RunSummary:
         skipped = (SEED, *_WITHOUT_EFFECT)
         return {name: value for name, value in self.settings.items() if name not in skipped}
 
-    def metrics(self) -> list[dict[str, Any]]:
+    def metrics(self) -> list[Line]:
         """Return the lines of metrics.jsonl."""
         return read_metrics(self.run.path / METRICS)
 

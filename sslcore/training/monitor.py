@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,7 +15,7 @@ from sslcore.data.sample import sample
 from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation.evaluate import ENCODER, RANDOM_INIT, evaluate
 from sslcore.runs.folder import BEST
-from sslcore.runs.metrics import TRAINED, UNTRAINED
+from sslcore.runs.metrics import TRAINED, UNTRAINED, Line
 from sslcore.runs.weights import read_weights, step_of, write_weights
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Monitor:
         """Whether figures are measured after this step."""
         return step % self.every == 0 or step == self.total
 
-    def resume(self, lines: Sequence[Mapping[str, Any]]) -> None:
+    def resume(self, lines: Sequence[Line]) -> None:
         """Take up what was measured before, from the lines of metrics.jsonl."""
         for line in lines:
             trained = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,6 +22,7 @@ from sslcore.recipe.toml import plain
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
+from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
@@ -208,7 +209,7 @@ class Session:
                 raise TrainingError(f"{error}; go on with: {go_on}") from error
         return step
 
-    def evaluate(self, *, step: int | None = None) -> tuple[Table, dict[str, dict[str, Any]]]:
+    def evaluate(self, *, step: int | None = None) -> tuple[Table, Details]:
         """Evaluate the pipeline and its baselines; an empty table if no evaluator can run.
 
         Args:

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -29,7 +28,7 @@ class Trackers:
 
     def __init__(
         self,
-        trackers: Mapping[str, Any] | None = None,
+        trackers: Mapping[str, object] | None = None,
         device: torch.device | None = None,
         warn: Callable[[str], object] = lambda text: None,
     ) -> None:
@@ -45,7 +44,7 @@ class Trackers:
             UsageError: a name is unknown, or a tracker can't be made, as where its library is not
                 installed.
         """
-        made: dict[str, Any] = {}
+        made: dict[str, object] = {}
         for name in dict.fromkeys(names):
             entry = registry.resolve("tracker", name)
             validation = Validation()

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from sslcore.errors import RunFolderError
 from sslcore.system.files import to_json, write_safely
@@ -17,7 +16,7 @@ DETAILS = "details"
 #: By column and metric.
 Scores = Mapping[str, Mapping[str, float]]
 #: By metric: evaluator, its settings, numbers of images, seed, step, data and date.
-Details = dict[str, dict[str, Any]]
+Details = dict[str, dict[str, object]]
 
 
 def read_scores(path: Path) -> tuple[dict[str, dict[str, float]], Details]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,11 @@ from sslcore.compute.torchrun import process_count
 from sslcore.errors import InterruptedRun, TrainingError, UsageError, first_line
 from sslcore.recipe.request import Assignment, Request
 from sslcore.recipe.sweep import Trial, read_sweeps, trials_of
+from sslcore.registry.registry import default_registry
 from sslcore.system.printable import printable
+
+if TYPE_CHECKING:
+    from sslcore.recipe.recipe import Recipe
 
 #: The comparison, in the folder of the runs.
 PAGE = "compare.html"
@@ -49,7 +54,6 @@ def train_many(
         UsageError: a setting is unknown or a value is wrong; nothing is trained then.
     """
     from sslcore.recipe.resolve import resolve
-    from sslcore.registry.registry import default_registry
     from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import summaries
 
@@ -68,10 +72,11 @@ def train_many(
     if type(first) is not int:
         raise UsageError(f"training.seed: expected an integer, got {first!r}")
     planned = trials_of(read_sweeps(sweep), seeds=seeds or 1, first_seed=first, draws=trials)
+    base = Path(options.pop("output") or _default_folder(request))
     for trial in planned:
         # Every run is checked before the first is trained.
-        resolve(Request.of(settings=[*settings, *trial.settings], **request), default_registry())
-    base = Path(options.pop("output") or _default_folder(request))
+        asked = Request.of(settings=[*settings, *trial.settings], **request)
+        _check_same(base / trial.folder, resolve(asked, default_registry())[0])
     failed = 0
     for number, trial in enumerate(planned, 1):
         click.echo(f"run {number} of {len(planned)}: {trial.folder}", err=True)
@@ -84,6 +89,24 @@ def train_many(
     if found:
         show(Comparison.of(found), base / PAGE)
     return 1 if failed else 0
+
+
+def _check_same(folder: Path, recipe: Recipe) -> None:
+    """Refuse a folder whose run has another recipe: its scores would pass for those asked for."""
+    from sslcore.recipe.resolve import resolve
+    from sslcore.runs.folder import Run
+    from sslcore.runs.provenance import recorded_request
+
+    run = Run(folder)
+    if not run.recipe_path.is_file():
+        return
+    registry = default_registry()
+    recorded, _ = resolve(recorded_request(run, registry), registry)
+    if differences := recorded.differences(recipe):
+        raise UsageError(
+            f"{folder} has a run with other settings ({'; '.join(differences[:3])}); choose "
+            "another --output"
+        )
 
 
 def _default_folder(request: Options) -> Path:

@@ -73,6 +73,15 @@ def test_a_sweep_goes_on_where_it_was_stopped(train, monkeypatch):
     assert out.count("finished") == 3
 
 
+def test_a_folder_with_other_settings_is_refused_before_training(train):
+    assert train("--seeds", 1, "--sweep", "loss.temperature=0.1,0.5", "-o", "many")[0] == 0
+    before = {path: path.read_bytes() for path in Path("many").rglob("*.safetensors")}
+    code, out, err = train("--sweep", "loss.temperature=0.1,0.5", "--lr", "0.5", "-o", "many")
+    assert (code, out) == (2, "")
+    assert "many/temperature=0.1 has a run with other settings (optimizer.lr: 0.07 → 0.5)" in err
+    assert {path: path.read_bytes() for path in Path("many").rglob("*.safetensors")} == before
+
+
 def test_a_run_that_fails_is_shown_as_failed_and_the_others_go_on(train):
     code, out, err = train("--sweep", "optimizer.lr=1e30,0.1", "-o", "many")
     assert code == 1

@@ -83,6 +83,26 @@ def test_one_process_writes_speaks_and_evaluates(tmp_path):
     assert table.keys() == {"encoder", "random_init", "pixels", "details"}
 
 
+@pytest.mark.slow
+def test_evaluation_during_training_is_the_main_processs_and_changes_nothing(tmp_path):
+    plain = _train("--epochs", "1", "--no-evaluate", "--output", "plain")
+    assert plain.returncode == 0, plain.stderr
+    watched = _train(
+        *("--epochs", "1", "--no-evaluate", "--output", "watched", "--evaluator", "knn"),
+        *("--set", "training.evaluate_every=0.5", "--set", "training.keep=best"),
+        *("--track", "tensorboard", "--report"),
+    )
+    assert watched.returncode == 0, watched.stderr
+    lines = [json.loads(line) for line in _lines("watched/metrics.jsonl")]
+    measured = [line for line in lines if "trained.knn_top1" in line]
+    assert [line["step"] for line in measured] == [10, 20, 21]
+    losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+    alone = [json.loads(line) for line in _lines("plain/metrics.jsonl")]
+    assert losses == {line["step"]: line["loss"] for line in alone}
+    assert len(list(Path("watched/tensorboard").iterdir())) == 1
+    assert Path("watched/report.html").exists()
+
+
 @pytest.fixture
 def dying(tmp_path):
     """The arguments of a training run with the loss that dies."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen, MultipleOf
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from sslcore.contract.interface import Interface, interface_of
@@ -14,6 +14,9 @@ from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.registry.registry import default_registry
 from sslcore.testing import settings_strategy
 from sslcore.testing.parts import settings_at_bounds
+
+#: What is looked for can't shrink, and trying to takes minutes now and then.
+NO_SHRINKING = settings(phases=[Phase.generate], max_examples=2000, database=None, deadline=None)
 
 _COMPONENTS = [
     entry
@@ -64,7 +67,11 @@ def test_the_bounds_of_an_annotation_are_tried(annotation, edges):
     interface = _interface(value=annotation)
     assert [each["value"] for each in settings_at_bounds(interface)] == edges
     for edge in edges:
-        found = find(settings_strategy(interface), lambda drawn: drawn.get("value", ...) == edge)  # noqa: B023
+        found = find(
+            settings_strategy(interface),
+            lambda drawn: drawn.get("value", ...) == edge,  # noqa: B023
+            settings=NO_SHRINKING,
+        )
         assert found == {"value": edge}
 
 

@@ -45,6 +45,11 @@ def metrics_of(table: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [name for name in every if not (name.endswith("_std") and name[:-4] in every)]
 
 
+def sign_of(metric: str) -> int:
+    """Return 1 where higher is better, and -1 of an error, a metric that ends in `_mse`."""
+    return -1 if metric.endswith("_mse") else 1
+
+
 def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
     """Return a sentence on where the trained encoder is no better than a baseline; else empty.
 
@@ -55,7 +60,7 @@ def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
     for name in metrics_of(table):
         if name not in table.get(ENCODER, {}):
             continue
-        sign = -1 if name.endswith("_mse") else 1
+        sign = sign_of(name)
         for column in (RANDOM_INIT, PIXELS):
             value = table.get(column, {}).get(name)
             if value is not None and sign * (table[ENCODER][name] - value) <= 0:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sslcore.evaluation.evaluate import ENCODER
-from sslcore.evaluation.table import metrics_of
+from sslcore.evaluation.table import metrics_of, sign_of
 from sslcore.runs.summary import RunSummary
 
 
@@ -106,31 +106,28 @@ class Comparison:
 
     def best(self, metric: str) -> int | None:
         """Return the number of the group with the best score; None where fewer than two have it."""
-        scored = [
-            number
-            for number, group in enumerate(self.groups)
-            if metric in group.scores and not math.isnan(group.scores[metric].mean)
-        ]
-        if len(scored) < 2:
-            return None
-        return max(
-            scored, key=lambda number: _sign(metric) * self.groups[number].scores[metric].mean
-        )
+        ranked = self._ranked(metric)
+        return ranked[0] if len(ranked) > 1 else None
 
     def verdicts(self) -> list[str]:
         """Return for each metric a sentence on which group is best, and by how much."""
         found = []
         for metric in self.metrics:
-            best = self.best(metric)
-            if best is None:
-                continue
-            winner = self.groups[best]
-            others = [
-                group for group in self.groups if group is not winner and metric in group.scores
-            ]
-            second = max(others, key=lambda group: _sign(metric) * group.scores[metric].mean)
-            found.append(f"{metric}: {_between(winner, second, metric)}")
+            ranked = self._ranked(metric)
+            if len(ranked) > 1:
+                winner, second = (self.groups[number] for number in ranked[:2])
+                found.append(f"{metric}: {_between(winner, second, metric)}")
         return found
+
+    def _ranked(self, metric: str) -> list[int]:
+        """Return the numbers of the groups that have a score, the best first."""
+        means = {
+            number: sign_of(metric) * group.scores[metric].mean
+            for number, group in enumerate(self.groups)
+            if metric in group.scores
+        }
+        scored = [number for number, mean in means.items() if not math.isnan(mean)]
+        return sorted(scored, key=lambda number: -means[number])
 
 
 def _between(winner: Group, second: Group, metric: str) -> str:
@@ -139,7 +136,7 @@ def _between(winner: Group, second: Group, metric: str) -> str:
     said = f"{winner.label} is ahead of {second.label} by {gap:.4f}"
     if gap == 0:
         return f"{winner.label} and {second.label} are equal"
-    exceeds = first.exceeds(other, _sign(metric))
+    exceeds = first.exceeds(other, sign_of(metric))
     if exceeds is None:
         return f"{said}; with one seed, nothing is known of the spread (train --seeds 3)"
     assert first.spread is not None
@@ -149,10 +146,6 @@ def _between(winner: Group, second: Group, metric: str) -> str:
     if exceeds:
         return f"{said}, more than the spread ({noise:.4f}, {seeds})"
     return f"{said}, which is within the spread ({noise:.4f}, {seeds}): no difference is shown"
-
-
-def _sign(metric: str) -> int:
-    return -1 if metric.endswith("_mse") else 1
 
 
 def _labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sslcore.evaluation.table import sign_of
 from sslcore.reports import page
 from sslcore.reports.compare import Comparison
 from sslcore.reports.curves import draw_curves
@@ -119,9 +120,7 @@ def _bars(comparison: Comparison) -> bytes:
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
         axis.margins(x=0.18)
-        axis.set_title(
-            metric + (" (lower is better)" if metric.endswith("_mse") else ""), loc="left"
-        )
+        axis.set_title(metric + (" (lower is better)" if sign_of(metric) < 0 else ""), loc="left")
     return to_png(figure)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
+from sslcore.reports.material import FEWEST
 from sslcore.reports.pixels import to_pixels
 from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from sslcore.reports.material import Material
     from sslcore.reports.sheet import Pixels
 
-#: Test images on a map, at the least, and beside their neighbours.
-_FEWEST, _QUERIES = 5, 10
+#: Test images that are shown beside their neighbours.
+_QUERIES = 10
 #: Classes that a legend names.
 _NAMED = 20
 #: Side of a small image, px, and frames of a clip in a small image.
@@ -31,7 +32,7 @@ def draw_map(material: Material) -> Figure | None:
     The colour and the marker of a point are its class.
     """
     rows, places = material.mapped
-    if len(rows) < _FEWEST:
+    if len(rows) < FEWEST:
         return None
     named = 0 < len(material.classes) <= _NAMED
     figure, axes = charts(

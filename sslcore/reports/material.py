@@ -20,7 +20,7 @@ from sslcore.training.session import Session
 #: Test images, and images that predictions are fitted on, at the most.
 _TEST, _FIT = 1000, 5000
 #: Test images on a map, at the most and at the least.
-_ON_MAP, _FEWEST = 300, 5
+_ON_MAP, FEWEST = 300, 5
 
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -153,7 +153,7 @@ def in_two_dimensions(features: Array, seed: int) -> Array:
     from sklearn.manifold import TSNE
 
     features = features - features.mean(0)
-    if len(features) < _FEWEST or np.allclose(features, 0):
+    if len(features) < FEWEST or np.allclose(features, 0):
         # Collapsed features have no neighbourhoods.
         return np.zeros((len(features), 2))
     perplexity = min(30.0, (len(features) - 1) / 3)

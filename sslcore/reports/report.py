@@ -64,7 +64,7 @@ def write_report(session: Session, run: Run, registry: Registry) -> Path:
     started = time.monotonic()
     parts, shown = [], {}
     with suppress(Exception):
-        # It starts to be made in a thread; where it fails, its section says so.
+        # This starts a thread that makes the map. An error is shown in the section of the map.
         _ = material.mapped
     for section in SECTIONS:
         late = time.monotonic() - started > _ENOUGH

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT, Table
-from sslcore.evaluation.table import HEADINGS, metrics_of
+from sslcore.evaluation.table import HEADINGS, metrics_of, sign_of
 from sslcore.reports.figures import COLOURS, charts
 
 if TYPE_CHECKING:
@@ -49,6 +49,6 @@ def draw_scores(table: Table) -> Figure | None:
         axis.set_title(name, loc="left")
         axis.grid(visible=False, axis="x")
         axis.margins(y=0.3)
-        if name.endswith("_mse"):
+        if sign_of(name) < 0:
             axis.set_xlabel("lower is better")
     return figure

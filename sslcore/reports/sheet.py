@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
-#: Sides, px, between which a cell is shown: small images are enlarged by a whole factor, so that
-#: their pixels stay squares.
+#: The side, px, near which a cell is shown. The factor is whole, so that pixels stay squares.
 _SIDE = 128
 #: Space between cells, px, and around the sheet.
 _GAP, _MARGIN = 8, 12

@@ -14,6 +14,7 @@ from sslcore.data import Data
 from sslcore.data.sample import sample
 from sslcore.errors import RunFolderError, UsageError, nearest
 from sslcore.evaluation.evaluate import ENCODER, RANDOM_INIT, evaluate
+from sslcore.evaluation.table import sign_of
 from sslcore.runs.folder import BEST
 from sslcore.runs.metrics import TRAINED, UNTRAINED, Line
 from sslcore.runs.weights import read_weights, step_of, write_weights
@@ -202,7 +203,8 @@ class Monitor:
                 f"{nearest(name, figures)}; there is {', '.join(figures)}"
             )
         value = figures[name]
-        value = math.nan if value is None else (-value if name.endswith("_mse") else value)
+        # JSON has null for a number that is not finite.
+        value = math.nan if value is None else sign_of(name) * value
         if not math.isnan(value) and (self._best is None or value > self._best):
             self._best, self._since = value, 0
             return True
@@ -215,7 +217,7 @@ class Monitor:
             for name, value in figures.items()
             if not name.endswith("_std")
             and name in self._before
-            and (-1 if name.endswith("_mse") else 1) * (value - self._before[name]) < 0
+            and sign_of(name) * (value - self._before[name]) < 0
         ]
         if worse and not self._warned:
             shown = ", ".join(

@@ -125,6 +125,18 @@ def test_of_an_error_the_lower_is_the_better():
     assert Score(0.1, 0.01, 2).exceeds(Score(0.2, 0.01, 2), 1) is False
 
 
+def test_a_score_that_is_no_number_is_neither_first_nor_second():
+    runs = [
+        write_run("a", knn_top1=None),
+        write_run("b", temperature=0.1, knn_top1=0.5),
+        write_run("c", temperature=0.2, knn_top1=0.25),
+    ]
+    found = Comparison.of(runs)
+    assert found.best("knn_top1") == 1
+    (verdict,) = found.verdicts()
+    assert "temperature 0.1 is ahead of temperature 0.2 by 0.2500" in verdict
+
+
 def test_a_run_that_lacks_a_metric_is_not_the_best_of_it():
     runs = [write_run("a"), write_run("b", temperature=0.1, knn_top1=0.5)]
     found = Comparison.of(runs)

@@ -28,6 +28,9 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     Signals that the process ignores stay ignored, such as SIGHUP under `nohup`. A second Ctrl-C
     interrupts at once. A terminal sends Ctrl-C to torchrun and to its processes, and torchrun sends
     it to them again, so the second one must come later there.
+
+    Under torchrun, the signals stay handled after an error: torchrun asks every process to stop as
+    soon as one has exited, and must not kill this one before it has printed its error.
     """
     requested = threading.Event()
     repeated = 0.0 if process_count() == 1 else _REPEATED
@@ -54,6 +57,10 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             before[number] = signal.signal(number, request)
     try:
         yield requested.is_set
+    except BaseException:
+        if process_count() > 1:
+            before.clear()
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

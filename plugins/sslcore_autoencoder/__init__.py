@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import sslcore
 
-_ADAM = {"optimizer": {"name": "Adam", "lr": 1e-3}}
-_TRAINING = {"training": {"batch_size": 64, "schedule": "constant"}}
+_SETTINGS: dict[str, dict[str, object]] = {
+    "encoder": {"compression": 16.0},
+    "optimizer": {"name": "Adam", "lr": 2e-3},
+    "training": {"batch_size": 64, "schedule": "constant"},
+}
 _EVALUATORS = ("reconstruction", "linear-probe", "knn")
 _DENOISING = "Vincent et al. 2010, Stacked denoising autoencoders"
 
@@ -46,6 +49,12 @@ def sslcore_encoders() -> Iterator[sslcore.Encoder]:
 @sslcore.hookimpl
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
+        name="code-decoder",
+        summary="A linear layer and transposed 4×4 convolutions from a code to an image",
+        reference="Hinton & Salakhutdinov 2006, Reducing the dimensionality of data",
+        build="sslcore_autoencoder.decoder:CodeDecoder",
+    )
+    yield sslcore.Head(
         name="conv-decoder",
         summary="Transposed 4×4 convolutions back to an image; each doubles the side",
         reference="Masci et al. 2011, Stacked convolutional auto-encoders",
@@ -68,14 +77,14 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
         name="autoencoder",
-        summary="Rebuild the image from its feature maps",
+        summary="Rebuild the image from a code of a sixteenth of its numbers, 256 at the most",
         reference="Hinton & Salakhutdinov 2006, Reducing the dimensionality of data",
         augmentation="plain",
         encoder="conv-encoder",
-        head="conv-decoder",
+        head="code-decoder",
         loss="mse",
         evaluators=_EVALUATORS,
-        settings={**_ADAM, **_TRAINING},
+        settings=_SETTINGS,
     )
     yield sslcore.Method(
         name="denoising-autoencoder",
@@ -83,8 +92,8 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         reference=_DENOISING,
         augmentation="denoising",
         encoder="conv-encoder",
-        head="conv-decoder",
+        head="code-decoder",
         loss="mse",
         evaluators=_EVALUATORS,
-        settings={**_ADAM, **_TRAINING},
+        settings=_SETTINGS,
     )

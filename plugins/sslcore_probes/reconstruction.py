@@ -19,11 +19,15 @@ class Reconstruction:
     of the training views, which no other linear code of that length betters on them.
 
     Args:
-        components: principal components for raw pixels; all there are where there are fewer.
+        feature_dim: numbers in the features of an image, F; 32 where it is not known.
+        components: principal components for raw pixels; none means F, so that both codes have the
+            same length. Where there are fewer components, all are taken.
     """
 
-    def __init__(self, *, components: Annotated[int, Ge(1)] = 32) -> None:
-        self.components = components
+    def __init__(
+        self, feature_dim: int | None = None, *, components: Annotated[int, Ge(1)] | None = None
+    ) -> None:
+        self.components = components or feature_dim or 32
 
     @torch.no_grad()
     def __call__(

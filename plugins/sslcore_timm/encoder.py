@@ -52,6 +52,7 @@ class Timm(nn.Module):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
+        self.pretrained = pretrained
         self.backbone: Any = backbone_called(model, image_size, channels, pretrained=pretrained)
         self._try(model, image_size, channels)
 

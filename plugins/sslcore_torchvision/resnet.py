@@ -51,6 +51,7 @@ class ResNet(nn.Module):
         super().__init__()
         if stem == "auto":
             stem = "small" if image_size <= _LARGEST_SMALL_IMAGE else "imagenet"
+        self.pretrained = weights is not None
         network = torchvision.models.get_model(self.architecture, weights=None)
         if weights is not None:
             _require_imagenet_shape(stem, channels, weights)

@@ -69,6 +69,38 @@ def evaluate(
     Raises:
         UsageError: names or settings are unknown, the data has no labels, or there is no run.
     """
+    return measure(
+        run,
+        evaluators=evaluators,
+        settings=settings,
+        data=data,
+        device=device,
+        console=console,
+        registry=registry,
+    )[0]
+
+
+def measure(
+    run: str | Path,
+    *,
+    evaluators: Sequence[str] = (),
+    settings: Settings = (),
+    data: str | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> tuple[Table, Details]:
+    """Do what `evaluate` does, and return by metric how it was measured, too.
+
+    Args:
+        run: as in `evaluate`, and so are the others.
+        evaluators: names.
+        settings: of the section `evaluator`.
+        data: another data set.
+        device: where to compute.
+        console: where notes are printed.
+        registry: where to look for parts.
+    """
     console, registry = console or stderr_console(), registry or default_registry()
     asked = Request.of(evaluators=evaluators, settings=settings, data=data)
     opened, session, step = _trained(run, asked, device, console, registry)
@@ -81,7 +113,7 @@ def evaluate(
         )
     other = "" if data is None else Path(session.data_name).name
     keep(table, details, opened, console, other_data=other)
-    return table
+    return table, details
 
 
 def report(

@@ -42,12 +42,14 @@ def evaluate(
     """
     settings = assignments(set)
 
-    from sslcore import api
+    from sslcore.api.after import measure
     from sslcore.evaluation.table import print_table
     from sslcore.system.files import to_json
 
-    table = api.evaluate(run, evaluators=evaluators, settings=settings, data=data, device=device)
+    table, details = measure(
+        run, evaluators=evaluators, settings=settings, data=data, device=device
+    )
     if as_json:
         click.echo(to_json(table, indent=2))
     else:
-        print_table(table)
+        print_table(table, details)

@@ -37,7 +37,7 @@ def runs(directory: str, as_json: bool) -> None:
     sslcore runs ~/experiments
     """
     from sslcore.evaluation.evaluate import ENCODER
-    from sslcore.evaluation.table import cell, metrics_of
+    from sslcore.evaluation.table import cell, metrics_of, test_images
     from sslcore.runs.summary import runs_below
 
     found, problems = runs_below(user_path(directory, "DIR"))
@@ -56,7 +56,10 @@ def runs(directory: str, as_json: bool) -> None:
             run.name,
             *(str(run.settings.get(name)) for name in ("method", "data", "encoder")),
             str(run.seed),
-            *(cell(run.table.get(ENCODER, {}), metric) for metric in metrics),
+            *(
+                cell(run.table.get(ENCODER, {}), metric, test_images(run.details, metric))
+                for metric in metrics
+            ),
             f"{run.status.seconds:.1f}",
             run.state,
         ]

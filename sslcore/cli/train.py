@@ -125,7 +125,7 @@ def train(
         return None
     table = run.read_evaluation()
     if table:
-        print_table(table)
+        print_table(table, run.read_details())
     click.echo(f"{run.path}", err=False)
     return None
 

@@ -145,9 +145,8 @@ def evaluate(
     seed: int,
     warn: Callable[[str], object] = warnings.warn,
     columns: tuple[str, ...] = (ENCODER, RANDOM_INIT, PIXELS),
-    owners: dict[str, Part] | None = None,
-) -> Table:
-    """Run evaluators and return `{column: {metric: value}}`, the two baselines among the columns.
+) -> tuple[Table, dict[str, Part]]:
+    """Score a run beside its two baselines.
 
     An evaluator that fails is left out, with a warning; the figures of the others are kept.
 
@@ -160,13 +159,18 @@ def evaluate(
         seed: for the draws of evaluators.
         warn: called with a sentence for each evaluator that fails.
         columns: what to score.
-        owners: receives by metric the evaluator that measured it.
+
+    Returns:
+        `{column: {metric: value}}`, and by metric the evaluator that measured it.
 
     Raises:
         UsageError: an evaluator needs labels and the data has none, or two give the same metric.
         SslcoreError: every evaluator failed.
     """
-    supplied = {"num_classes": len(data.classes) or None}
+    supplied = {
+        "num_classes": len(data.classes) or None,
+        "feature_dim": trained.feature_dim,
+    }
     built = [(part, build_part(part, supplied)) for part in evaluators]
     for part, evaluator in built:
         if needs_labels(evaluator) and not data.labelled:
@@ -193,16 +197,19 @@ def evaluate(
                 failures.append(f"{part} failed on {column}: {first_line(error)}")
                 warn(f"{failures[-1]}; its figures are left out")
         _refuse_shared_names(figures, column)
-    if owners is not None:
-        parts = {str(part): part for part in evaluators}
-        for name, scored in figures.items():
-            owners |= {metric: parts[name] for metrics in scored.values() for metric in metrics}
     if not figures:
         raise SslcoreError("no evaluator is left:\n" + "\n".join(failures))
-    return {
+    table = {
         column: {name: value for part in figures.values() for name, value in part[column].items()}
         for column in columns
     }
+    owners = {
+        metric: part
+        for part in evaluators
+        for metrics in figures.get(str(part), {}).values()
+        for metric in metrics
+    }
+    return table, owners
 
 
 def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:

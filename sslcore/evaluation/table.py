@@ -2,41 +2,79 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT, Table
+from sslcore.evaluation.spread import rounded, spread
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: By metric: how it was measured.
+Details = Mapping[str, Mapping[str, object]]
+
 #: The columns of the table as they are called on the screen.
 HEADINGS = {ENCODER: "trained", RANDOM_INIT: "untrained", PIXELS: "pixels"}
 
 
-def print_table(table: Table, console: Console | None = None) -> None:
-    """Print an evaluation: a row per metric, the trained encoder beside its two baselines."""
+def print_table(table: Table, details: Details, console: Console | None = None) -> None:
+    """Print an evaluation: a row per metric, the trained encoder beside its two baselines.
+
+    A score is bold if it is better than both baselines by more than the spread.
+    """
     console = console if console is not None else stdout_console()
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
     shown.add_column("metric")
     for column in table:
-        shown.add_column(HEADINGS.get(column, column), justify="right")
+        shown.add_column(heading(column, details), justify="right")
     for name in metrics_of(table):
-        shown.add_row(escape(printable(name)), *(cell(table[column], name) for column in table))
+        images = test_images(details, name)
+        best = is_best(table, name, images)
+        cells = [
+            Text(
+                cell(table[column], name, images),
+                style="bold" if best and column == ENCODER else "",
+            )
+            for column in table
+        ]
+        shown.add_row(escape(printable(name)), *cells)
     console.print(shown)
 
 
-def cell(metrics: Mapping[str, float], name: str) -> str:
-    """Return a figure as text, with its standard deviation where there is one."""
+def heading(column: str, details: Details) -> str:
+    """Return the name of a column; an encoder that began with trained weights is not untrained."""
+    if column == RANDOM_INIT and any(each.get("pretrained") for each in details.values()):
+        return "as it began"
+    return HEADINGS.get(column, column)
+
+
+def test_images(details: Details, name: str) -> object:
+    """Return the number of test images of a metric; None if it was not recorded."""
+    return details.get(name, {}).get("test_images")
+
+
+def cell(metrics: Mapping[str, float], name: str, images: object = None) -> str:
+    """Return a score with the digits that its spread leaves, and its standard deviation if any.
+
+    Args:
+        metrics: the scores of a column.
+        name: of the metric.
+        images: number of test images, if it is known.
+    """
     if name not in metrics:
         return "–"
-    spread = metrics.get(f"{name}_std")
-    return f"{metrics[name]:.4f}" + ("" if spread is None else f" ±{spread:.3f}")
+    deviation = metrics.get(f"{name}_std")
+    if deviation is None:
+        return rounded(metrics[name], spread(metrics, name, images))
+    return f"{rounded(metrics[name], deviation)} ±{rounded(deviation, deviation)}"
 
 
 def metrics_of(table: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -50,25 +88,48 @@ def sign_of(metric: str) -> int:
     return -1 if metric.endswith("_mse") else 1
 
 
-def verdict(table: Mapping[str, Mapping[str, float]]) -> str:
+def is_best(table: Mapping[str, Mapping[str, float]], name: str, images: object = None) -> bool:
+    """Whether the trained encoder is better than each baseline by more than the spread."""
+    baselines = [column for column in (RANDOM_INIT, PIXELS) if name in table.get(column, {})]
+    return bool(baselines) and all(
+        (gap := _gap(table, name, column, images)) is not None and gap[0] > gap[1]
+        for column in baselines
+    )
+
+
+def _gap(
+    table: Mapping[str, Mapping[str, float]], name: str, column: str, images: object
+) -> tuple[float, float] | None:
+    """Return how much better than a baseline the encoder is, and the spread of that difference."""
+    ours, theirs = table.get(ENCODER, {}), table.get(column, {})
+    if name not in ours or name not in theirs:
+        return None
+    spreads = (spread(each, name, images) or 0.0 for each in (ours, theirs))
+    return sign_of(name) * (ours[name] - theirs[name]), math.hypot(*spreads)
+
+
+def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
     """Return a sentence on where the trained encoder is no better than a baseline; else empty.
 
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.
     """
-    worse: dict[str, list[str]] = {RANDOM_INIT: [], PIXELS: []}
-    for name in metrics_of(table):
-        if name not in table.get(ENCODER, {}):
-            continue
-        sign = sign_of(name)
-        for column in (RANDOM_INIT, PIXELS):
-            value = table.get(column, {}).get(name)
-            if value is not None and sign * (table[ENCODER][name] - value) <= 0:
-                worse[column].append(name)
-    labels = {RANDOM_INIT: "the same encoder untrained", PIXELS: "raw pixels"}
-    said = [
-        f"no better than {labels[column]} on {', '.join(names)}"
-        for column, names in worse.items()
-        if names
-    ]
+    began = heading(RANDOM_INIT, details)
+    labels = {
+        RANDOM_INIT: f"the same encoder {began}",
+        PIXELS: "raw pixels",
+    }
+    said = []
+    for column, label in labels.items():
+        worse, within = [], []
+        for name in metrics_of(table):
+            gap = _gap(table, name, column, test_images(details, name))
+            if gap is not None and not gap[0] > 0:
+                worse.append(name)
+            elif gap is not None and gap[0] <= gap[1]:
+                within.append(name)
+        if worse:
+            said.append(f"no better than {label} on {', '.join(worse)}")
+        if within:
+            said.append(f"better than {label} only within the spread on {', '.join(within)}")
     return f"the trained encoder is {'; and '.join(said)}" if said else ""

@@ -133,7 +133,14 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
     encoder = dummies.encoder(recipe.encoder)
     head = None if recipe.head is None else dummies.head(recipe.head)
     loss = build_part(recipe.loss, dummies.supplied)
-    pipeline = Pipeline(augmentation, encoder, head, loss, teacher=recipe.teacher is not None)
+    pipeline = Pipeline(
+        augmentation,
+        encoder,
+        head,
+        loss,
+        teacher=recipe.teacher is not None,
+        feature_dim=dummies.signals["features"].shape[-1],
+    )
     if pipeline.teacher is not None:
         teach = Pipeline.teach
         dummies.signals |= run_on_dummies(recipe.encoder, teach, pipeline, dummies.signals, shape)

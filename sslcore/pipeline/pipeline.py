@@ -33,6 +33,7 @@ class Pipeline(nn.Module):
         head: turns features into what the loss compares; None where it compares features.
         loss: returns a scalar, or a dict with `loss` and numbers to log.
         teacher: whether to run an averaged copy of encoder and head on the same views.
+        feature_dim: length of a feature vector, if it is known.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Pipeline(nn.Module):
         loss: nn.Module,
         *,
         teacher: bool = False,
+        feature_dim: int | None = None,
     ) -> None:
         super().__init__()
+        self.feature_dim = feature_dim
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
         #: The stage that is being computed, for the message when memory runs out.
         self.at = ""

@@ -8,8 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sslcore.evaluation.evaluate import ENCODER
-from sslcore.evaluation.table import metrics_of, sign_of
+from sslcore.evaluation.spread import rounded, spread
+from sslcore.evaluation.table import metrics_of, sign_of, test_images
 from sslcore.runs.summary import RunSummary
+
+#: Said where a group has one seed.
+_ONE_SEED = "; with one seed, the spread over seeds is not known (train --seeds 3)"
 
 
 @dataclass(frozen=True)
@@ -20,22 +24,31 @@ class Score:
         mean: over the seeds.
         spread: standard deviation over the seeds; None of a single seed.
         count: number of seeds that have it.
+        error: standard error of a single run, from the number of test images; None if not known.
     """
 
     mean: float
     spread: float | None
     count: int
+    error: float | None = None
 
     def __str__(self) -> str:
         if self.spread is None:
-            return f"{self.mean:.4f}"
-        return f"{self.mean:.4f} ±{self.spread:.4f}"
+            return rounded(self.mean, self.error)
+        return f"{rounded(self.mean, self.spread)} ±{rounded(self.spread, self.spread)}"
 
-    def exceeds(self, other: Score, sign: int) -> bool | None:
-        """Return whether it is better by more than both spreads; None where none is known."""
-        if self.spread is None or other.spread is None:
-            return None
-        return sign * (self.mean - other.mean) > math.hypot(self.spread, other.spread)
+    def noise(self, other: Score) -> tuple[float, str] | None:
+        """Return the spread of the difference from another score, and what it comes from.
+
+        With several seeds each, it comes from the seeds; otherwise, from the numbers of test
+        images. None where nothing is known of it.
+        """
+        if self.spread is not None and other.spread is not None:
+            both = f"{self.count} and {other.count} seeds"
+            return math.hypot(self.spread, other.spread), both
+        if self.error is not None and other.error is not None:
+            return math.hypot(self.error, other.error), "of the test images alone"
+        return None
 
 
 @dataclass(frozen=True)
@@ -133,19 +146,20 @@ class Comparison:
 def _between(winner: Group, second: Group, metric: str) -> str:
     first, other = winner.scores[metric], second.scores[metric]
     gap = abs(first.mean - other.mean)
-    said = f"{winner.label} is ahead of {second.label} by {gap:.4f}"
     if gap == 0:
         return f"{winner.label} and {second.label} are equal"
-    exceeds = first.exceeds(other, sign_of(metric))
-    if exceeds is None:
-        return f"{said}; with one seed, nothing is known of the spread (train --seeds 3)"
-    assert first.spread is not None
-    assert other.spread is not None
-    noise = math.hypot(first.spread, other.spread)
-    seeds = f"{first.count} and {other.count} seeds"
-    if exceeds:
-        return f"{said}, more than the spread ({noise:.4f}, {seeds})"
-    return f"{said}, which is within the spread ({noise:.4f}, {seeds}): no difference is shown"
+    noise = first.noise(other)
+    spread, source = noise if noise is not None else (None, "")
+    ahead = f"{winner.label} is ahead of {second.label} by {rounded(gap, spread)}"
+    more = "" if first.spread is not None and other.spread is not None else _ONE_SEED
+    if spread is None:
+        return ahead + more
+    if gap > spread:
+        return f"{ahead}, more than the spread ({rounded(spread, spread)}, {source}){more}"
+    return (
+        f"{ahead}, which is within the spread ({rounded(spread, spread)}, {source}): no difference "
+        f"is shown{more}"
+    )
 
 
 def _labels(
@@ -187,6 +201,19 @@ def _scores(group: Sequence[RunSummary], metrics: Sequence[str]) -> dict[str, Sc
         # The same seed gives the same run, which tells nothing of the spread.
         values = [statistics.fmean(each) for each in by_seed.values()]
         if values:
-            spread = statistics.stdev(values) if len(values) > 1 else None
-            found[metric] = Score(statistics.fmean(values), spread, len(values))
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            found[metric] = Score(
+                statistics.fmean(values), deviation, len(values), _error(group, metric)
+            )
     return found
+
+
+def _error(group: Sequence[RunSummary], metric: str) -> float | None:
+    """Return the standard error of a run, the largest of the group; None if one is not known."""
+    errors = [
+        spread(run.table[ENCODER], metric, test_images(run.details, metric))
+        for run in group
+        if metric in run.table.get(ENCODER, {})
+    ]
+    known = [each for each in errors if each is not None]
+    return max(known) if len(known) == len(errors) and known else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sslcore.evaluation.spread import rounded
 from sslcore.evaluation.table import sign_of
 from sslcore.reports import page
 from sslcore.reports.compare import Comparison
@@ -100,18 +101,19 @@ def _bars(comparison: Comparison) -> bytes:
             if metric not in group.scores:
                 continue
             score = group.scores[metric]
+            spread = score.spread if score.spread is not None else score.error
             axis.barh(
                 place,
                 score.mean,
                 0.7,
-                xerr=score.spread,
+                xerr=spread,
                 color=COLOURS[place % len(COLOURS)],
                 ecolor="black",
                 capsize=3,
             )
             axis.annotate(
-                f"{score.mean:.3f}",
-                (score.mean + (score.spread or 0), place),
+                rounded(score.mean, spread),
+                (score.mean + (spread or 0), place),
                 xytext=(3, 0),
                 textcoords="offset points",
                 va="center",

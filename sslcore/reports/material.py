@@ -15,6 +15,7 @@ from sslcore.pipeline.build import build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Line, read_metrics
+from sslcore.runs.scores import Details
 from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
@@ -47,6 +48,11 @@ class Material:
     def table(self) -> Table:
         """The evaluation; empty where there is none."""
         return self.run.read_evaluation()
+
+    @cached_property
+    def details(self) -> Details:
+        """By metric: how it was measured."""
+        return self.run.read_details()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -2,61 +2,117 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sslcore.pipeline.pipeline import augment, encode, project
+from sslcore.pipeline.pipeline import Signals, augment, encode, project, signal_names
 from sslcore.random import BatchRandom
 from sslcore.reports.pixels import Normalization, covered, to_pixels
-from sslcore.reports.sheet import Cell, draw_sheet, enlarged
+from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sslcore.reports.material import Material
+    from sslcore.reports.sheet import Pixels
 
-#: Test images that are shown.
-_IMAGES = 8
+#: Test images that are shown, views of each in a line, and the side of each of several, px.
+_IMAGES, _IN_LINE, _IN_STRIP = 8, 5, 48
 
 
-@torch.no_grad()
+class Decoded(NamedTuple):
+    """Test images on their way through encoder and decoder.
+
+    Attributes:
+        signals: of the augmentation.
+        code: numbers that the encoder hands to the decoder for a view.
+        made: reconstructions (V, B, C, h, w).
+    """
+
+    signals: Signals
+    code: int
+    made: Tensor
+
+
 def draw_reconstructions(material: Material) -> Figure | None:
     """Draw views of test images, disturbed or masked as in training, and their reconstructions.
 
     Returns:
         The figure; None where the head makes no reconstructions.
     """
-    session, pipeline = material.session, material.session.pipeline
-    images = material.test.images[:_IMAGES].to(session.device)
-    augmentation = pipeline.augmentation.train()
-    pipeline.encoder.eval()
-    if pipeline.head is None:
+    decoded = _decoded(material)
+    if decoded is None:
         return None
-    pipeline.head.eval()
-    random = BatchRandom(material.recipe.training.seed, 0, len(images), device=session.device)
-    signals = augment(augmentation, images, random=random)
-    signals |= encode(pipeline.encoder, signals)
-    made = project(pipeline.head, signals).get("reconstructions")
-    if not isinstance(made, Tensor) or images.dim() == 5:
-        return None
+    session, signals = material.session, decoded.signals
+    augmentation = session.pipeline.augmentation
     normalization = Normalization.of(augmentation, session.shape, session.device)
     seen: Tensor = signals["views"]
     wanted: Tensor = signals.get("targets", seen)
     views, targets, restored = (
-        to_pixels(normalization.undone(each[0])) for each in (seen, wanted, made)
+        [to_pixels(normalization.undone(view)) for view in each]
+        for each in (seen, wanted, decoded.made)
     )
     mask = signals.get("mask")
     if mask is not None:
-        views = [covered(view, hidden) for view, hidden in zip(views, mask[0], strict=True)]
-    side = signals["views"].shape[-1]
+        views = [
+            [covered(pixels, hidden) for pixels, hidden in zip(view, of_view, strict=True)]
+            for view, of_view in zip(views, mask, strict=True)
+        ]
+    side = seen.shape[-1]
     rows = []
-    for number in range(len(images)):
-        error = (targets[number] / 255.0 - restored[number] / 255.0) ** 2
-        shown = (views[number], restored[number], targets[number])
-        texts = (material.test.name_of(number), f"mean squared error {error.mean():.4f}", "")
+    for number in range(seen.shape[1]):
+        gaps = [
+            ((target[number] / 255.0 - made[number] / 255.0) ** 2).mean()
+            for target, made in zip(targets, restored, strict=True)
+        ]
+        texts = (
+            material.test.name_of(number),
+            f"mean squared error {sum(gaps) / len(gaps):.4f}",
+            "",
+        )
         rows.append(
-            [Cell(enlarged(each, side), text) for each, text in zip(shown, texts, strict=True)]
+            [
+                Cell(_cell([view[number] for view in each], side), text)
+                for each, text in zip((views, restored, targets), texts, strict=True)
+            ]
         )
     return draw_sheet(rows, ["encoder sees", "reconstructed", "target"])
+
+
+def compression(material: Material) -> str:
+    """Return a sentence on how many numbers the decoder is given for a view."""
+    decoded = _decoded(material)
+    if decoded is None:
+        return ""
+    numbers = decoded.signals["views"][0, 0].numel()
+    said = f"For the {numbers:,} numbers of a view, the decoder receives {decoded.code:,}"
+    if decoded.code < numbers:
+        return f"{said}: {numbers / decoded.code:.1f} times fewer."
+    return f"{said}, which is no compression: they could hold a copy of the view."
+
+
+@torch.no_grad()
+def _decoded(material: Material) -> Decoded | None:
+    session, pipeline = material.session, material.session.pipeline
+    if pipeline.head is None:
+        return None
+    images = material.test.images[:_IMAGES].to(session.device)
+    augmentation = pipeline.augmentation.train()
+    pipeline.encoder.eval()
+    pipeline.head.eval()
+    random = BatchRandom(material.recipe.training.seed, 0, len(images), device=session.device)
+    signals = augment(augmentation, images, random=random)
+    encoded = encode(pipeline.encoder, signals)
+    made = project(pipeline.head, signals | encoded).get("reconstructions")
+    if not isinstance(made, Tensor):
+        return None
+    received = [encoded[name] for name in signal_names(pipeline.head) if name in encoded]
+    return Decoded(signals, sum(each[0, 0].numel() for each in received), made)
+
+
+def _cell(views: list[Pixels], side: int) -> Pixels:
+    if len(views) == 1:
+        return enlarged(views[0], side)
+    return strip([enlarged(view, side, _IN_STRIP) for view in views], _IN_LINE)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sslcore
 from sslcore.errors import RunFolderError, SslcoreError, first_line
-from sslcore.evaluation.table import HEADINGS, cell, metrics_of, verdict
+from sslcore.evaluation.table import cell, heading, metrics_of, test_images, verdict
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
@@ -21,7 +21,6 @@ from sslcore.reports.sections import SECTIONS, Section
 from sslcore.system.files import write_safely
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from sslcore.registry.registry import Registry
@@ -79,16 +78,18 @@ def write_report(session: Session, run: Run, registry: Registry) -> Path:
             write_safely(file, png)
             body = page.picture(png, section.title)
         shown[section.key] = section.title
-        lead = [_score_table(material)] if section.key == "scores" else []
-        parts.append(
-            page.section(section.key, section.title, page.paragraph(section.text), *lead, body)
-        )
+        lead = [page.paragraph(section.text)]
+        if section.note is not None and png is not None:
+            lead.append(page.paragraph(section.note(material)))
+        if section.key == "scores":
+            lead.append(_score_table(material))
+        parts.append(page.section(section.key, section.title, *lead, body))
     about = {"data": "Data", "recipe": "Recipe", "again": "Repeat this run"}
     title = f"{session.recipe.method} on {session.recipe.data.name}"
     content = page.page(
         title,
         [
-            page.paragraph(_verdict(material.table), verdict=True),
+            page.paragraph(_verdict(material), verdict=True),
             page.facts(_facts(material)),
             page.links(shown | about),
             *parts,
@@ -114,22 +115,22 @@ def _drawn(section: Section, material: Material) -> tuple[bytes | None, str]:
         return None, f"it could not be drawn ({type(error).__name__}: {first_line(error)})"
 
 
-def _verdict(table: Mapping[str, Mapping[str, float]]) -> str:
-    if not table:
+def _verdict(material: Material) -> str:
+    if not material.table:
         return "This run has not been evaluated, so nothing is known of its features."
-    warning = verdict(table)
+    warning = verdict(material.table, material.details)
     if warning:
         return warning[:1].upper() + warning[1:] + "."
     return "The trained encoder is better than both baselines on every metric."
 
 
 def _score_table(material: Material) -> str:
-    table, details = material.table, material.run.read_details()
-    heads = ["metric", *(HEADINGS.get(column, column) for column in table), "test images", "step"]
+    table, details = material.table, material.details
+    heads = ["metric", *(heading(column, details) for column in table), "test images", "step"]
     rows = [
         [
             name,
-            *(cell(table[column], name) for column in table),
+            *(cell(table[column], name, test_images(details, name)) for column in table),
             *(details.get(name, {}).get(key, "–") for key in ("test_images", "step")),
         ]
         for name in metrics_of(table)

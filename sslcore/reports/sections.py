@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.features import draw_map, draw_neighbours, draw_spectrum
 from sslcore.reports.mistakes import draw_confusion, draw_mistakes
-from sslcore.reports.reconstructions import draw_reconstructions
+from sslcore.reports.reconstructions import compression, draw_reconstructions
 from sslcore.reports.scores import draw_scores
 from sslcore.reports.views import draw_views, first_views
 
@@ -29,6 +29,7 @@ class Section:
         text: how to read the picture.
         draw: draws it; None where the run has nothing to show.
         labels: whether it needs labels.
+        note: returns another sentence, on this run.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Section:
     text: str
     draw: Callable[[Material], Figure | None]
     labels: bool = False
+    note: Callable[[Material], str] | None = None
 
 
 SECTIONS = (
@@ -43,8 +45,9 @@ SECTIONS = (
         "scores",
         "Scores",
         "Each metric of the trained encoder, of the same encoder with its initial weights, and of "
-        "the raw pixels. A line on a bar is the standard deviation over the draws of labels.",
-        lambda material: draw_scores(material.table),
+        "the raw pixels. A line on a bar is the standard error: it comes from the number of test "
+        "images and, where labels were drawn, from the draws.",
+        lambda material: draw_scores(material.table, material.details),
     ),
     Section(
         "training",
@@ -64,6 +67,7 @@ SECTIONS = (
         "Reconstructions",
         "Test images, disturbed or masked as in training, and what the decoder makes of them.",
         draw_reconstructions,
+        note=compression,
     ),
     Section(
         "map",

@@ -30,6 +30,7 @@ class RunSummary:
         status: whether it has finished.
         step: the last step that was logged.
         table: its evaluation; empty where there is none.
+        details: by metric, how it was measured.
     """
 
     run: Run
@@ -37,6 +38,7 @@ class RunSummary:
     status: Status
     step: int
     table: Mapping[str, Mapping[str, float]]
+    details: Mapping[str, Mapping[str, object]]
 
     @classmethod
     def of(cls, path: str | Path) -> RunSummary:
@@ -54,6 +56,7 @@ class RunSummary:
             read_status(run.path, finished=run.finished),
             lines[-1]["step"] if lines else 0,
             run.read_evaluation(),
+            run.read_details(),
         )
 
     @property

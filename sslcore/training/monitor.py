@@ -182,7 +182,7 @@ class Monitor:
 
     def _figures(self, column: str, pipeline: Pipeline) -> dict[str, float]:
         assert self._sample is not None
-        table = evaluate(
+        table, _ = evaluate(
             self.evaluators,
             pipeline,
             pipeline,

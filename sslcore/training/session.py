@@ -221,10 +221,9 @@ class Session:
         evaluators = self._evaluators()
         if not evaluators:
             return {}, {}
-        owners: dict[str, Part] = {}
         untrained = _on(self.device, build_pipeline(self.recipe, self.shape))
         with self.console.status("evaluating"):
-            table = evaluate(
+            table, owners = evaluate(
                 evaluators,
                 self.pipeline,
                 untrained,
@@ -232,11 +231,7 @@ class Session:
                 device=self.device,
                 seed=self.recipe.training.seed,
                 warn=lambda text: self.console.print(f"warning: {text}", style="bold yellow"),
-                owners=owners,
             )
-        warning = verdict(table)
-        if warning:
-            self.console.print(f"warning: {warning}", style="bold yellow")
         measured = {
             "train_images": len(self.data.fit),
             "test_images": len(self.data.test),
@@ -245,10 +240,15 @@ class Session:
             "step": step,
             "date": now(),
         }
+        if getattr(self.pipeline.encoder, "pretrained", False):
+            measured["pretrained"] = True
         details = {
             name: {"evaluator": part.address, "settings": plain(part.settings), **measured}
             for name, part in owners.items()
         }
+        warning = verdict(table, details)
+        if warning:
+            self.console.print(f"warning: {warning}", style="bold yellow")
         return table, details
 
     @property

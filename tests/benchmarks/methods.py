@@ -3,7 +3,8 @@
     python tests/benchmarks/methods.py                  # every method, three seeds
     python tests/benchmarks/methods.py simclr cpc --seeds 1
 
-Prints one JSON line per run and, at the end, a table with means over seeds.
+Prints one JSON line per run and, at the end, a table with means over seeds. A mean is bold if it is
+better than both baselines by more than the spread of the test images and of the drawn labels.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
+from sslcore.evaluation.table import cell, is_best, test_images
 
 CASES = {
     "simclr": [],
@@ -58,8 +62,18 @@ def measure(case: str, seed: int, folder: str) -> dict:
     )
     seconds = time.perf_counter() - started
     table = json.loads((output / "evaluation.json").read_text())
-    del table["details"]
     return {"case": case, "seed": seed, "seconds": round(seconds, 1), **table}
+
+
+def mean(lines: list[dict]) -> dict[str, dict[str, float]]:
+    """Return the table of means over seeds."""
+    return {
+        column: {
+            name: sum(line[column][name] for line in lines) / len(lines)
+            for name in lines[0][column]
+        }
+        for column in (ENCODER, RANDOM_INIT, PIXELS)
+    }
 
 
 def main() -> None:
@@ -79,14 +93,15 @@ def main() -> None:
     print("\n| run | figure | trained | untrained | pixels | seconds |")
     print("| --- | --- | --- | --- | --- | --- |")
     for case, lines in found.items():
+        table = mean(lines)
         seconds = max(line["seconds"] for line in lines)
         for figure in SHOWN:
             if figure not in lines[0]["encoder"]:
                 continue
-            cells = []
-            for column in ("encoder", "random_init", "pixels"):
-                values = [line[column][figure] for line in lines]
-                cells.append(f"{sum(values) / len(values):.4f}")
+            images = test_images(lines[0]["details"], figure)
+            cells = [cell(column, figure, images) for column in table.values()]
+            if is_best(table, figure, images):
+                cells[0] = f"**{cells[0]}**"
             print(f"| {case} | {figure} | {' | '.join(cells)} | {seconds:.0f} |")
 
 

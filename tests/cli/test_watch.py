@@ -11,6 +11,7 @@ import sslcore
 import sslcore.cli
 from sslcore.cli.watch import curve, screen
 from sslcore.errors import UsageError
+from sslcore.evaluation.table import cell
 from sslcore.runs.summary import RunSummary
 
 
@@ -71,7 +72,7 @@ def test_a_run_has_its_numbers_in_python_and_in_a_notebook(run):
     (line,) = axis.get_lines()
     assert list(line.get_ydata()) == [each["loss"] for each in opened.metrics]
     shown = opened._repr_html_()
-    assert f"{opened.evaluation['encoder']['knn_top1']:.4f}" in shown
+    assert cell(opened.evaluation["encoder"], "knn_top1", 450) in shown
     assert "data:image/png;base64," in shown
     with pytest.raises(UsageError, match="has logged no 'los'; nearest: loss"):
         opened.figure("los")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import sslcore
 from sslcore.errors import UsageError
-from sslcore.evaluation.table import print_table, verdict
+from sslcore.evaluation.table import is_best, print_table, verdict
 from sslcore.runs.folder import ENCODER
 
 
@@ -56,9 +56,9 @@ def test_a_run_that_learned_nothing_is_told_so(registry, console):
 
 def test_the_verdict_knows_that_an_error_is_better_when_lower():
     better = {"encoder": {"a": 0.9, "x_mse": 0.1}, "random_init": {"a": 0.5, "x_mse": 0.2}}
-    assert verdict({**better, "pixels": {"a": 0.8}}) == ""
+    assert verdict({**better, "pixels": {"a": 0.8}}, {}) == ""
     worse = {"encoder": {"a": 0.9, "x_mse": 0.3}, "random_init": {"a": 0.5, "x_mse": 0.2}}
-    assert verdict({**worse, "pixels": {"a": 0.95}}) == (
+    assert verdict({**worse, "pixels": {"a": 0.95}}, {}) == (
         "the trained encoder is no better than the same encoder untrained on x_mse; "
         "and no better than raw pixels on a"
     )
@@ -71,11 +71,42 @@ def test_the_printed_table_has_a_row_per_metric_with_its_spread():
         "pixels": {"top1": 0.83, "top1_std": 0.03},
     }
     console = Console(file=io.StringIO(), width=100)
-    print_table(table, console)
+    print_table(table, {}, console)
     lines = console.file.getvalue().splitlines()
     assert lines[0].split() == ["metric", "trained", "untrained", "pixels"]
-    assert lines[1].split() == ["top1", "0.9300", "±0.010", "0.8700", "±0.020", "0.8300", "±0.030"]
+    assert lines[1].split() == ["top1", "0.930", "±0.010", "0.870", "±0.020", "0.830", "±0.030"]
     assert len(lines) == 2
+
+
+def test_a_difference_within_the_spread_is_neither_bold_nor_without_a_warning():
+    table = {
+        "encoder": {"knn_top1": 0.85},
+        "random_init": {"knn_top1": 0.80},
+        "pixels": {"knn_top1": 0.60},
+    }
+    few, many = ({"knn_top1": {"test_images": count}} for count in (41, 10_000))
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    print_table(table, many, console)
+    assert "\x1b[1m  0.850\x1b[0m" in console.file.getvalue()
+    assert "[bold]" not in console.file.getvalue()
+    assert is_best(table, "knn_top1", 10_000)
+    assert not is_best(table, "knn_top1", 41)
+    assert verdict(table, many) == ""
+    assert verdict(table, few) == (
+        "the trained encoder is better than the same encoder untrained only within the spread on "
+        "knn_top1"
+    )
+
+
+def test_of_an_encoder_that_began_with_trained_weights_nothing_is_called_untrained():
+    table = {"encoder": {"a": 0.5}, "random_init": {"a": 0.6}}
+    details = {"a": {"pretrained": True}}
+    console = Console(file=io.StringIO(), width=100)
+    print_table(table, details, console)
+    assert "as it began" in console.file.getvalue()
+    assert verdict(table, details) == (
+        "the trained encoder is no better than the same encoder as it began on a"
+    )
 
 
 def test_a_loaded_encoder_gives_the_features_that_were_evaluated(registry, console, tiny):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sslcore_autoencoder.decoder import ConvDecoder
+from sslcore_autoencoder.decoder import CodeDecoder, ConvDecoder
 from sslcore_autoencoder.encoder import ConvEncoder
 
 sides = st.integers(4, 40)
@@ -29,6 +29,31 @@ def test_default_encoder_is_64_and_128_channels_of_4_by_4_convolutions():
         (64, 3, 4, 4),
         (128, 64, 4, 4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "compression", "length"),
+    [(16, 1, 16, 16), (32, 3, 16, 192), (96, 3, 16, 256), (4, 1, 100, 1)],
+)
+def test_a_code_has_a_number_for_so_many_of_the_image_and_256_at_the_most(
+    side, channels, compression, length
+):
+    encoder = ConvEncoder(side, channels, widths=(4, 4), compression=compression)
+    made = encoder(torch.rand(2, channels, side, side))
+    assert made["features"].shape == (2, length)
+    assert made["feature_maps"].shape == (2, 4, side // 4, side // 4)
+    # The code is linear: nothing cuts off its negative half.
+    codes = encoder(torch.rand(100, channels, side, side))["features"]
+    assert length == 1 or (codes < 0).any()
+
+
+@settings(deadline=None, max_examples=20)
+@given(side=st.integers(1, 40), channels=st.sampled_from([1, 3]), length=st.integers(1, 9))
+def test_a_code_decoder_returns_images_of_any_side(side, channels, length):
+    decoder = CodeDecoder(length, side, channels, depth=8)
+    images = decoder(torch.randn(2, 3, length))["reconstructions"]
+    assert images.shape == (2, 3, channels, side, side)
+    assert (images.abs() <= 1).all()
 
 
 def test_images_too_small_to_halve_are_refused():

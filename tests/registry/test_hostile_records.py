@@ -171,7 +171,7 @@ def test_metrics_and_errors_of_evaluators_are_shown_without_escapes(registry, ad
         settings=tiny,
         registry=registry,
     )
-    print_table(run.read_evaluation())
+    print_table(run.read_evaluation(), run.read_details())
     said = capsys.readouterr()
     assert "ab" in said.out
     assert "failed" in said.err

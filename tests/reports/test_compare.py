@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import sslcore.cli
-from sslcore.reports.compare import Comparison, Score
+from sslcore.reports.compare import Comparison
 from sslcore.runs.summary import RunSummary
 from sslcore.system.locks import locked
 
@@ -40,7 +40,9 @@ log_every = {log_every}
 """
 
 
-def write_run(name, *, method="simclr", temperature=0.5, seed=0, log_every=10, **scores):
+def write_run(
+    name, *, method="simclr", temperature=0.5, seed=0, log_every=10, test_images=None, **scores
+):
     """Write a finished run by hand, with these scores of the trained encoder."""
     folder = Path(name)
     folder.mkdir(parents=True)
@@ -51,7 +53,9 @@ def write_run(name, *, method="simclr", temperature=0.5, seed=0, log_every=10, *
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "encoder.safetensors").write_bytes(b"")
     if scores:
-        (folder / "evaluation.json").write_text(json.dumps({"encoder": scores}))
+        details = {name: {"test_images": test_images} for name in scores if test_images}
+        table = {"encoder": scores, "details": details}
+        (folder / "evaluation.json").write_text(json.dumps(table))
     return RunSummary.of(folder)
 
 
@@ -99,9 +103,9 @@ def test_what_differs_is_named_and_labels_are_as_short_as_they_can_be():
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ((0.90, 0.91), (0.70, 0.71), "more than the spread (0.0100, 2 and 2 seeds)"),
-        ((0.90, 0.80), (0.84, 0.76), "within the spread (0.0906, 2 and 2 seeds)"),
-        ((0.90,), (0.70,), "nothing is known of the spread"),
+        ((0.90, 0.91), (0.70, 0.71), "by 0.200, more than the spread (0.010, 2 and 2 seeds)"),
+        ((0.90, 0.80), (0.84, 0.76), "by 0.05, which is within the spread (0.09, 2 and 2 seeds)"),
+        ((0.90,), (0.70,), "the spread over seeds is not known"),
         ((0.90,), (0.90,), "are equal"),
     ],
 )
@@ -116,13 +120,31 @@ def test_a_difference_is_held_against_the_spread(first, second, said):
     assert ("no difference is shown" in verdict) == ("within" in said)
 
 
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (41, "within the spread (0.10, of the test images alone): no difference"),
+        (10_000, "more than the spread (0.006, of the test images alone); with one seed"),
+    ],
+)
+def test_of_single_seeds_the_number_of_test_images_gives_the_spread(images, said):
+    runs = [
+        write_run("a", knn_top1=0.78, test_images=images),
+        write_run("b", temperature=0.1, knn_top1=0.70, test_images=images),
+    ]
+    found = Comparison.of(runs)
+    (verdict,) = found.verdicts()
+    assert said in verdict
+    assert "the spread over seeds is not known" in verdict
+    digits = {41: "0.78", 10_000: "0.780"}[images]
+    assert str(found.groups[0].scores["knn_top1"]) == digits
+
+
 def test_of_an_error_the_lower_is_the_better():
     runs = [write_run("a", x_mse=0.2), write_run("b", temperature=0.1, x_mse=0.1)]
     found = Comparison.of(runs)
     assert found.best("x_mse") == 1
     assert found.verdicts()[0].startswith("x_mse: temperature 0.1 is ahead of")
-    assert Score(0.1, 0.01, 2).exceeds(Score(0.2, 0.01, 2), -1) is True
-    assert Score(0.1, 0.01, 2).exceeds(Score(0.2, 0.01, 2), 1) is False
 
 
 def test_a_score_that_is_no_number_is_neither_first_nor_second():
@@ -161,7 +183,7 @@ def test_compare_prints_both_tables_and_writes_a_page_without_requests(cli, requ
     write_run("runs/<b>", temperature=0.1, knn_top1=0.5)
     code, out, err = cli("compare", "runs/*")
     assert (code, err) == (0, "")
-    assert "0.5500 ±0.0707" in out
+    assert "0.55 ±0.07" in out
     assert "loss.temperature" in out
     assert out.endswith("compare.html\n")
     page = Path("compare.html").read_text()

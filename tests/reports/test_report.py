@@ -11,6 +11,8 @@ from rich.console import Console
 
 import sslcore
 import sslcore.cli
+from sslcore.evaluation.table import cell
+from sslcore.evaluation.table import test_images as count
 from sslcore.reports import report as report_module
 from sslcore.reports.sections import SECTIONS, Section
 from sslcore.runs.folder import Run
@@ -41,11 +43,12 @@ def test_the_report_marks_what_differs_from_the_methods_defaults(trained):
 
 def test_the_report_says_what_the_evaluation_says(trained):
     text = (trained / "report.html").read_text()
-    table = Run(trained).read_evaluation()
-    for name, value in table["encoder"].items():
+    run = Run(trained)
+    table, details = run.read_evaluation(), run.read_details()
+    for name in table["encoder"]:
         if not name.endswith("_std"):
             assert f"<td>{name}</td>" in text
-            assert f"{value:.4f}" in text
+            assert cell(table["encoder"], name, count(details, name)) in text
 
 
 def test_text_of_users_is_escaped(trained):
@@ -73,6 +76,7 @@ def _train(folder, method="simclr", **options):
     console = Console(file=io.StringIO(), width=200)
     settings = {"training": {"epochs": 1, "batch_size": 8, "precision": "fp32"}}
     settings["training"] |= options.pop("training", {})
+    settings |= options.pop("settings", {})
     sslcore.train(method=method, output=folder, settings=settings, console=console, **options)
     return console.file.getvalue()
 
@@ -129,8 +133,21 @@ def test_many_classes_have_a_report(photos, classes):
 @pytest.mark.parametrize("method", ["autoencoder", "mae", "denoising-autoencoder"])
 def test_reconstructions_are_shown_where_there_are_any(photos, method):
     _train("run", method, data=str(photos({"a": 8, "b": 8}, size=16)), report=True)
-    assert "could not be drawn" not in Path("run/report.html").read_text()
+    text = Path("run/report.html").read_text()
+    assert "could not be drawn" not in text
     assert Path("run/figures/reconstructions.png").exists()
+    assert "For the 768 numbers of a view, the decoder receives" in text
+    # A sixteenth of 768 numbers is 48.
+    assert ("the decoder receives 48: 16.0 times fewer." in text) == (method != "mae")
+
+
+def test_a_decoder_that_could_copy_is_said_to_compress_nothing(photos):
+    folder = photos({"a": 8, "b": 8}, size=16)
+    settings = {"encoder": {"compression": None}}
+    _train(
+        "run", "autoencoder", data=str(folder), head="conv-decoder", report=True, settings=settings
+    )
+    assert "receives 2,048, which is no compression" in Path("run/report.html").read_text()
 
 
 def test_a_run_that_has_not_been_evaluated_says_so(photos):

@@ -167,7 +167,7 @@ def _evaluate_each(augmentation, encoder, head, loss, pipeline, data, clips):
         if refused:
             assert "needs reconstructions" in refused
             continue
-        table = evaluate(
+        table, _ = evaluate(
             recipe.evaluators, pipeline, pipeline, data, device=torch.device("cpu"), seed=0
         )
         assert set(table) == {"encoder", "random_init", "pixels"}

@@ -78,8 +78,17 @@ class Denoising(_Disturbance):
         """Return noisy, masked images of the same shape."""
         # Sources of their own, so that changing one setting leaves the other's draws alone.
         noise = random.fork("noise").normal(*images.shape[1:])
-        masked = random.fork("masking").bernoulli(self.masking, 1, *images.shape[2:])
-        return transforms.gaussian_noise(images, noise, self.noise).masked_fill(masked, 0.0)
+        noisy = transforms.gaussian_noise(images, noise, self.noise)
+        return noisy.masked_fill(self._masked(images, random), 0.0)
+
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words how much of each image is masked, for previews."""
+        parts = self._masked(images, random).float().mean((1, 2, 3)).tolist()
+        return {"views": [[f"noise {self.noise:g}, {part:.0%} masked" for part in parts]]}
+
+    def _masked(self, images: Tensor, random: BatchRandom) -> Tensor:
+        """Return which pixels are masked, (B, 1, H, W)."""
+        return random.fork("masking").bernoulli(self.masking, 1, *images.shape[2:])
 
 
 class Cutout(_Disturbance):
@@ -115,6 +124,25 @@ class Cutout(_Disturbance):
 
     def disturb(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return images of the same shape with holes in them."""
-        centre_y = random.integers(0, self.image_size, self.holes)
-        centre_x = random.integers(0, self.image_size, self.holes)
+        centre_y, centre_x = self._centres(random)
         return transforms.cutout(images, centre_y, centre_x, self.length, fill=self.fill)
+
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words where the holes of each image are, for previews."""
+        centres = zip(*(each.tolist() for each in self._centres(random)), strict=True)
+        return {
+            "views": [
+                [
+                    " ".join(
+                        f"hole {self.length}×{self.length} around {y},{x}"
+                        for y, x in zip(*of_image, strict=True)
+                    )
+                    for of_image in centres
+                ]
+            ]
+        }
+
+    def _centres(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
+        """Return the rows and the columns of the centres, px, each (B, holes)."""
+        first = random.integers(0, self.image_size, self.holes)
+        return first, random.integers(0, self.image_size, self.holes)

@@ -64,9 +64,22 @@ class Frames(nn.Module):
         if self.training and self.frames < self.num_frames:
             if random is None:
                 raise ValueError("random is needed in training mode; pass a sslcore.BatchRandom")
-            start = random.integers(0, self.num_frames - self.frames + 1, 1)
-            taken = start + torch.arange(self.frames, device=images.device)
+            taken = self._taken(random)
             clips = images[torch.arange(len(images), device=images.device)[:, None], taken]
         views = clips.transpose(0, 1)
         flat = transforms.normalize(views.flatten(0, 1), self.mean, self.std)
         return {"views": flat.unflatten(0, views.shape[:2])}
+
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words which frames are taken of each clip, for previews."""
+        numbers = torch.arange(self.num_frames).expand(len(images), -1)
+        if self.frames < self.num_frames:
+            numbers = self._taken(random)
+        return {
+            "views": [[f"frame {1 + number}" for number in view] for view in numbers.T.tolist()]
+        }
+
+    def _taken(self, random: BatchRandom) -> Tensor:
+        """Return the numbers of the frames that are taken, (B, V)."""
+        start = random.integers(0, self.num_frames - self.frames + 1, 1)
+        return start + torch.arange(self.frames, device=start.device)

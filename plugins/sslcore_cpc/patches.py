@@ -80,16 +80,41 @@ class Patches(nn.Module):
             raise ValueError("random is needed in training mode; pass a sslcore.BatchRandom")
         # Sources of their own, so that changing one setting leaves the other's draws alone.
         if self.crop:
-            offsets = random.fork("crop").integers(-self.crop, self.crop + 1, 2)
-            images = shift(images, offsets)
+            images = shift(images, self._offsets(random))
         patches = grid(images, self.patch_size, self.stride)
         if self.jitter:
-            patches = self._relit(patches, random.fork("jitter"))
+            patches = self._relit(patches, random)
         return self._views(patches)
 
-    def _relit(self, patches: Tensor, random: BatchRandom) -> Tensor:
+    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+        """Return in words what is drawn for each patch of each image, for previews."""
+        count = len(grid(images[:1], self.patch_size, self.stride))
+        words = [[""] * len(images) for _ in range(count)]
+        if self.crop:
+            moves = [f"moved {up} up, {left} left" for up, left in self._offsets(random).tolist()]
+            words = [moves] * count
+        if self.jitter:
+            factors = self._factors(count, random).permute(2, 0, 1).tolist()
+            words = [
+                [
+                    f"{before}\nbrightness ×{brightness:.2f}\ncontrast ×{contrast:.2f}".strip()
+                    for before, (brightness, contrast) in zip(moved, patch, strict=True)
+                ]
+                for moved, patch in zip(words, factors, strict=True)
+            ]
+        return {"views": words}
+
+    def _offsets(self, random: BatchRandom) -> Tensor:
+        """Return by how many px each image moves up and left, (B, 2)."""
+        return random.fork("crop").integers(-self.crop, self.crop + 1, 2)
+
+    def _factors(self, patches: int, random: BatchRandom) -> Tensor:
+        """Return the factors of brightness and contrast of each patch, (B, 2, V)."""
         low, high = 1 - self.jitter, 1 + self.jitter
-        factors = random.uniform(2, len(patches), low=low, high=high)
+        return random.fork("jitter").uniform(2, patches, low=low, high=high)
+
+    def _relit(self, patches: Tensor, random: BatchRandom) -> Tensor:
+        factors = self._factors(len(patches), random)
         brightness, contrast = factors.permute(1, 2, 0).flatten(1)
         relit = transforms.color_jitter(patches.flatten(0, 1), brightness, contrast)
         result: Tensor = relit.unflatten(0, patches.shape[:2])

@@ -136,7 +136,10 @@ class MultiCrop(nn.Module):
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
         """Return in words what is drawn for each view of each image, for previews."""
-        return {"views": self.whole.describe(images, random.fork("global"))}
+        words = {"views": self.whole.describe(images, random.fork("global"))}
+        if self.parts.views:
+            words["local_views"] = self.parts.describe(images, random.fork("local"))
+        return words
 
 
 def _local_size(size: int) -> int:

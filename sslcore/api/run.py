@@ -51,7 +51,7 @@ class Run(RunFolder):
             UsageError: the run has no such number, or none at all.
         """
         lines = self.metrics
-        kept = {"step", "read", *names}
+        kept = {"step", "representation", *names}
         known = {name: None for line in lines for name in line}
         for name in names:
             if name not in known:

@@ -20,7 +20,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 #: Characters of a curve, at the most and at the least.
 _WIDEST, _NARROWEST = 60, 10
 #: Keys of a line that are no curve.
-_NO_CURVE = ("step", "epoch", "time", "read")
+_NO_CURVE = ("step", "epoch", "time", "representation")
 #: Significant digits of the numbers beside a curve.
 _DIGITS = 4
 

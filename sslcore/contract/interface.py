@@ -57,10 +57,10 @@ ENGINE_KEYS = (
     "step",
     "epoch",
     "loss",
-    "lr",
-    "images_per_s",
-    "read",
-    "std",
+    "learning_rate",
+    "images_per_second",
+    "representation",
+    "spread",
     "effective_rank",
 )
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 #: The engine's numbers with their titles, in the order in which they are drawn.
 TITLES = {
     "loss": "loss",
-    "lr": "learning rate",
-    "images_per_s": "images per second",
+    "learning_rate": "learning rate",
+    "images_per_second": "images per second",
     "effective_rank": "effective rank of the projections",
-    "std": "spread of the projections",
+    "spread": "spread of the projections",
 }
 #: Charts of numbers that parts log, at the most.
 _OWN = 6
@@ -50,7 +50,7 @@ def draw_curves(groups: Mapping[str, Sequence[Lines]]) -> Figure | None:
         return None
     legend_lines = -(-len(groups) // _LEGEND) if len(groups) > 1 else 0
     figure, axes = charts(len(keys), footer=20 * legend_lines + 10 * bool(legend_lines))
-    read = {str(line["read"]) for line in every if line.get("read")}
+    read = {str(line["representation"]) for line in every if line.get("representation")}
     for key, axis in zip(keys, axes, strict=True):
         for number, (name, runs) in enumerate(groups.items()):
             for place, lines in enumerate(runs):
@@ -66,7 +66,7 @@ def draw_curves(groups: Mapping[str, Sequence[Lines]]) -> Figure | None:
         )
         if key not in measured:
             axis.set_xlabel("step")
-        if key in ("images_per_s", "effective_rank"):
+        if key in ("images_per_second", "effective_rank"):
             axis.set_ylim(bottom=0)
     if len(groups) > 1:
         legend = axes[0].get_legend_handles_labels()

@@ -150,7 +150,7 @@ def _facts(material: Material) -> dict[str, object]:
     if material.metrics:
         last = material.metrics[-1]
         found["last step"] = f"{last['step']:,}"
-        found["images per second"] = f"{last.get('images_per_s') or 0:,.0f} at the end"
+        found["images per second"] = f"{last.get('images_per_second') or 0:,.0f} at the end"
     versions = material.run.config().get("versions")
     if isinstance(versions, dict):
         found["trained with"] = ", ".join(f"{name} {value}" for name, value in versions.items())

@@ -29,6 +29,8 @@ _COLUMNS = 6
 _NARROW = 3
 #: Frames, patches and local views in a line, and the side of each in a strip, px.
 _IN_LINE, _IN_STRIP = 10, 48
+#: Texts below a strip.
+_TEXTS = 6
 #: Local views in a line.
 _LOCAL_IN_LINE = 4
 
@@ -111,7 +113,8 @@ def draw_views(sample: ViewSample, heading: str) -> Figure:
             titles.append(f"{len(pictures)} {'local views' if local else 'views of each'}")
             for image, row in enumerate(rows):
                 views = [view[image] for view in pictures]
-                row.append(Cell(_strip(views, name, large, clip=clip)))
+                drawn = [view[image] for view in texts]
+                row.append(Cell(_strip(views, name, large, clip=clip), _together(drawn)))
             continue
         for number, view in enumerate(pictures):
             titles.append(title if len(pictures) == 1 else f"{title} {number + 1}")
@@ -125,6 +128,13 @@ def draw_views(sample: ViewSample, heading: str) -> Figure:
         rows, titles = [row + after[place] for place, row in enumerate(rows[:half])], titles * 2
     note = colour_note(sample.images.shape[-3])
     return draw_sheet(rows, titles, "\n".join(filter(None, (heading, note))))
+
+
+def _together(texts: Sequence[str]) -> str:
+    """Return what was drawn for the views in a cell: the first line of each text, each once."""
+    every = list(dict.fromkeys(text.partition("\n")[0] for text in texts if text))
+    more = len(every) - _TEXTS
+    return "; ".join([*every[:_TEXTS], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _pictures(sample: ViewSample, signal: Tensor, mask: Tensor | None) -> list[list[Pixels]]:

@@ -50,12 +50,12 @@ class LogLine:
             "step": self.step,
             "epoch": round(self.epoch, 4),
             "loss": self.loss,
-            "lr": self.learning_rate,
-            "images_per_s": round(self.images_per_second, 1),
+            "learning_rate": self.learning_rate,
+            "images_per_second": round(self.images_per_second, 1),
         }
         if self.reading is not None:
-            line["read"] = self.reading.signal
-            line["std"] = self.reading.std
+            line["representation"] = self.reading.signal
+            line["spread"] = self.reading.spread
             line["effective_rank"] = self.reading.effective_rank
         return line | {
             name: value for name, value in self.numbers.items() if name not in ENGINE_KEYS

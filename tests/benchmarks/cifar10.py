@@ -98,7 +98,7 @@ def measure(options: argparse.Namespace, data: str, output: Path) -> dict[str, A
     seconds = time.perf_counter() - started
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     # The first line includes the start: compilation, and the choice of the fastest convolution.
-    rates = [line["images_per_s"] for line in lines[1:] or lines]
+    rates = [line["images_per_second"] for line in lines[1:] or lines]
     table = run.read_evaluation()
     figures = {column: table[column]["knn_top1"] for column in ("encoder", "random_init", "pixels")}
     device = pick_device(options.device)

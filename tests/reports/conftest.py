@@ -65,12 +65,16 @@ QUICK = {"training": {"epochs": 1, "batch_size": 256, "log_every": 1, "precision
 
 @pytest.fixture
 def session():
-    """Make a session of a method: `session("simclr", augmentation={"flip": 1})`."""
+    """Make a session of a method: `session("simclr", augmentation={"flip": 1})`.
 
-    def make(method, data="digits", **settings):
+    `part` is another augmentation than the method's.
+    """
+
+    def make(method, data="digits", part=None, **settings):
         merged = {**settings, "training": QUICK["training"] | settings.get("training", {})}
         recipe, _ = resolve(
-            Request.of(method=method, data=str(data), settings=merged), default_registry()
+            Request.of(method=method, data=str(data), augmentation=part, settings=merged),
+            default_registry(),
         )
         quiet = Console(file=io.StringIO())
         return Session.prepare(recipe, device=torch.device("cpu"), console=quiet)

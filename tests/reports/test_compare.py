@@ -49,7 +49,7 @@ def write_run(
     (folder / "recipe.toml").write_text(
         RECIPE.format(method=method, temperature=temperature, seed=seed, log_every=log_every)
     )
-    lines = [{"step": step, "loss": 1 / step, "lr": 0.1} for step in (10, 20)]
+    lines = [{"step": step, "loss": 1 / step, "learning_rate": 0.1} for step in (10, 20)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (folder / "encoder.safetensors").write_bytes(b"")
     if scores:

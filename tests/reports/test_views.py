@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from sslcore.data.batches import Batches
 from sslcore.pipeline.build import ImageShape
 from sslcore.random import BatchRandom
 from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
-from sslcore.reports.views import draw_views, first_views
+from sslcore.reports.views import _together, draw_views, first_views
 
 
 @pytest.mark.parametrize("method", ["simclr", "mae", "dino", "denoising-autoencoder"])
@@ -127,3 +129,48 @@ def test_images_have_their_names_and_classes(session, photos):
     sample = first_views(session("simclr", folder, training={"batch_size": 8}))
     assert all(text.endswith(("class cat", "class dog")) for text in sample.captions)
     assert all((folder / text.partition(",")[0]).is_file() for text in sample.captions)
+
+
+def test_the_frames_that_are_told_are_the_frames_that_were_taken(session):
+    sample = first_views(session("cpc", "moving-digits"))
+    for view, texts in enumerate(sample.drawn["views"]):
+        seen = sample.normalization.undone(sample.signals["views"][view])
+        for image, text in enumerate(texts):
+            frame = sample.images[image, int(text.removeprefix("frame ")) - 1] / 255
+            assert torch.allclose(seen[image], frame, atol=1e-4)
+
+
+def test_the_move_that_is_told_is_the_move_of_the_patches(session):
+    sample = first_views(session("cpc", augmentation={"crop": 2, "jitter": 0.0, "stride": 8}))
+    seen = sample.normalization.undone(sample.signals["views"][0])
+    for image, text in enumerate(sample.drawn["views"][0]):
+        up, left = (int(number) for number in re.findall(r"-?\d+", text))
+        rows = (torch.arange(8) + up).clamp(0, 15)
+        columns = (torch.arange(8) + left).clamp(0, 15)
+        patch = sample.images[image][:, rows][:, :, columns] / 255
+        assert torch.allclose(seen[image], patch, atol=1e-4)
+
+
+def test_the_masked_part_that_is_told_is_the_part_that_was_masked(session):
+    sample = first_views(session("denoising-autoencoder", augmentation={"noise": 0.0}))
+    seen = sample.normalization.undone(sample.signals["views"][0])
+    bright = sample.images > 0
+    for image, text in enumerate(sample.drawn["views"][0]):
+        told = float(text.partition("%")[0].rpartition(" ")[2]) / 100
+        found = (seen[image][bright[image]] < 1e-4).float().mean()
+        assert abs(float(found) - told) < 0.15
+        assert 0 < told < 0.5
+
+
+def test_the_holes_that_are_told_are_where_they_were_cut(session):
+    sample = first_views(session("autoencoder", augmentation={"fill": 1.0}, part="cutout"))
+    seen = sample.normalization.undone(sample.signals["views"][0])
+    for image, text in enumerate(sample.drawn["views"][0]):
+        y, x = (int(number) for number in re.search(r"around (\d+),(\d+)", text).groups())
+        hole = seen[image, 0, max(0, y - 4) : y + 4, max(0, x - 4) : x + 4]
+        assert (hole > 0.999).all()
+
+
+def test_a_cell_of_several_views_has_the_first_line_of_each_text_once():
+    assert _together(["moved 1\nbrightness 2", "moved 1\nbrightness 3", ""]) == "moved 1"
+    assert _together([f"frame {number}" for number in range(8)]).endswith("frame 5; and 2 more")

@@ -47,7 +47,7 @@ def test_stopped_between_two_log_steps_a_run_logs_what_it_would_have_logged(
     assert len(lines[0]) == len(lines[1])
     for one, other in zip(*lines, strict=True):
         assert one["loss"] == other["loss"]
-        of_the_clock = {"images_per_s": 0, "time": ""}
+        of_the_clock = {"images_per_second": 0, "time": ""}
         assert {**one, **of_the_clock} == {**other, **of_the_clock}
 
 
@@ -75,7 +75,7 @@ def test_a_part_cannot_overwrite_a_number_of_the_engine():
 
 class Clashing(nn.Module):
     def forward(self, projections: Tensor) -> dict:
-        return {"loss": projections.square().mean(), "lr": 3.0, "step": torch.tensor(1)}
+        return {"loss": projections.square().mean(), "learning_rate": 3.0, "step": torch.tensor(1)}
 
 
 def test_a_loss_that_would_overwrite_a_number_of_the_engine_is_refused_by_name(registry, add):
@@ -83,7 +83,7 @@ def test_a_loss_that_would_overwrite_a_number_of_the_engine_is_refused_by_name(r
     recipe, _ = sslcore.api.make_recipe("simclr", loss="made-up", registry=registry)
     from sslcore.pipeline.build import ImageShape, build_pipeline
 
-    with pytest.raises(CompositionError, match=r"loss made-up .* returns lr, step, which the eng"):
+    with pytest.raises(CompositionError, match=r"loss made-up .* returns learning_rate, step, which the eng"):
         build_pipeline(recipe, ImageShape(16, 1))
 
 

@@ -78,7 +78,7 @@ def test_killed_at_any_step_and_resumed_a_run_ends_bit_identical(
     _same(whole, resumed)
     lines = [read_metrics(run.path / METRICS) for run in (whole, resumed)]
     for line in (*lines[0], *lines[1]):
-        del line["images_per_s"], line["time"]
+        del line["images_per_second"], line["time"]
     assert lines[0] == lines[1]
 
 

@@ -19,9 +19,12 @@ def sslcore_trackers() -> Iterator[sslcore.Tracker]:
         name="wandb",
         summary="Weights & Biases; the variables WANDB_* configure it",
         build="sslcore_trackers.wandb:WeightsAndBiases",
+        offline={"WANDB_MODE": "offline"},
     )
     yield sslcore.Tracker(
         name="mlflow",
         summary="MLflow; the variables MLFLOW_* configure it",
         build="sslcore_trackers.mlflow:MLflow",
+        # Relative, so that it is in the folder in which the checks run.
+        offline={"MLFLOW_TRACKING_URI": "mlruns", "MLFLOW_ALLOW_FILE_STORE": "true"},
     )

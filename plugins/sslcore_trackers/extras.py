@@ -25,17 +25,10 @@ def library(module: str, extra: str) -> Any:
         ) from error
 
 
-def flat(tables: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Return nested tables as one: `{"loss": {"temperature": 1}}` as `{"loss.temperature": 1}`."""
-    found: dict[str, object] = {}
-    for name, value in tables.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = value
-    return found
-
-
 def scores(table: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Return the figures of an evaluation by name, `final/encoder.knn_top1`."""
-    return {f"final/{name}": float(str(value)) for name, value in flat(table).items()}
+    return {
+        f"final/{column}.{name}": value
+        for column, metrics in table.items()
+        for name, value in metrics.items()
+    }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sslcore_trackers.extras import flat, library, scores
+from sslcore_trackers.extras import library, scores
 
 #: The file in the run's folder that holds the name of its run at MLflow.
 _ID = ".mlflow-run"
@@ -29,7 +30,7 @@ class MLflow:
         self._run = ""
         self._step = 0
 
-    def started(self, folder: Path, recipe: Mapping[str, object], step: int) -> None:
+    def started(self, folder: Path, settings: Mapping[str, object], step: int) -> None:
         """Start a run, or go on with the one of an earlier start."""
         import mlflow
 
@@ -44,14 +45,14 @@ class MLflow:
         made = self._client.create_run(experiment.experiment_id, run_name=folder.name)
         self._run = made.info.run_id
         (folder / _ID).write_text(self._run, encoding="utf-8")
-        for name, value in flat(recipe).items():
-            self._client.log_param(self._run, name, str(value)[:_LONGEST])
+        for name, value in settings.items():
+            self._client.log_param(self._run, _accepted(name), str(value)[:_LONGEST])
 
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
         """Log the numbers of a step."""
         self._step = step
         for name, value in numbers.items():
-            self._client.log_metric(self._run, name, value, step=step)
+            self._client.log_metric(self._run, _accepted(name), value, step=step)
 
     def evaluated(self, table: Mapping[str, Mapping[str, float]]) -> None:
         """Log the scores at the end."""
@@ -64,6 +65,14 @@ class MLflow:
     def ended(self, state: str) -> None:
         """End the run."""
         self._client.set_terminated(self._run, _STATES.get(state, "FAILED"))
+
+
+def _accepted(name: str) -> str:
+    """Return a name without the characters that MLflow refuses, and without slashes.
+
+    A slash would make a folder of a name, and another name may be a file there.
+    """
+    return re.sub(r"[^\w.\- :]", "_", name.replace("/", "."))
 
 
 def _experiment() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sslcore_trackers.extras import flat, library, scores
+from sslcore_trackers.extras import library, scores
 
 
 class TensorBoard:
@@ -24,7 +24,7 @@ class TensorBoard:
         self._writer: Any = None
         self._step = 0
 
-    def started(self, folder: Path, recipe: Mapping[str, object], step: int) -> None:
+    def started(self, folder: Path, settings: Mapping[str, object], step: int) -> None:
         """Open the event file; events of later steps, of a run that was killed, are dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -32,8 +32,8 @@ class TensorBoard:
         self._writer = SummaryWriter(
             str(folder / "tensorboard"), purge_step=step + 1 if step else None
         )
-        settings = "\n".join(f"    {name} = {value}" for name, value in flat(recipe).items())
-        self._writer.add_text("recipe", settings, step)
+        text = "\n".join(f"    {name} = {value}" for name, value in settings.items())
+        self._writer.add_text("recipe", text, step)
 
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
         """Write the numbers of a step."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sslcore_trackers.extras import flat, library, scores
+from sslcore_trackers.extras import library, scores
 
 #: The file in the run's folder that holds the name of its run at Weights & Biases.
 _ID = ".wandb-run"
@@ -25,7 +25,7 @@ class WeightsAndBiases:
         self._run: Any = None
         self._step = 0
 
-    def started(self, folder: Path, recipe: Mapping[str, object], step: int) -> None:
+    def started(self, folder: Path, settings: Mapping[str, object], step: int) -> None:
         """Start a run, or go on with the one of an earlier start."""
         known = ""
         with suppress(OSError):
@@ -34,7 +34,7 @@ class WeightsAndBiases:
         self._run = self._library.init(
             name=folder.name,
             dir=str(folder),
-            config=flat(recipe),
+            config=dict(settings),
             id=known or None,
             resume="allow" if known else None,
             settings=self._library.Settings(silent=True),

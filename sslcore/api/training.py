@@ -23,7 +23,7 @@ from sslcore.runs.status import FAILED, FINISHED, STOPPED
 from sslcore.system.terminal import stderr_console
 from sslcore.training.session import Session
 from sslcore.training.start import carry_out
-from sslcore.training.trackers import Trackers
+from sslcore.training.trackers import TRACKER, Trackers
 
 
 def train(
@@ -63,7 +63,8 @@ def train(
         loss: loss to use in place of the method's default.
         evaluators: evaluators to use in place of the method's default.
         config: a TOML file of settings by section, or the sections; a run's `recipe.toml` is one.
-        settings: by section, `{"training": {"epochs": 10}, "loss": {"temperature": 0.2}}`.
+        settings: by section, `{"training": {"epochs": 10}, "loss": {"temperature": 0.2}}`; the
+            section `tracker` is for the trackers.
         output: the run's folder; `runs/<method>-<data>-<time>` by default.
         resume: the folder of a run to resume; it keeps its own recipe.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
@@ -98,7 +99,9 @@ def train(
     where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
     console = Console(quiet=True) if rank() > 0 else console or stderr_console()
     registry = registry or default_registry()
-    trackers = Trackers.of(track if rank() == 0 else (), registry, where)
+    told = request.settings_of(TRACKER)
+    request = request.without(TRACKER)
+    trackers = Trackers.of(track, told, registry, where) if rank() == 0 else Trackers()
     with preserved_generators(where), ExitStack() as held, _told_the_end(trackers):
         with process_group(where) as processes:
             session, run, step = carry_out(

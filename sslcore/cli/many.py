@@ -56,6 +56,7 @@ def train_many(
     from sslcore.recipe.resolve import resolve
     from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import summaries
+    from sslcore.training.trackers import TRACKER, tracker_parts
 
     if options.get("resume"):
         raise UsageError("--resume is for one run; repeat the command with the same --output")
@@ -73,9 +74,11 @@ def train_many(
         raise UsageError(f"training.seed: expected an integer, got {first!r}")
     planned = trials_of(read_sweeps(sweep), seeds=seeds or 1, first_seed=first, draws=trials)
     base = Path(options.pop("output") or _default_folder(request))
+    shared = Request.of(settings=settings, **request).settings_of(TRACKER)
+    tracker_parts(options.get("track") or (), shared, default_registry())
     for trial in planned:
         # Every run is checked before the first is trained.
-        asked = Request.of(settings=[*settings, *trial.settings], **request)
+        asked = Request.of(settings=[*settings, *trial.settings], **request).without(TRACKER)
         _check_same(base / trial.folder, resolve(asked, default_registry())[0])
     failed = 0
     for number, trial in enumerate(planned, 1):
@@ -118,6 +121,7 @@ def _train(trial: Trial, folder: Path, settings: Sequence[Assignment], options: 
     """Train one run, or go on with it; return whether it finished."""
     from sslcore import api
     from sslcore.runs.folder import Run
+    from sslcore.training.trackers import TRACKER
 
     run = Run(folder)
     if run.finished and run.read_evaluation():
@@ -129,7 +133,8 @@ def _train(trial: Trial, folder: Path, settings: Sequence[Assignment], options: 
                 *("device", "compile", "workers", "time_limit", "track", "evaluate", "report"),
             )
             kept = {name: options[name] for name in technical if name in options}
-            api.train(resume=folder, **kept)
+            told = [item for item in settings if item[0] == TRACKER]
+            api.train(resume=folder, settings=told, **kept)
         else:
             api.train(settings=[*settings, *trial.settings], output=folder, **options)
     except InterruptedRun as error:

@@ -134,9 +134,14 @@ def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:
     """Print the recipe that the same command would train, and refuse the same requests."""
     from sslcore.recipe.request import Request
     from sslcore.training.start import plan
+    from sslcore.training.trackers import TRACKER, tracker_parts
 
     request = Request.of(settings=settings, **{name: options[name] for name in REQUESTED})
-    planned = plan(request, default_registry(), output=options["output"], resume=options["resume"])
+    registry = default_registry()
+    tracker_parts(options["track"], request.settings_of(TRACKER), registry)
+    planned = plan(
+        request.without(TRACKER), registry, output=options["output"], resume=options["resume"]
+    )
     for note in planned.notes:
         click.echo(f"note: {note}", err=True)
     if rank() == 0:

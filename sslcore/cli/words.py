@@ -155,6 +155,8 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
             yield f"training.{setting.name}=", setting.type
         for teacher in fields(Teacher):
             yield f"teacher.{teacher.name}=", ""
+        for name in chosen.get("track") or ():
+            yield from _keys_of("tracker", _found(registry, "tracker", name))
     # A run is evaluated as it was trained: there, only the evaluator can be set.
     named = chosen.get("evaluators") or registry.names("evaluator")
     for name in named:

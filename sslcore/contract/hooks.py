@@ -179,7 +179,7 @@ def sslcore_trackers() -> Iterable[Tracker]:
             )
 
         class Notes:
-            def started(self, folder, recipe, step):
+            def started(self, folder, settings, step):
                 self.file = folder / "notes.txt"
 
             def logged(self, step, numbers):

@@ -195,11 +195,26 @@ class Dataset(Component):
 class Tracker(Component):
     """Is told what happens in a run; `build` is a class, whose instances are told by methods.
 
-    Every method is optional: `started(folder, recipe, step)`, `logged(step, numbers)`,
+    Every method is optional: `started(folder, settings, step)`, `logged(step, numbers)`,
     `evaluated(table)`, `drew(name, path)` and `ended(state)`. A tracker can't change a run.
+
+    Attributes:
+        offline: environment variables under which it sends nothing to another machine, for checks:
+            `{"WANDB_MODE": "offline"}`.
     """
 
     kind: ClassVar[str] = "tracker"
+    offline: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.offline, Mapping) or not all(
+            isinstance(each, str) for pair in self.offline.items() for each in pair
+        ):
+            raise ValueError(
+                f"tracker {self.name!r}: offline must map names of variables to text, got "
+                f"{self.offline!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ import math
 import re
 from collections.abc import Mapping
 
-#: Names of accuracies, which are shares of the test images: `knn_top1`, `linear_top1_5_per_class`.
-_ACCURACY = re.compile(r"_top\d+(?=_|$|\W)")
+#: What is in the name of an accuracy: `knn_top1`, `linear_top1_5_per_class`, `accuracy`.
+_ACCURACY = re.compile(r"(^|_)(top_?\d+|acc|accuracy)(_|$|\W)")
 
 #: A spread that begins with less than this is given with two digits.
 _TWO_DIGITS = 3.55
@@ -27,10 +27,15 @@ def spread(metrics: Mapping[str, float], name: str, images: object = None) -> fl
     """
     parts = [metrics[f"{name}_std"]] if f"{name}_std" in metrics else []
     value = metrics[name]
-    if _ACCURACY.search(name) and isinstance(images, int) and images > 0 and 0 <= value <= 1:
+    if is_accuracy(name) and isinstance(images, int) and images > 0 and 0 <= value <= 1:
         share = (value * images + 1) / (images + 2)
         parts.append(math.sqrt(share * (1 - share) / images))
     return math.hypot(*parts) if parts else None
+
+
+def is_accuracy(name: str) -> bool:
+    """Whether a metric is a share of the test images, as its name says."""
+    return bool(_ACCURACY.search(name)) and not name.endswith(("_mse", "_std"))
 
 
 def rounded(value: float, within: float | None) -> str:

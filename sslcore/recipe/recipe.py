@@ -179,6 +179,24 @@ class Recipe:
         return "\n".join(lines) + "\n"
 
 
+def settings_by_name(tables: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings of a recipe by name, `{"loss": "nt-xent", "loss.temperature": 0.5}`.
+
+    Args:
+        tables: the recipe as `to_dict` returns it, or as its file has it.
+    """
+    sections = {
+        section: table
+        for section, table in tables.items()
+        if isinstance(table, Mapping) and section not in RUN_TABLES
+    }
+    return {"method": tables.get("method")} | {
+        name.removesuffix(".name"): value
+        for name, value in _flat(sections).items()
+        if not name.endswith(f".{FROM}")
+    }
+
+
 def _flat(tables: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
     for key, value in tables.items():

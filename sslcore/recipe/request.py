@@ -135,6 +135,12 @@ class Request:
         settings = (*((section, name, value) for name, value in given.items()), *self.settings)
         return replace(self, config=config, settings=settings, **{section: bare})
 
+    def without(self, section: str) -> Request:
+        """Return the request without the settings of a section."""
+        config = {name: table for name, table in self.config.items() if name != section}
+        kept = tuple(item for item in self.settings if item[0] != section)
+        return replace(self, config=config, settings=kept)
+
     def problems(self) -> list[str]:
         """Return a sentence for each thing that belongs to no section."""
         found: list[str] = []

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from sslcore.errors import UsageError, nearest
 from sslcore.registry.origin import FILE, MODULE, Origin
+from sslcore.system.environment import is_on
 from sslcore.system.files import user_path
 
 if TYPE_CHECKING:
@@ -228,4 +229,4 @@ def _near(name: str, known: Iterable[Candidate]) -> str:
 
 def is_strict() -> bool:
     """Whether a warning about a plugin is an error."""
-    return os.environ.get(STRICT, "").strip().casefold() not in ("", "0", "false", "no")
+    return is_on(STRICT, default=False)

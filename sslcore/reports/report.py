@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ from sslcore.reports import page
 from sslcore.reports.figures import style, to_png
 from sslcore.reports.material import Material
 from sslcore.reports.sections import SECTIONS, Section
+from sslcore.system.environment import is_on
 from sslcore.system.files import write_safely
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _ENOUGH = 60.0
 
 def wants_reports() -> bool:
     """Whether runs write a report by themselves, as the environment says."""
-    return os.environ.get(WANTED, "").strip().casefold() not in ("0", "false", "no")
+    return is_on(WANTED, default=True)
 
 
 def write_report(session: Session, run: Run, registry: Registry) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslcore.errors import RunFolderError, UsageError
-from sslcore.recipe.recipe import FROM, RUN_TABLES
+from sslcore.recipe.recipe import settings_by_name
 from sslcore.runs.folder import METRICS, RECIPE, Run
 from sslcore.runs.metrics import Line, read_metrics
 from sslcore.runs.status import FAILED, FINISHED, TRAINING, Status, read_status
@@ -52,7 +52,7 @@ class RunSummary:
         lines = read_metrics(run.path / METRICS)
         return cls(
             run,
-            _flat(config),
+            settings_by_name(config),
             read_status(run.path, finished=run.finished),
             lines[-1]["step"] if lines else 0,
             run.read_evaluation(),
@@ -88,22 +88,6 @@ class RunSummary:
     def metrics(self) -> list[Line]:
         """Return the lines of metrics.jsonl."""
         return read_metrics(self.run.path / METRICS)
-
-
-def _flat(config: Mapping[str, object]) -> dict[str, object]:
-    found: dict[str, object] = {"method": config.get("method")}
-    for section, table in config.items():
-        if not isinstance(table, Mapping) or section in RUN_TABLES:
-            continue
-        for name, value in table.items():
-            if isinstance(value, Mapping):
-                # Each evaluator has a table of its own.
-                found |= {
-                    f"{section}.{name}.{key}": item for key, item in value.items() if key != FROM
-                }
-            elif name != FROM:
-                found[section if name == "name" else f"{section}.{name}"] = value
-    return found
 
 
 def runs_below(folder: Path) -> tuple[list[RunSummary], list[str]]:

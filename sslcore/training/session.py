@@ -17,7 +17,7 @@ from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
-from sslcore.recipe.recipe import Part, Recipe
+from sslcore.recipe.recipe import Part, Recipe, settings_by_name
 from sslcore.recipe.toml import plain
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
@@ -183,7 +183,7 @@ class Session:
             trackers=trackers,
         )
         display.trackers.warn = display.warn
-        display.trackers.started(run.path, recipe.to_dict(), trainer.step)
+        display.trackers.started(run.path, settings_by_name(recipe.to_dict()), trainer.step)
         monitor = trainer.monitor
         if monitor is not None:
             monitor.resume(read_metrics(run.path / METRICS))

@@ -10,11 +10,14 @@ from pathlib import Path
 import torch
 
 from sslcore.compute.rng_state import preserved_generators
-from sslcore.errors import first_line
+from sslcore.errors import first_line, nearest
 from sslcore.pipeline.build import build_part
 from sslcore.recipe.recipe import Part
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry
+
+#: The section of their settings, which are not a part of the recipe.
+TRACKER = "tracker"
 
 
 class Trackers:
@@ -37,25 +40,37 @@ class Trackers:
         self.warn = warn
 
     @classmethod
-    def of(cls, names: Sequence[str], registry: Registry, device: torch.device) -> Trackers:
+    def of(
+        cls,
+        names: Sequence[str],
+        settings: Mapping[str, object],
+        registry: Registry,
+        device: torch.device,
+    ) -> Trackers:
         """Make the trackers of these names.
 
-        Raises:
-            UsageError: a name is unknown, or a tracker can't be made, as where its library is not
-                installed.
-        """
-        made: dict[str, object] = {}
-        for name in dict.fromkeys(names):
-            entry = registry.resolve("tracker", name)
-            validation = Validation()
-            valid = validation.settings("tracker", entry.interface().settings, {}, entry.owner)
-            validation.check()
-            made[name] = build_part(Part.of(entry, valid or {}), {})
-        return cls(made, device)
+        Args:
+            names: of the trackers.
+            settings: as for `tracker_parts`.
+            registry: where trackers are looked up.
+            device: the device of the run.
 
-    def started(self, folder: Path, recipe: Mapping[str, object], step: int) -> None:
-        """Tell them that a run starts, or goes on after a step."""
-        self._tell("started", folder, recipe, step)
+        Raises:
+            UsageError: as for `tracker_parts`, or a tracker can't be made, as where its library is
+                not installed.
+        """
+        parts = tracker_parts(names, settings, registry)
+        return cls({name: build_part(part, {}) for name, part in parts.items()}, device)
+
+    def started(self, folder: Path, settings: Mapping[str, object], step: int) -> None:
+        """Tell them that a run starts, or goes on after a step.
+
+        Args:
+            folder: the run's folder.
+            settings: of the recipe, by name: `{"loss": "nt-xent", "loss.temperature": 0.5}`.
+            step: steps done.
+        """
+        self._tell("started", folder, settings, step)
 
     def logged(self, line: Mapping[str, object]) -> None:
         """Tell them the numbers of a line of metrics.jsonl."""
@@ -94,3 +109,34 @@ class Trackers:
                     f"tracker {name} failed and is left out from now on: "
                     f"{type(error).__name__}: {first_line(error)}"
                 )
+
+
+def tracker_parts(
+    names: Sequence[str], settings: Mapping[str, object], registry: Registry
+) -> dict[str, Part]:
+    """Return the trackers of these names with their settings.
+
+    Args:
+        names: of the trackers.
+        settings: of the section `tracker`, of which each takes its own.
+        registry: where trackers are looked up.
+
+    Raises:
+        UsageError: a name is unknown, a value is wrong, or no tracker has such a setting.
+    """
+    validation, parts = Validation(), {}
+    known: dict[str, None] = {}
+    for name in dict.fromkeys(names):
+        entry = registry.resolve("tracker", name)
+        own = entry.interface().settings
+        known |= dict.fromkeys(own)
+        given = {key: value for key, value in settings.items() if key in own}
+        parts[name] = Part.of(entry, validation.settings("tracker", own, given, entry.owner) or {})
+    chosen = ", ".join(parts) or "none is chosen: --track NAME"
+    validation.problems += [
+        f"tracker.{name}: no chosen tracker has such a setting ({chosen}){nearest(name, known)}"
+        for name in settings
+        if name not in known
+    ]
+    validation.check()
+    return parts

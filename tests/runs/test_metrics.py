@@ -83,7 +83,8 @@ def test_a_loss_that_would_overwrite_a_number_of_the_engine_is_refused_by_name(r
     recipe, _ = sslcore.api.make_recipe("simclr", loss="made-up", registry=registry)
     from sslcore.pipeline.build import ImageShape, build_pipeline
 
-    with pytest.raises(CompositionError, match=r"loss made-up .* returns learning_rate, step, which the eng"):
+    said = r"loss made-up .* returns learning_rate, step, which the eng"
+    with pytest.raises(CompositionError, match=said):
         build_pipeline(recipe, ImageShape(16, 1))
 
 

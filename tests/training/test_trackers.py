@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 import torch
+from annotated_types import Gt
 
 import sslcore
 import sslcore.cli
-from sslcore.errors import CompositionError, InterruptedRun, UnknownNameError
+from sslcore.errors import CompositionError, InterruptedRun, UnknownNameError, UsageError
 
 SETTINGS = {"training": {"epochs": 1, "batch_size": 512, "precision": "fp32", "log_every": 1}}
 
@@ -21,9 +22,9 @@ class Notes:
 
     told: ClassVar[list[tuple]] = []
 
-    def started(self, folder, recipe, step):
-        self.told.append(("started", folder, step, recipe["loss"]["temperature"]))
-        recipe["loss"]["temperature"] = 100.0
+    def started(self, folder, settings, step):
+        self.told.append(("started", folder, step, settings["loss.temperature"]))
+        settings["loss.temperature"] = 100.0
         torch.manual_seed(7)
 
     def logged(self, step, numbers):
@@ -139,5 +140,77 @@ def test_trackers_are_listed_without_their_libraries(capsys):
     assert all(name in capsys.readouterr().out for name in ("tensorboard",))
     assert sslcore.cli.run(["components", "tracker", "wandb"]) == 0
     assert "WANDB_" in capsys.readouterr().out
-    assert sslcore.cli.run(["check", "tracker", "wandb"]) == 1
-    assert "there are no checks for a tracker" in capsys.readouterr().err
+
+
+class Periodic:
+    made: ClassVar[list[int]] = []
+
+    def __init__(self, *, every: Annotated[int, Gt(0)] = 1) -> None:
+        self.made.append(every)
+
+    def ended(self, state):
+        pass
+
+
+@pytest.fixture
+def periodic(registry, add):
+    add(registry, "tracker", Periodic, name="periodic")
+    Periodic.made.clear()
+    return registry
+
+
+def test_a_tracker_has_settings_that_are_no_part_of_the_recipe(periodic, console):
+    sslcore.train(
+        method="simclr",
+        settings=SETTINGS | {"tracker": {"every": 5}},
+        output="run",
+        console=console,
+        registry=periodic,
+        track=["periodic"],
+        evaluate=False,
+    )
+    assert Periodic.made == [5]
+    assert "tracker" not in Path("run/recipe.toml").read_text()
+
+
+def test_a_resumed_run_takes_settings_of_trackers_and_no_others(periodic, console):
+    options = {"console": console, "registry": periodic, "track": ["periodic"], "evaluate": False}
+    sslcore.train(method="simclr", settings=SETTINGS, output="run", **options)
+    sslcore.train(resume="run", settings={"tracker": {"every": 3}}, **options)
+    assert Periodic.made == [1, 3]
+    with pytest.raises(UsageError):
+        sslcore.train(resume="run", settings={"loss": {"temperature": 3.0}}, **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "track", "said"),
+    [
+        (
+            {"evry": 5},
+            ["periodic"],
+            "tracker.evry: no chosen tracker has such a setting (per",
+        ),
+        ({"every": 5}, [], "none is chosen: --track NAME"),
+        ({"every": 0}, ["periodic"], "tracker.every: "),
+    ],
+)
+def test_a_wrong_setting_of_a_tracker_is_refused_before_a_folder_is_made(
+    settings, track, said, periodic, console
+):
+    with pytest.raises(UsageError) as refused:
+        sslcore.train(
+            method="simclr",
+            settings=SETTINGS | {"tracker": settings},
+            output="run",
+            console=console,
+            registry=periodic,
+            track=track,
+        )
+    assert said in str(refused.value)
+    assert not Path("run").exists()
+
+
+def test_a_dry_run_refuses_settings_of_trackers_too(capsys):
+    command = ["train", "--method", "simclr", "--dry-run", "--set", "tracker.evry=1"]
+    assert sslcore.cli.run(command) == 2
+    assert "tracker.evry: no chosen tracker has such a setting" in capsys.readouterr().err

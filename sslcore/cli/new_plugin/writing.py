@@ -26,6 +26,7 @@ _MODULES: Mapping[str, str] = {
     "loss": "losses",
     "evaluator": "evaluators",
     "dataset": "datasets",
+    "tracker": "trackers",
 }
 
 #: The kinds of parts that a plugin can start with.

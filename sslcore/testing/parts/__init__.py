@@ -18,6 +18,7 @@ from sslcore.testing.parts.spec import (
     EvaluatorSpec,
     HeadSpec,
     MethodSpec,
+    TrackerSpec,
 )
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "HeadSpec",
     "MethodSpec",
     "Scene",
+    "TrackerSpec",
     "example_images",
     "scene",
     "settings_at_bounds",

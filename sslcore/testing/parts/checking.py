@@ -28,8 +28,11 @@ from sslcore.testing.parts.spec import (
     HeadSpec,
     MethodSpec,
     PartSpec,
+    TrackerSpec,
 )
 from sslcore.testing.parts.subject import PartSubject
+from sslcore.testing.parts.tracker_subject import TrackerSubject
+from sslcore.testing.parts.trackers import TRACKER
 from sslcore.testing.property import Property
 
 
@@ -58,6 +61,7 @@ KINDS: Mapping[type[PartSpec], Kind] = {
     HeadSpec: Kind("head", HeadSubject, HEAD),
     EvaluatorSpec: Kind("evaluator", EvaluatorSubject, (*EVALUATOR, *EVALUATOR_SCORES)),
     DatasetSpec: Kind("dataset", DatasetSubject, DATASET),
+    TrackerSpec: Kind("tracker", TrackerSubject, TRACKER),
     MethodSpec: Kind("method", MethodSubject, METHOD),
 }
 

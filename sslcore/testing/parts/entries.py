@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.contract.interface import SUPPLIED, Interface, interface_of, load_reference
-from sslcore.contract.records import Dataset, Method
+from sslcore.contract.records import Dataset, Method, Tracker
 from sslcore.contract.settings import REQUIRED
 from sslcore.errors import SslcoreError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
@@ -32,6 +32,7 @@ from sslcore.testing.parts.spec import (
     EvaluatorSpec,
     HeadSpec,
     MethodSpec,
+    TrackerSpec,
 )
 from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
 
@@ -179,6 +180,13 @@ def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     return [DatasetSpec(make, entry.name, clips=record.clips)]
 
 
+def _tracker(entry: Entry, target: Any, registry: Registry) -> list[Any]:
+    record = entry.record
+    assert isinstance(record, Tracker)
+    settings = _required(interface_of(target))
+    return [TrackerSpec(target, entry.name, settings, offline=record.offline)]
+
+
 def _method(entry: Entry, registry: Registry) -> list[Any]:
     record = entry.record
     assert isinstance(record, Method)
@@ -208,6 +216,7 @@ _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
     "head": _head,
     "evaluator": _evaluator,
     "dataset": _dataset,
+    "tracker": _tracker,
 }
 
 

@@ -6,13 +6,13 @@ import inspect
 import re
 from typing import Any
 
+from sslcore.evaluation.spread import is_accuracy
 from sslcore.testing.parts.scenes import Scene, scene
 from sslcore.testing.parts.spec import EvaluatorSpec
 from sslcore.testing.parts.subject import PartExample, PartSubject
 from sslcore.testing.violation import Violation
 
 _TOP = re.compile(r"top_?(\d+)")
-_ACCURACY = re.compile(r"(^|_)(top_?\d+|acc|accuracy)(_|$)")
 
 
 class EvaluatorSubject(PartSubject):
@@ -23,10 +23,14 @@ class EvaluatorSubject(PartSubject):
     def evaluator(self, example: PartExample | None = None) -> Any:
         """Return a new evaluator."""
         example = example or PartExample()
-        made = self.build({"num_classes": self.spec.num_classes}, example)
+        made = self.build(self._supplied(), example)
         if not callable(made):
             raise Violation(f"make returned {type(made).__name__}, which can't be called")
         return made
+
+    def _supplied(self) -> dict[str, int]:
+        features = self.scene("perfect").train_features
+        return {"num_classes": self.spec.num_classes, "feature_dim": features.shape[1]}
 
     def asks(self) -> dict[str, bool]:
         """Return its inputs by name, each with whether it is required."""
@@ -73,15 +77,11 @@ class EvaluatorSubject(PartSubject):
         """Return the metrics that are accuracies."""
         if self.spec.accuracies is not None:
             return {name: found[name] for name in self.spec.accuracies if name in found}
-        return {
-            name: value
-            for name, value in found.items()
-            if _ACCURACY.search(name) and not name.endswith(("_mse", "_std"))
-        }
+        return {name: value for name, value in found.items() if is_accuracy(name)}
 
     def code(self, shown: Scene, example: PartExample) -> str:
         """Return Python code that reproduces a call."""
-        supplied = {"num_classes": self.spec.num_classes}
+        supplied = self._supplied()
         each = (len(shown.train_labels), len(shown.test_labels))
         sizes = tuple(count // self.spec.num_classes for count in each)
         arguments = (shown.kind, self.spec.num_classes, *sizes)

@@ -142,6 +142,18 @@ class DatasetSpec(PartSpec):
 
 
 @dataclass(frozen=True, eq=False)
+class TrackerSpec(PartSpec):
+    """A tracker to check.
+
+    Attributes:
+        offline: environment variables under which it sends nothing to another machine; the checks
+            set them, and refuse connections of this process to other machines.
+    """
+
+    offline: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class MethodSpec(PartSpec):
     """A method to check.
 

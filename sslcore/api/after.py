@@ -17,6 +17,7 @@ from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry, default_registry
+from sslcore.reports.maps import DEFAULT_MAP, check_map
 from sslcore.reports.report import write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
@@ -119,6 +120,7 @@ def measure(
 def report(
     run: str | Path,
     *,
+    map: str = DEFAULT_MAP,
     device: str = "auto",
     console: Console | None = None,
     registry: Registry | None = None,
@@ -127,6 +129,7 @@ def report(
 
     Args:
         run: the run's folder.
+        map: how the features are placed on their map: "t-sne", "pca" or "umap".
         device: where to compute.
         console: where notes are printed; stderr by default.
         registry: where to look for parts; everything installed by default.
@@ -135,12 +138,14 @@ def report(
         The path of the report.
 
     Raises:
-        UsageError: there is no such run, it has no checkpoint, or its parts are not installed.
+        UsageError: there is no such run or no such map, the run has no checkpoint, or what the map
+            or the run needs is not installed.
     """
     console, registry = console or stderr_console(), registry or default_registry()
+    check_map(map)
     opened, session, _ = _trained(run, Request.of(), device, console, registry)
     with console.status("drawing the report"):
-        return write_report(session, opened, registry)
+        return write_report(session, opened, registry, map=map)
 
 
 def _trained(

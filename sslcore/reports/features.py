@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from sslcore.evaluation.collapse import read_collapse
 from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
-from sslcore.reports.material import FEWEST
+from sslcore.reports.maps import FEWEST
 from sslcore.reports.pixels import to_pixels
 from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
@@ -27,7 +29,7 @@ _SMALL, _FRAMES = 72, 4
 
 
 def draw_map(material: Material) -> Figure | None:
-    """Draw the test features in two dimensions (t-SNE), trained beside untrained.
+    """Draw the test features in two dimensions, trained beside untrained.
 
     The colour and the marker of a point are its class.
     """
@@ -70,15 +72,14 @@ def draw_spectrum(material: Material) -> Figure | None:
     if len(material.test) < 3:
         return None
     figure, (axis,) = charts(1, width=480, height=300, left=64)
-    features = {"trained": material.test_features, "untrained": material.untrained_features}
+    features = {"trained": material.test_features, material.began: material.untrained_features}
     for number, (title, rows) in enumerate(features.items()):
         centred = rows - rows.mean(0)
         values = np.linalg.svd(centred, compute_uv=False) ** 2 / (len(rows) - 1)
         largest = values[0]
         if largest <= 0:
             continue
-        share = values / values.sum()
-        rank = np.exp(-(share * np.log(np.maximum(share, 1e-12))).sum())
+        rank = read_collapse("features", torch.from_numpy(rows)).effective_rank
         kept = values > largest * 1e-8
         axis.plot(
             np.arange(1, kept.sum() + 1),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from sslcore.data import Split
 from sslcore.data.sample import sample
-from sslcore.evaluation.evaluate import FeatureExtractor, Table, in_batches
+from sslcore.evaluation.evaluate import RANDOM_INIT, FeatureExtractor, Table, in_batches
+from sslcore.evaluation.table import heading
 from sslcore.pipeline.build import build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
+from sslcore.reports.maps import DEFAULT_MAP, Array, in_two_dimensions
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Line, read_metrics
 from sslcore.runs.scores import Details
@@ -20,10 +21,8 @@ from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
 _TEST, _FIT = 1000, 5000
-#: Test images on a map, at the most and at the least.
-_ON_MAP, FEWEST = 300, 5
-
-Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+#: Test images on a map, at the most.
+_ON_MAP = 300
 
 
 class Material:
@@ -32,11 +31,13 @@ class Material:
     Args:
         session: the recipe with data and pipeline; the pipeline holds the trained weights.
         run: the run's folder.
+        map: the name of the map.
     """
 
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session, run: Run, map: str = DEFAULT_MAP) -> None:
         self.session: Session = session
         self.run: Run = run
+        self.map: str = map
         self.recipe, self.data = session.recipe, session.data
 
     @cached_property
@@ -68,6 +69,11 @@ class Material:
     def fit(self) -> Split:
         """Training images, evenly spread over the split that evaluators fit on."""
         return sample(self.data.fit, _FIT)
+
+    @property
+    def began(self) -> str:
+        """What the encoder is called with its initial weights."""
+        return heading(RANDOM_INIT, self.details)
 
     @cached_property
     def untrained(self) -> Pipeline:
@@ -131,12 +137,14 @@ class Material:
         rows = np.unique(rows.astype(int))
         features = {
             "trained": self.test_features[rows],
-            "untrained": self.untrained_features[rows],
+            self.began: self.untrained_features[rows],
         }
         seed = self.recipe.training.seed % 2**32
         pool = ThreadPoolExecutor(1)
         made = pool.submit(
-            lambda: {name: in_two_dimensions(each, seed) for name, each in features.items()}
+            lambda: {
+                name: in_two_dimensions(each, seed, self.map) for name, each in features.items()
+            }
         )
         pool.shutdown(wait=False)
         return rows, made
@@ -152,20 +160,6 @@ class Material:
         extract = FeatureExtractor(pipeline.augmentation, pipeline.encoder)
         features: Array = in_batches(extract, split, self.session.device).cpu().numpy()
         return features
-
-
-def in_two_dimensions(features: Array, seed: int) -> Array:
-    """Return places (n, 2) by t-SNE (van der Maaten and Hinton 2008) for features (n, F)."""
-    from sklearn.manifold import TSNE
-
-    features = features - features.mean(0)
-    if len(features) < FEWEST or np.allclose(features, 0):
-        # Collapsed features have no neighbourhoods.
-        return np.zeros((len(features), 2))
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed, max_iter=300)
-    found: Array = tsne.fit_transform(features)
-    return found
 
 
 def _labels(split: Split) -> Array:

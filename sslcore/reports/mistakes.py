@@ -13,7 +13,8 @@ from sslcore.reports.sheet import Cell, draw_sheet
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from sslcore.reports.material import Array, Material
+    from sslcore.reports.maps import Array
+    from sslcore.reports.material import Material
 
 #: More classes than this are not named, and only the worst of them have a bar.
 _NAMED = 25

@@ -15,6 +15,7 @@ from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
 from sslcore.reports import page
 from sslcore.reports.figures import style, to_png
+from sslcore.reports.maps import DEFAULT_MAP
 from sslcore.reports.material import Material
 from sslcore.reports.sections import SECTIONS, Section
 from sslcore.system.environment import is_on
@@ -41,7 +42,7 @@ def wants_reports() -> bool:
     return is_on(WANTED, default=True)
 
 
-def write_report(session: Session, run: Run, registry: Registry) -> Path:
+def write_report(session: Session, run: Run, registry: Registry, *, map: str = DEFAULT_MAP) -> Path:
     """Write the report of a run and return its path.
 
     A picture that fails is left out, with the reason in its place.
@@ -50,11 +51,12 @@ def write_report(session: Session, run: Run, registry: Registry) -> Path:
         session: the recipe with data and pipeline; the pipeline holds the trained weights.
         run: the run's folder.
         registry: the installed parts, among which the method's defaults are looked up.
+        map: how the features are placed on their map: a name of `sslcore.reports.maps.MAPS`.
 
     Raises:
         RunFolderError: the report can't be written.
     """
-    material = Material(session, run)
+    material = Material(session, run, map)
     folder = run.path / FIGURES
     try:
         folder.mkdir(exist_ok=True)

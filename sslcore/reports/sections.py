@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.features import draw_map, draw_neighbours, draw_spectrum
+from sslcore.reports.maps import MAPS
 from sslcore.reports.mistakes import draw_confusion, draw_mistakes
 from sslcore.reports.reconstructions import compression, draw_reconstructions
 from sslcore.reports.scores import draw_scores
@@ -72,9 +73,9 @@ SECTIONS = (
     Section(
         "map",
         "Map of the features",
-        "Test images placed by t-SNE so that images with similar features lie together. Only "
-        "neighbourhoods mean something; distances between groups and their sizes do not.",
+        "Test images, placed so that images with similar features lie together.",
         draw_map,
+        note=lambda material: MAPS[material.map].text,
     ),
     Section(
         "neighbours",
@@ -101,7 +102,8 @@ SECTIONS = (
         "spectrum",
         "Spectrum of the features",
         "Eigenvalues of the covariance of the test features. The more directions the features "
-        "use, the slower the curve falls.",
+        "use, the slower the curve falls. The effective rank is that of features of length 1, as "
+        "during training.",
         draw_spectrum,
     ),
 )

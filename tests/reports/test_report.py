@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import re
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 import sslcore
 import sslcore.cli
+from sslcore.errors import UsageError
 from sslcore.evaluation.table import cell
 from sslcore.evaluation.table import test_images as count
 from sslcore.reports import report as report_module
+from sslcore.reports.maps import MAPS, in_two_dimensions
 from sslcore.reports.sections import SECTIONS, Section
 from sslcore.runs.folder import Run
 
@@ -168,3 +172,43 @@ def test_what_is_no_run_is_refused(capsys, spoil, said):
     err = capsys.readouterr().err
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_every_map_places_groups_apart_and_the_same_way_each_time(name):
+    if name == "umap":
+        pytest.importorskip("umap", reason="needs the extra umap")
+    centres = np.array([[0.0] * 8, [9.0] * 8])
+    features = np.repeat(centres, 20, axis=0) + np.random.default_rng(0).normal(size=(40, 8))
+    places = in_two_dimensions(features, 0, name)
+    assert places.shape == (40, 2)
+    assert np.array_equal(places, in_two_dimensions(features, 0, name))
+    means = places[:20].mean(0), places[20:].mean(0)
+    within = max(places[:20].std(), places[20:].std())
+    assert np.linalg.norm(means[0] - means[1]) > 2 * within
+
+
+@pytest.mark.parametrize("name", ["t-sne", "pca"])
+@pytest.mark.parametrize("shape", [(5, 1), (6, 3), (4, 3)])
+def test_few_or_short_or_collapsed_features_have_a_place_each(name, shape):
+    drawn = np.random.default_rng(0).normal(size=shape)
+    assert in_two_dimensions(drawn, 0, name).shape == (shape[0], 2)
+    assert not in_two_dimensions(np.ones(shape), 0, name).any()
+
+
+def test_the_map_that_is_asked_for_is_named_in_the_report(photos, monkeypatch):
+    _train("run", data=str(photos({"a": 40, "b": 40})), report=True)
+    assert "Placed by t-SNE" in Path("run/report.html").read_text()
+    assert sslcore.cli.run(["report", "run", "--map", "pca"]) == 0
+    assert "Placed by the first two principal components" in Path("run/report.html").read_text()
+
+
+def test_a_map_whose_library_is_missing_is_one_clear_line(photos, monkeypatch, capsys):
+    _train("run", data=str(photos({"a": 8, "b": 8})))
+    monkeypatch.setitem(sys.modules, "umap", None)
+    assert sslcore.cli.run(["report", "run", "--map", "umap"]) == 2
+    said = capsys.readouterr().err
+    assert "pip install 'sslcore[umap]'" in said
+    assert "Traceback" not in said
+    with pytest.raises(UsageError, match=r"there is no map 'tsne'; nearest: t-sne"):
+        sslcore.report("run", map="tsne")

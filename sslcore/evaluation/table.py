@@ -108,6 +108,24 @@ def _gap(
     return sign_of(name) * (ours[name] - theirs[name]), math.hypot(*spreads)
 
 
+def lead(table: Mapping[str, Mapping[str, float]], name: str, column: str, images: object) -> str:
+    """Return by how much the encoder is better than a baseline, as text: "+0.03 ±0.02".
+
+    Args:
+        table: the scores.
+        name: of the metric.
+        column: the baseline.
+        images: number of test images, if it is known.
+    """
+    gap = _gap(table, name, column, images)
+    if gap is None:
+        return "–"
+    better, within = gap
+    sign = "" if math.isnan(better) or better < 0 else "+"
+    shown = f"{sign}{rounded(better, within)}"
+    return f"{shown} ±{rounded(within, within)}" if within else shown
+
+
 def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
     """Return a sentence on where the trained encoder is no better than a baseline; else empty.
 

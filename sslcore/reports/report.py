@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import sslcore
 from sslcore.errors import RunFolderError, SslcoreError, first_line
-from sslcore.evaluation.table import cell, heading, metrics_of, test_images, verdict
+from sslcore.evaluation.evaluate import PIXELS, RANDOM_INIT
+from sslcore.evaluation.table import cell, heading, lead, metrics_of, test_images, verdict
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
@@ -123,16 +124,24 @@ def _verdict(material: Material) -> str:
     warning = verdict(material.table, material.details)
     if warning:
         return warning[:1].upper() + warning[1:] + "."
-    return "The trained encoder is better than both baselines on every metric."
+    return "The trained encoder is better than both baselines on every metric, beyond the spread."
 
 
 def _score_table(material: Material) -> str:
     table, details = material.table, material.details
-    heads = ["metric", *(heading(column, details) for column in table), "test images", "step"]
+    baselines = [column for column in (RANDOM_INIT, PIXELS) if column in table]
+    heads = [
+        "metric",
+        *(heading(column, details) for column in table),
+        *(f"better than {heading(column, details)} by" for column in baselines),
+        "test images",
+        "step",
+    ]
     rows = [
         [
             name,
             *(cell(table[column], name, test_images(details, name)) for column in table),
+            *(lead(table, name, column, test_images(details, name)) for column in baselines),
             *(details.get(name, {}).get(key, "–") for key in ("test_images", "step")),
         ]
         for name in metrics_of(table)
@@ -150,9 +159,11 @@ def _facts(material: Material) -> dict[str, object]:
         f"{training.seed}",
     }
     if material.metrics:
-        last = material.metrics[-1]
-        found["last step"] = f"{last['step']:,}"
-        found["images per second"] = f"{last.get('images_per_second') or 0:,.0f} at the end"
+        found["last step"] = f"{material.metrics[-1]['step']:,}"
+    # Scores during training have lines of their own, without a speed.
+    speeds = [speed for line in material.metrics if (speed := line.get("images_per_second"))]
+    if speeds:
+        found["images per second"] = f"{speeds[-1]:,.0f} at the end"
     versions = material.run.config().get("versions")
     if isinstance(versions, dict):
         found["trained with"] = ", ".join(f"{name} {value}" for name, value in versions.items())

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import sslcore
 from sslcore.errors import UsageError
-from sslcore.evaluation.table import is_best, print_table, verdict
+from sslcore.evaluation.table import is_best, lead, print_table, verdict
 from sslcore.runs.folder import ENCODER
 
 
@@ -96,6 +96,19 @@ def test_a_difference_within_the_spread_is_neither_bold_nor_without_a_warning():
         "the trained encoder is better than the same encoder untrained only within the spread on "
         "knn_top1"
     )
+
+
+def test_the_lead_over_a_baseline_has_a_sign_and_the_spread_of_the_difference():
+    table = {
+        "encoder": {"knn_top1": 0.85, "x_mse": 0.1},
+        "random_init": {"knn_top1": 0.80, "x_mse": 0.3},
+        "pixels": {"knn_top1": 0.90},
+    }
+    assert lead(table, "knn_top1", "random_init", 41) == "+0.05 ±0.09"
+    assert lead(table, "knn_top1", "pixels", 41) == "-0.05 ±0.08"
+    # An error is better when it is lower.
+    assert lead(table, "x_mse", "random_init", 41) == "+0.2000"
+    assert lead(table, "x_mse", "pixels", 41) == "–"
 
 
 def test_of_an_encoder_that_began_with_trained_weights_nothing_is_called_untrained():

@@ -212,3 +212,11 @@ def test_a_map_whose_library_is_missing_is_one_clear_line(photos, monkeypatch, c
     assert "Traceback" not in said
     with pytest.raises(UsageError, match=r"there is no map 'tsne'; nearest: t-sne"):
         sslcore.report("run", map="tsne")
+
+
+def test_the_speed_is_there_where_the_last_line_is_a_score(photos):
+    training = {"evaluate_every": 1.0, "log_every": 1}
+    _train("run", data=str(photos({"a": 8, "b": 8})), report=True, training=training)
+    last = Run("run").path.joinpath("metrics.jsonl").read_text().splitlines()[-1]
+    assert "images_per_second" not in last
+    assert re.search(r"images per second</th><td>[1-9]", Path("run/report.html").read_text())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from sslcore.cli.options import json_option
 from sslcore.cli.words import complete_runs
@@ -117,12 +118,14 @@ def compare(folders: tuple[str, ...], output: str, as_csv: bool, as_json: bool) 
 
 def show(comparison: Comparison, output: str | Path) -> None:
     """Print a comparison, write its page and print the path."""
-    from sslcore.reports.compare_page import compare_page, rows_of, settings_of
+    from sslcore.reports.compare_page import LEGEND, compare_page, rows_of, settings_of
 
     path = user_path(output, "--output")
     if path.is_dir() or not path.parent.is_dir():
         raise UsageError(f"--output {output}: it must be a file in a folder that exists")
     print_rows(*rows_of(comparison))
+    if comparison.metrics and len(comparison.groups) > 1:
+        click.echo(LEGEND)
     if comparison.differing:
         click.echo()
         print_rows(*settings_of(comparison))
@@ -168,14 +171,29 @@ def _csv(records: Sequence[dict[str, object]]) -> str:
     return file.getvalue()
 
 
-def print_rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table whose cells may be broken into lines on a narrow screen."""
+def print_rows(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    bold: Container[tuple[int, int]] = (),
+) -> None:
+    """Print a table whose cells may be broken into lines on a narrow screen.
+
+    Args:
+        heads: the heads of the columns.
+        rows: the cells.
+        bold: the cells that stand out, (row, column).
+    """
     console = stdout_console()
     if not console.is_terminal:
         console = stdout_console(width=240)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for head in heads:
         table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*map(printable, row))
+    for number, row in enumerate(rows):
+        table.add_row(
+            *(
+                Text(printable(cell), style="bold" if (number, column) in bold else "")
+                for column, cell in enumerate(row)
+            )
+        )
     console.print(table)

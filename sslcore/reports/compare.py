@@ -40,14 +40,14 @@ class Score:
     def noise(self, other: Score) -> tuple[float, str] | None:
         """Return the spread of the difference from another score, and what it comes from.
 
-        With several seeds each, it comes from the seeds; otherwise, from the numbers of test
+        With several seeds each, it comes from the seeds; otherwise, from the test
         images. None where nothing is known of it.
         """
         if self.spread is not None and other.spread is not None:
             both = f"{self.count} and {other.count} seeds"
             return math.hypot(self.spread, other.spread), both
         if self.error is not None and other.error is not None:
-            return math.hypot(self.error, other.error), "of the test images alone"
+            return math.hypot(self.error, other.error), "of a single run"
         return None
 
 
@@ -118,9 +118,24 @@ class Comparison:
         return cls(groups, differing, metrics)
 
     def best(self, metric: str) -> int | None:
-        """Return the number of the group with the best score; None where fewer than two have it."""
+        """Return the number of the group with the best score.
+
+        None where fewer than two groups have a score, or two have the best one.
+        """
         ranked = self._ranked(metric)
-        return ranked[0] if len(ranked) > 1 else None
+        if len(ranked) < 2:
+            return None
+        first, second = (self.groups[number].scores[metric].mean for number in ranked[:2])
+        return None if first == second else ranked[0]
+
+    def exceeds(self, metric: str) -> bool:
+        """Whether the best score is better than the second by more than the spread."""
+        ranked = self._ranked(metric)
+        if len(ranked) < 2:
+            return False
+        first, second = (self.groups[number].scores[metric] for number in ranked[:2])
+        noise = first.noise(second)
+        return noise is not None and abs(first.mean - second.mean) > noise[0]
 
     def verdicts(self) -> list[str]:
         """Return for each metric a sentence on which group is best, and by how much."""

@@ -9,19 +9,21 @@ from sslcore.reports.compare import Comparison
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import COLOURS, charts, style, to_png
 
+#: What the marks in the table mean.
+LEGEND = "Bold: the best, by more than the spread. *: the best, but not by more than the spread."
+
 
 def compare_page(comparison: Comparison) -> str:
     """Return the page of a comparison."""
     groups = comparison.groups
     count = sum(len(group.runs) for group in groups)
-    heads, rows = rows_of(comparison)
-    best = [comparison.best(metric) for metric in comparison.metrics]
     parts = [
         page.section(
             "scores",
             "Scores",
             *(page.paragraph(verdict, verdict=True) for verdict in comparison.verdicts()),
-            page.table(heads, rows, [best[0]] if best and best[0] is not None else []),
+            page.table(*rows_of(comparison)),
+            page.paragraph(LEGEND),
         )
     ]
     with style():
@@ -45,8 +47,13 @@ def compare_page(comparison: Comparison) -> str:
     return page.page(f"{count} runs compared", parts)
 
 
-def rows_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and the rows of the table of a comparison: a row for each group."""
+def rows_of(
+    comparison: Comparison,
+) -> tuple[list[str], list[list[str]], set[tuple[int, int]]]:
+    """Return the table of a comparison, a row for each group: heads, rows and bold cells.
+
+    `LEGEND` explains the marks.
+    """
     heads = ["runs", "seeds", *comparison.metrics, "seconds", "state"]
     rows = [
         [
@@ -58,7 +65,16 @@ def rows_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
         ]
         for group in comparison.groups
     ]
-    return heads, rows
+    bold = set()
+    for column, metric in enumerate(comparison.metrics, 2):
+        best = comparison.best(metric)
+        if best is None:
+            continue
+        if comparison.exceeds(metric):
+            bold.add((best, column))
+        else:
+            rows[best][column] += page.WITHIN
+    return heads, rows, bold
 
 
 def settings_of(comparison: Comparison) -> tuple[list[str], list[list[str]]]:

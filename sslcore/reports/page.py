@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from html import escape
 
 from sslcore.system.printable import printable
+
+#: The mark of a score that is the best, though not by more than the spread.
+WITHIN = " *"
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --page: #ffffff; --soft: #f3f4f6;
@@ -24,7 +27,6 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 td.number, th.number { text-align: right; }
-tr.best td { font-weight: 600; }
 figure { margin: 0; background: #ffffff; border-radius: 6px; padding: 8px; overflow-x: auto;
   border: 1px solid var(--line); }
 img { display: block; max-width: 100%; height: auto; }
@@ -79,13 +81,17 @@ def picture(png: bytes, words: str) -> str:
     return f'<figure><img alt="{text(words)}" src="data:image/png;base64,{data}"></figure>'
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[object]], best: Sequence[int] = ()) -> str:
+def table(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    bold: Container[tuple[int, int]] = (),
+) -> str:
     """Return a table; columns whose cells are all numbers are set to the right.
 
     Args:
         heads: the heads of the columns.
         rows: the cells.
-        best: the numbers of rows that stand out.
+        bold: the cells that stand out, (row, column).
     """
     right = [
         all(_is_number(row[column]) for row in rows) and bool(rows) for column in range(len(heads))
@@ -94,18 +100,22 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]], best: Sequence
     head = "".join(
         f"<th{kind}>{text(name)}</th>" for name, kind in zip(heads, classes, strict=True)
     )
-    body = "".join(
-        f"<tr{' class=best' if number in best else ''}>"
-        + "".join(f"<td{kind}>{text(cell)}</td>" for cell, kind in zip(row, classes, strict=True))
-        + "</tr>\n"
-        for number, row in enumerate(rows)
-    )
+    body = ""
+    for number, row in enumerate(rows):
+        cells = [
+            f"<b>{text(cell)}</b>" if (number, column) in bold else text(cell)
+            for column, cell in enumerate(row)
+        ]
+        body += "<tr>" + "".join(
+            f"<td{kind}>{cell}</td>" for cell, kind in zip(cells, classes, strict=True)
+        )
+        body += "</tr>\n"
     return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
 
 
 def _is_number(cell: object) -> bool:
     try:
-        float(str(cell).replace(",", "").partition(" ±")[0].replace("–", "0"))
+        float(str(cell).replace(",", "").partition(" ±")[0].replace("–", "0").removesuffix(WITHIN))
     except ValueError:
         return False
     return True

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import sslcore
 from sslcore.errors import RunFolderError, SslcoreError, first_line
-from sslcore.evaluation.evaluate import PIXELS, RANDOM_INIT
-from sslcore.evaluation.table import cell, heading, lead, metrics_of, test_images, verdict
+from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
+from sslcore.evaluation.table import cell, heading, is_best, lead, metrics_of, test_images, verdict
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
@@ -146,7 +146,12 @@ def _score_table(material: Material) -> str:
         ]
         for name in metrics_of(table)
     ]
-    return page.table(heads, rows) if rows else ""
+    bold = {
+        (number, 1 + list(table).index(ENCODER))
+        for number, name in enumerate(metrics_of(table))
+        if is_best(table, name, test_images(details, name))
+    }
+    return page.table(heads, rows, bold) if rows else ""
 
 
 def _facts(material: Material) -> dict[str, object]:

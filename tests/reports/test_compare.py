@@ -15,6 +15,7 @@ import pytest
 
 import sslcore.cli
 from sslcore.reports.compare import Comparison
+from sslcore.reports.compare_page import rows_of
 from sslcore.runs.summary import RunSummary
 from sslcore.system.locks import locked
 
@@ -123,8 +124,8 @@ def test_a_difference_is_held_against_the_spread(first, second, said):
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (41, "within the spread (0.10, of the test images alone): no difference"),
-        (10_000, "more than the spread (0.006, of the test images alone); with one seed"),
+        (41, "within the spread (0.10, of a single run): no difference"),
+        (10_000, "more than the spread (0.006, of a single run); with one seed"),
     ],
 )
 def test_of_single_seeds_the_number_of_test_images_gives_the_spread(images, said):
@@ -157,6 +158,21 @@ def test_a_score_that_is_no_number_is_neither_first_nor_second():
     assert found.best("knn_top1") == 1
     (verdict,) = found.verdicts()
     assert "temperature 0.1 is ahead of temperature 0.2 by 0.2500" in verdict
+
+
+def test_bold_is_the_best_beyond_the_spread_and_a_star_the_best_within_it():
+    runs = [
+        write_run("a", knn_top1=0.9, linear_top1=0.70, x_mse=0.5, test_images=1000),
+        write_run(
+            "b", temperature=0.1, knn_top1=0.7, linear_top1=0.71, x_mse=0.5, test_images=1000
+        ),
+    ]
+    heads, rows, bold = rows_of(Comparison.of(runs))
+    cells = {(rows[row][0], heads[column]) for row, column in bold}
+    assert cells == {("temperature 0.5", "knn_top1")}
+    starred = {(row[0], head) for row in rows for head, cell in zip(heads, row) if "*" in cell}
+    # Of two equal scores none is the best.
+    assert starred == {("temperature 0.1", "linear_top1")}
 
 
 def test_a_run_that_lacks_a_metric_is_not_the_best_of_it():

@@ -130,8 +130,8 @@ def show(comparison: Comparison, output: str | Path) -> None:
         click.echo()
         print_rows(*settings_of(comparison))
     click.echo()
-    for verdict in comparison.verdicts():
-        click.echo(printable(verdict))
+    for said in comparison.sentences():
+        click.echo(printable(said))
     write_safely(path, compare_page(comparison))
     click.echo(str(path))
 
@@ -159,7 +159,9 @@ def _named(folders: Sequence[str]) -> list[RunSummary]:
 
 def _matching(pattern: str) -> Iterator[Path]:
     path = Path(pattern)
-    return Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
+    found = Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
+    # A page of an earlier comparison may lie beside the runs.
+    return (each for each in found if each.is_dir())
 
 
 def _csv(records: Sequence[dict[str, object]]) -> str:

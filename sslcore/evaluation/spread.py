@@ -50,6 +50,13 @@ def rounded(value: float, within: float | None) -> str:
     return f"{value:.{decimals(within)}f}"
 
 
+def signed(difference: float, within: float | None) -> str:
+    """Return a difference as text, with its sign and its spread: "+0.03 ±0.02"."""
+    sign = "" if math.isnan(difference) or difference < 0 else "+"
+    shown = f"{sign}{rounded(difference, within)}"
+    return f"{shown} ±{rounded(within, within)}" if within else shown
+
+
 def decimals(within: float) -> int:
     """Return how many decimals a spread above 0 leaves, from 0 to 6."""
     first = math.floor(math.log10(within))

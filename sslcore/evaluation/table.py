@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT, Table
-from sslcore.evaluation.spread import rounded, spread
+from sslcore.evaluation.spread import rounded, signed, spread
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
@@ -92,12 +92,12 @@ def is_best(table: Mapping[str, Mapping[str, float]], name: str, images: object 
     """Whether the trained encoder is better than each baseline by more than the spread."""
     baselines = [column for column in (RANDOM_INIT, PIXELS) if name in table.get(column, {})]
     return bool(baselines) and all(
-        (gap := _gap(table, name, column, images)) is not None and gap[0] > gap[1]
+        (found := gap(table, name, column, images)) is not None and found[0] > found[1]
         for column in baselines
     )
 
 
-def _gap(
+def gap(
     table: Mapping[str, Mapping[str, float]], name: str, column: str, images: object
 ) -> tuple[float, float] | None:
     """Return how much better than a baseline the encoder is, and the spread of that difference."""
@@ -117,37 +117,32 @@ def lead(table: Mapping[str, Mapping[str, float]], name: str, column: str, image
         column: the baseline.
         images: number of test images, if it is known.
     """
-    gap = _gap(table, name, column, images)
-    if gap is None:
-        return "–"
-    better, within = gap
-    sign = "" if math.isnan(better) or better < 0 else "+"
-    shown = f"{sign}{rounded(better, within)}"
-    return f"{shown} ±{rounded(within, within)}" if within else shown
+    found = gap(table, name, column, images)
+    return "–" if found is None else signed(*found)
 
 
 def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
-    """Return a sentence on where the trained encoder is no better than a baseline; else empty.
+    """Return a sentence on where the trained encoder does not beat a baseline; else empty.
 
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.
     """
     began = heading(RANDOM_INIT, details)
     labels = {
-        RANDOM_INIT: f"the same encoder {began}",
+        RANDOM_INIT: f"the encoder {began}" if " " in began else f"the {began} encoder",
         PIXELS: "raw pixels",
     }
-    said = []
+    said: list[str] = []
     for column, label in labels.items():
         worse, within = [], []
         for name in metrics_of(table):
-            gap = _gap(table, name, column, test_images(details, name))
-            if gap is not None and not gap[0] > 0:
+            found = gap(table, name, column, test_images(details, name))
+            if found is not None and not found[0] > 0:
                 worse.append(name)
-            elif gap is not None and gap[0] <= gap[1]:
+            elif found is not None and found[0] <= found[1]:
                 within.append(name)
         if worse:
-            said.append(f"no better than {label} on {', '.join(worse)}")
+            said.append(f"not better than {label}: {', '.join(worse)}")
         if within:
-            said.append(f"better than {label} only within the spread on {', '.join(within)}")
-    return f"the trained encoder is {'; and '.join(said)}" if said else ""
+            said.append(f"better than {label}, but within the spread: {', '.join(within)}")
+    return f"the trained encoder is {'; '.join(said)}" if said else ""

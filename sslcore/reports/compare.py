@@ -7,48 +7,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sslcore.evaluation.evaluate import ENCODER
-from sslcore.evaluation.spread import rounded, spread
-from sslcore.evaluation.table import metrics_of, sign_of, test_images
+from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
+from sslcore.evaluation.spread import rounded
+from sslcore.evaluation.table import metrics_of, sign_of
+from sslcore.reports.repetitions import Score, leads_of, scores_of
 from sslcore.runs.summary import RunSummary
+
+#: Sections whose settings a method brings along, and how many of them are told.
+_BESIDE_THE_METHOD = ("optimizer", "training.", "teacher.", "head.", "augmentation.")
+_TOLD = 4
 
 #: Said where a group has one seed.
 _ONE_SEED = "; with one seed, the spread over seeds is not known (train --seeds 3)"
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric of a group of runs.
-
-    Attributes:
-        mean: over the seeds.
-        spread: standard deviation over the seeds; None of a single seed.
-        count: number of seeds that have it.
-        error: standard error of a single run, from the number of test images; None if not known.
-    """
-
-    mean: float
-    spread: float | None
-    count: int
-    error: float | None = None
-
-    def __str__(self) -> str:
-        if self.spread is None:
-            return rounded(self.mean, self.error)
-        return f"{rounded(self.mean, self.spread)} ±{rounded(self.spread, self.spread)}"
-
-    def noise(self, other: Score) -> tuple[float, str] | None:
-        """Return the spread of the difference from another score, and what it comes from.
-
-        With several seeds each, it comes from the seeds; otherwise, from the test
-        images. None where nothing is known of it.
-        """
-        if self.spread is not None and other.spread is not None:
-            both = f"{self.count} and {other.count} seeds"
-            return math.hypot(self.spread, other.spread), both
-        if self.error is not None and other.error is not None:
-            return math.hypot(self.error, other.error), "of a single run"
-        return None
 
 
 @dataclass(frozen=True)
@@ -59,11 +29,14 @@ class Group:
         label: what tells the group from the others, or the name of its run.
         runs: the runs.
         scores: by metric.
+        leads: by baseline and metric, by how much the encoder is better than the baseline of the
+            same seed.
     """
 
     label: str
     runs: tuple[RunSummary, ...]
     scores: Mapping[str, Score]
+    leads: Mapping[str, Mapping[str, Score]]
 
     @property
     def seeds(self) -> str:
@@ -74,6 +47,12 @@ class Group:
     def seconds(self) -> float:
         """Mean time of training, s."""
         return statistics.fmean(run.status.seconds for run in self.runs)
+
+    @property
+    def effective_rank(self) -> str:
+        """Mean effective rank of the representations at the end of training; "–" if not logged."""
+        last = [rank for run in self.runs if (rank := _last(run, "effective_rank")) is not None]
+        return f"{statistics.fmean(last):.1f}" if last else "–"
 
     @property
     def state(self) -> str:
@@ -112,7 +91,12 @@ class Comparison:
         differing = {name: each for name, each in values.items() if len(set(map(repr, each))) > 1}
         metrics = tuple(metrics_of({run.name: run.table.get(ENCODER, {}) for run in runs}))
         groups = tuple(
-            Group(label, tuple(group), _scores(group, metrics))
+            Group(
+                label,
+                tuple(group),
+                scores_of(group, metrics),
+                {column: leads_of(group, metrics, column) for column in (RANDOM_INIT, PIXELS)},
+            )
             for label, group in zip(_labels(members, differing), members, strict=True)
         )
         return cls(groups, differing, metrics)
@@ -127,6 +111,46 @@ class Comparison:
             return None
         first, second = (self.groups[number].scores[metric].mean for number in ranked[:2])
         return None if first == second else ranked[0]
+
+    def sentences(self) -> list[str]:
+        """Return what the comparison says, in sentences."""
+        caution = self.caution()
+        return [*self.verdicts(), *self.without_gain(), *([caution] if caution else [])]
+
+    def without_gain(self) -> list[str]:
+        """Return a sentence for each group that does not beat its untrained encoder."""
+        found = []
+        for group in self.groups:
+            names = [
+                metric
+                for metric, lead in group.leads[RANDOM_INIT].items()
+                if not lead.mean > (lead.within or 0.0)
+            ]
+            if names:
+                found.append(
+                    f"{group.label}: training has not made the encoder better, beyond the spread, "
+                    f"on {', '.join(names)}"
+                )
+        return found
+
+    def caution(self) -> str:
+        """Return a sentence on what else differs where methods are compared; empty otherwise."""
+        if "method" not in self.differing:
+            return ""
+        told = [
+            name
+            for section in _BESIDE_THE_METHOD
+            for name in self.differing
+            if name.startswith(section)
+        ]
+        if not told:
+            return ""
+        more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        return (
+            f"These are whole recipes: besides the method, {', '.join(told[:_TOLD])}{more} differ. "
+            "Losses of different methods are different quantities, so their curves can't be "
+            "compared"
+        )
 
     def exceeds(self, metric: str) -> bool:
         """Whether the best score is better than the second by more than the spread."""
@@ -160,21 +184,29 @@ class Comparison:
 
 def _between(winner: Group, second: Group, metric: str) -> str:
     first, other = winner.scores[metric], second.scores[metric]
-    gap = abs(first.mean - other.mean)
-    if gap == 0:
+    ahead_by = abs(first.mean - other.mean)
+    if ahead_by == 0:
         return f"{winner.label} and {second.label} are equal"
     noise = first.noise(other)
     spread, source = noise if noise is not None else (None, "")
-    ahead = f"{winner.label} is ahead of {second.label} by {rounded(gap, spread)}"
+    # One digit more than the spread leaves, so that the reader can compare the two.
+    finer = None if spread is None else spread / 10
+    ahead = f"{winner.label} is ahead of {second.label} by {rounded(ahead_by, finer)}"
     more = "" if first.spread is not None and other.spread is not None else _ONE_SEED
     if spread is None:
         return ahead + more
-    if gap > spread:
-        return f"{ahead}, more than the spread ({rounded(spread, spread)}, {source}){more}"
+    if ahead_by > spread:
+        return f"{ahead}, more than the spread ({rounded(spread, finer)}, {source}){more}"
     return (
-        f"{ahead}, which is within the spread ({rounded(spread, spread)}, {source}): no difference "
-        f"is shown{more}"
+        f"{ahead}, which is within the spread ({rounded(spread, finer)}, {source}): no difference "
+        f"is established{more}"
     )
+
+
+def _last(run: RunSummary, name: str) -> float | None:
+    """Return the last value of a number in metrics.jsonl."""
+    found = (line[name] for line in reversed(run.metrics()) if line.get(name) is not None)
+    return next(found, None)
 
 
 def _labels(
@@ -182,7 +214,9 @@ def _labels(
 ) -> list[str]:
     """Return a label for each group: the fewest settings that tell all groups apart."""
     if len(members) == 1:
-        return [members[0][0].run.path.name]
+        first = members[0][0]
+        several = len(members[0]) > 1
+        return [str(first.settings.get("method")) if several else first.run.path.name]
     telling: list[str] = []
     labels = [""] * len(members)
     # The parts tell more than their settings, of which another part has others.
@@ -204,31 +238,3 @@ def _said(name: str, value: object) -> str:
     if "." not in name:
         return str(value)
     return "" if value is None else f"{name.partition('.')[2]} {value}"
-
-
-def _scores(group: Sequence[RunSummary], metrics: Sequence[str]) -> dict[str, Score]:
-    found: dict[str, Score] = {}
-    for metric in metrics:
-        by_seed: dict[object, list[float]] = {}
-        for run in group:
-            if metric in run.table.get(ENCODER, {}):
-                by_seed.setdefault(run.seed, []).append(run.table[ENCODER][metric])
-        # The same seed gives the same run, which tells nothing of the spread.
-        values = [statistics.fmean(each) for each in by_seed.values()]
-        if values:
-            deviation = statistics.stdev(values) if len(values) > 1 else None
-            found[metric] = Score(
-                statistics.fmean(values), deviation, len(values), _error(group, metric)
-            )
-    return found
-
-
-def _error(group: Sequence[RunSummary], metric: str) -> float | None:
-    """Return the standard error of a run, the largest of the group; None if one is not known."""
-    errors = [
-        spread(run.table[ENCODER], metric, test_images(run.details, metric))
-        for run in group
-        if metric in run.table.get(ENCODER, {})
-    ]
-    known = [each for each in errors if each is not None]
-    return max(known) if len(known) == len(errors) and known else None

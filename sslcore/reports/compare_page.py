@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sslcore.evaluation.spread import rounded
+from sslcore.evaluation.evaluate import PIXELS, RANDOM_INIT
+from sslcore.evaluation.spread import rounded, signed
 from sslcore.evaluation.table import sign_of
 from sslcore.reports import page
 from sslcore.reports.compare import Comparison
@@ -10,7 +11,14 @@ from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import COLOURS, charts, style, to_png
 
 #: What the marks in the table mean.
-LEGEND = "Bold: the best, by more than the spread. *: the best, but not by more than the spread."
+LEGEND = (
+    "Bold: the best, by more than the spread. *: the best, but not by more than the spread. Over: "
+    "by how much the encoder is better than itself untrained, or than raw pixels. Rank: the "
+    "effective rank at the end of training."
+)
+
+#: The baselines of each group, as they are called in the table.
+BASELINES = {RANDOM_INIT: "untrained", PIXELS: "pixels"}
 
 
 def compare_page(comparison: Comparison) -> str:
@@ -21,7 +29,7 @@ def compare_page(comparison: Comparison) -> str:
         page.section(
             "scores",
             "Scores",
-            *(page.paragraph(verdict, verdict=True) for verdict in comparison.verdicts()),
+            *(page.paragraph(said, verdict=True) for said in comparison.sentences()),
             page.table(*rows_of(comparison)),
             page.paragraph(LEGEND),
         )
@@ -54,26 +62,37 @@ def rows_of(
 
     `LEGEND` explains the marks.
     """
-    heads = ["runs", "seeds", *comparison.metrics, "seconds", "state"]
-    rows = [
-        [
-            group.label,
-            group.seeds,
-            *(str(group.scores.get(metric, "–")) for metric in comparison.metrics),
-            f"{group.seconds:.1f}",
-            group.state,
-        ]
-        for group in comparison.groups
-    ]
-    bold = set()
+    heads = ["runs", "seeds", *comparison.metrics, "rank", "seconds", "state"]
+    rows: list[list[str]] = []
+    bold, places = set(), []
+    for group in comparison.groups:
+        places.append(len(rows))
+        rows.append(
+            [
+                group.label,
+                group.seeds,
+                *(str(group.scores.get(metric, "–")) for metric in comparison.metrics),
+                group.effective_rank,
+                f"{group.seconds:.1f}",
+                group.state,
+            ]
+        )
+        for baseline, name in BASELINES.items():
+            leads = group.leads[baseline]
+            if leads:
+                cells = [
+                    signed(leads[metric].mean, leads[metric].within) if metric in leads else "–"
+                    for metric in comparison.metrics
+                ]
+                rows.append([f"  over {name}", "", *cells, "", "", ""])
     for column, metric in enumerate(comparison.metrics, 2):
         best = comparison.best(metric)
         if best is None:
             continue
         if comparison.exceeds(metric):
-            bold.add((best, column))
+            bold.add((places[best], column))
         else:
-            rows[best][column] += page.WITHIN
+            rows[places[best]][column] += page.WITHIN
     return heads, rows, bold
 
 

@@ -28,7 +28,9 @@ def draw_scores(table: Table, details: Details) -> Figure | None:
         images = test_images(details, name)
         shown = [(column, metrics) for column, metrics in table.items() if name in metrics]
         for place, (column, metrics) in enumerate(shown):
-            value, error = metrics[name], spread(metrics, name, images)
+            value = metrics[name]
+            # The line is as long as the label says.
+            error = metrics.get(f"{name}_std", spread(metrics, name, images))
             axis.bar(
                 place,
                 value,

@@ -47,8 +47,8 @@ SECTIONS = (
         "Scores",
         "Each metric of the trained encoder, of the same encoder with its initial weights, and of "
         "the raw pixels. A line on a bar is the standard error: it comes from the number of test "
-        "images and, where labels were drawn, from the draws. ± after a difference is its spread. A score "
-        "is bold if it is better than both baselines by more than that.",
+        "images or, where labels were drawn, from the draws. ± after a difference is its spread. A "
+        "score is bold if it is better than both baselines by more than that.",
         lambda material: draw_scores(material.table, material.details),
     ),
     Section(

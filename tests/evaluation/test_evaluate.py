@@ -51,7 +51,7 @@ def test_a_run_that_learned_nothing_is_told_so(registry, console):
     settings = {"training": {"epochs": 1, "batch_size": 48}, "optimizer": {"lr": 1e-12}}
     _train(registry, console, settings=settings, evaluators=["knn"])
     said = console.file.getvalue()
-    assert "the trained encoder is no better than the same encoder untrained on knn_top1" in said
+    assert "the trained encoder is not better than the untrained encoder: knn_top1" in said
 
 
 def test_the_verdict_knows_that_an_error_is_better_when_lower():
@@ -59,8 +59,8 @@ def test_the_verdict_knows_that_an_error_is_better_when_lower():
     assert verdict({**better, "pixels": {"a": 0.8}}, {}) == ""
     worse = {"encoder": {"a": 0.9, "x_mse": 0.3}, "random_init": {"a": 0.5, "x_mse": 0.2}}
     assert verdict({**worse, "pixels": {"a": 0.95}}, {}) == (
-        "the trained encoder is no better than the same encoder untrained on x_mse; "
-        "and no better than raw pixels on a"
+        "the trained encoder is not better than the untrained encoder: x_mse; "
+        "not better than raw pixels: a"
     )
 
 
@@ -93,8 +93,7 @@ def test_a_difference_within_the_spread_is_neither_bold_nor_without_a_warning():
     assert not is_best(table, "knn_top1", 41)
     assert verdict(table, many) == ""
     assert verdict(table, few) == (
-        "the trained encoder is better than the same encoder untrained only within the spread on "
-        "knn_top1"
+        "the trained encoder is better than the untrained encoder, but within the spread: knn_top1"
     )
 
 
@@ -118,7 +117,7 @@ def test_of_an_encoder_that_began_with_trained_weights_nothing_is_called_untrain
     print_table(table, details, console)
     assert "as it began" in console.file.getvalue()
     assert verdict(table, details) == (
-        "the trained encoder is no better than the same encoder as it began on a"
+        "the trained encoder is not better than the encoder as it began: a"
     )
 
 

@@ -42,7 +42,15 @@ log_every = {log_every}
 
 
 def write_run(
-    name, *, method="simclr", temperature=0.5, seed=0, log_every=10, test_images=None, **scores
+    name,
+    *,
+    method="simclr",
+    temperature=0.5,
+    seed=0,
+    log_every=10,
+    test_images=None,
+    untrained=None,
+    **scores,
 ):
     """Write a finished run by hand, with these scores of the trained encoder."""
     folder = Path(name)
@@ -56,6 +64,8 @@ def write_run(
     if scores:
         details = {name: {"test_images": test_images} for name in scores if test_images}
         table = {"encoder": scores, "details": details}
+        if untrained is not None:
+            table["random_init"] = dict.fromkeys(scores, untrained)
         (folder / "evaluation.json").write_text(json.dumps(table))
     return RunSummary.of(folder)
 
@@ -73,6 +83,45 @@ def test_runs_that_differ_by_the_seed_are_one_group():
     assert score.spread is not None
     assert math.isclose(score.spread, statistics.stdev(values))
     assert groups[1].scores["knn_top1"].spread is None
+
+
+def test_the_lead_over_a_baseline_is_measured_seed_by_seed():
+    # The seeds differ by more than the gain, which is the same for each of them.
+    runs = [
+        write_run(f"a{seed}", seed=seed, knn_top1=0.5 + seed / 10, untrained=0.4 + seed / 10)
+        for seed in range(3)
+    ]
+    runs += [
+        write_run(f"b{seed}", seed=seed, temperature=0.1, knn_top1=0.4, untrained=0.4 + seed / 10)
+        for seed in range(3)
+    ]
+    found = Comparison.of(runs)
+    lead = found.groups[0].leads["random_init"]["knn_top1"]
+    assert math.isclose(lead.mean, 0.1)
+    assert lead.spread is not None
+    assert lead.spread < 1e-9
+    assert found.without_gain() == [
+        "temperature 0.1: training has not made the encoder better, beyond the spread, on knn_top1"
+    ]
+    rows = rows_of(found)[1]
+    assert [row[0] for row in rows] == [
+        *("temperature 0.5", "  over untrained", "temperature 0.1", "  over untrained"),
+    ]
+
+
+def test_methods_are_compared_with_a_caution():
+    runs = [write_run("a", knn_top1=0.5), write_run("b", method="moco", knn_top1=0.6)]
+    # These two share all other settings.
+    assert Comparison.of(runs).caution() == ""
+    recipe = runs[1].run.recipe_path
+    recipe.write_text(recipe.read_text().replace("[optimizer]\n", "[optimizer]\ndampening = 3.0\n"))
+    found = Comparison.of([runs[0], RunSummary.of("b")])
+    assert "besides the method, optimizer.dampening differ" in found.caution()
+
+
+def test_a_single_group_of_seeds_is_called_by_its_method():
+    runs = [write_run(f"runs/seed={seed}", seed=seed) for seed in range(2)]
+    assert [group.label for group in Comparison.of(runs).groups] == ["simclr"]
 
 
 def test_copies_of_a_run_tell_nothing_of_the_spread():
@@ -104,8 +153,8 @@ def test_what_differs_is_named_and_labels_are_as_short_as_they_can_be():
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ((0.90, 0.91), (0.70, 0.71), "by 0.200, more than the spread (0.010, 2 and 2 seeds)"),
-        ((0.90, 0.80), (0.84, 0.76), "by 0.05, which is within the spread (0.09, 2 and 2 seeds)"),
+        ((0.90, 0.91), (0.70, 0.71), "by 0.2000, more than the spread (0.0100, 2 and 2 seeds)"),
+        ((0.90, 0.80), (0.84, 0.76), "by 0.050, which is within the spread (0.091, 2 and 2 seeds)"),
         ((0.90,), (0.70,), "the spread over seeds is not known"),
         ((0.90,), (0.90,), "are equal"),
     ],
@@ -118,14 +167,14 @@ def test_a_difference_is_held_against_the_spread(first, second, said):
     ]
     (verdict,) = Comparison.of(runs).verdicts()
     assert said in verdict
-    assert ("no difference is shown" in verdict) == ("within" in said)
+    assert ("no difference is established" in verdict) == ("within" in said)
 
 
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (41, "within the spread (0.10, of a single run): no difference"),
-        (10_000, "more than the spread (0.006, of a single run); with one seed"),
+        (41, "within the spread (0.098, of a single run): no difference"),
+        (10_000, "more than the spread (0.0062, of a single run); with one seed"),
     ],
 )
 def test_of_single_seeds_the_number_of_test_images_gives_the_spread(images, said):
@@ -170,7 +219,9 @@ def test_bold_is_the_best_beyond_the_spread_and_a_star_the_best_within_it():
     heads, rows, bold = rows_of(Comparison.of(runs))
     cells = {(rows[row][0], heads[column]) for row, column in bold}
     assert cells == {("temperature 0.5", "knn_top1")}
-    starred = {(row[0], head) for row in rows for head, cell in zip(heads, row) if "*" in cell}
+    starred = {
+        (row[0], head) for row in rows for head, cell in zip(heads, row, strict=True) if "*" in cell
+    }
     # Of two equal scores none is the best.
     assert starred == {("temperature 0.1", "linear_top1")}
 

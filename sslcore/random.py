@@ -1,4 +1,4 @@
-"""Random numbers that depend only on seed, step and position in the global batch.
+"""Random numbers that depend only on seed, step, global batch size and position in the batch.
 
 They are drawn on the CPU for the whole global batch and then moved to the device of the images.
 They therefore don't depend on the device or on how processes and micro-batches split a batch.

@@ -69,7 +69,7 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
     """List components, those of a kind, or show one with its settings.
 
     \b
-    KIND is augmentation, encoder, head, loss, evaluator or dataset.
+    KIND is augmentation, encoder, head, loss, evaluator, dataset or tracker.
     """
     registry = default_registry()
     if kind is None:

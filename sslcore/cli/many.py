@@ -33,6 +33,7 @@ def train_many(
     sweep: Sequence[str],
     seeds: int | None,
     trials: int | None,
+    dry_run: bool = False,
 ) -> int:
     """Train the runs of a sweep one after the other, and compare them.
 
@@ -46,6 +47,7 @@ def train_many(
         sweep: the values of `--sweep`.
         seeds: runs of each combination.
         trials: combinations to draw; None takes all.
+        dry_run: whether to print the folders of the runs, and to train none.
 
     Returns:
         The exit code: 1 where a run failed.
@@ -73,13 +75,21 @@ def train_many(
     if type(first) is not int:
         raise UsageError(f"training.seed: expected an integer, got {first!r}")
     planned = trials_of(read_sweeps(sweep), seeds=seeds or 1, first_seed=first, draws=trials)
+    if request.get("method") and any(trial.method for trial in planned):
+        raise UsageError("--sweep method=… names the methods; leave --method out")
     base = Path(options.pop("output") or _default_folder(request))
     shared = Request.of(settings=settings, **request).settings_of(TRACKER)
     tracker_parts(options.get("track") or (), shared, default_registry())
     for trial in planned:
         # Every run is checked before the first is trained.
-        asked = Request.of(settings=[*settings, *trial.settings], **request).without(TRACKER)
+        asked = Request.of(
+            settings=[*settings, *trial.settings], **(request | _named(trial))
+        ).without(TRACKER)
         _check_same(base / trial.folder, resolve(asked, default_registry())[0])
+    if dry_run:
+        for trial in planned:
+            click.echo(str(base / trial.folder))
+        return 0
     failed = 0
     for number, trial in enumerate(planned, 1):
         click.echo(f"run {number} of {len(planned)}: {trial.folder}", err=True)
@@ -112,6 +122,10 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
         )
 
 
+def _named(trial: Trial) -> Options:
+    return {} if trial.method is None else {"method": trial.method}
+
+
 def _default_folder(request: Options) -> Path:
     name = str(request.get("method") or "runs").rpartition(":")[2]
     return Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -136,7 +150,8 @@ def _train(trial: Trial, folder: Path, settings: Sequence[Assignment], options: 
             told = [item for item in settings if item[0] == TRACKER]
             api.train(resume=folder, settings=told, **kept)
         else:
-            api.train(settings=[*settings, *trial.settings], output=folder, **options)
+            named = options | _named(trial)
+            api.train(settings=[*settings, *trial.settings], output=folder, **named)
     except InterruptedRun as error:
         raise InterruptedRun(
             f"{str(error).partition(';')[0]}; repeat the command with --output {folder.parent} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,12 @@ from sslcore.system.terminal import stdout_console
 if TYPE_CHECKING:
     from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import RunSummary
+
+
+#: Columns of the list of runs that a narrow screen does without, first those that go first, and
+#: those that it always has.
+_LEAST = ("seconds", "encoder", "data", "seed")
+_KEPT = ("run", "state", "method")
 
 
 @click.command()
@@ -66,7 +73,36 @@ def runs(directory: str, as_json: bool) -> None:
         ]
         for run in found
     ]
-    print_rows(heads, rows)
+    _print_runs(heads, rows)
+
+
+def _print_runs(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print runs; on a narrow screen, without the columns that matter least.
+
+    No word is broken, so that the folder of a run can be copied.
+    """
+    console = stdout_console()
+    room = console.width if console.is_terminal else math.inf
+    columns = list(range(len(heads)))
+    widths = [
+        max(len(printable(text)) for text in (head, *(row[column] for row in rows)))
+        for column, head in enumerate(heads)
+    ]
+    left_out = [heads.index(name) for name in _LEAST if name in heads]
+    # Scores go last, from the right.
+    left_out += [column for column in reversed(columns) if heads[column] not in _KEPT]
+    left_out += [heads.index("method")]
+    dropped = []
+    for column in dict.fromkeys(left_out):
+        if sum(widths[each] + 2 for each in columns) - 2 <= room:
+            break
+        columns.remove(column)
+        dropped.append(heads[column])
+    print_rows(
+        [heads[column] for column in columns], [[row[column] for column in columns] for row in rows]
+    )
+    if dropped:
+        click.echo(f"note: no room for {', '.join(dropped)}; --json prints all", err=True)
 
 
 def _record(run: RunSummary) -> dict[str, object]:
@@ -98,6 +134,8 @@ def compare(folders: tuple[str, ...], output: str, as_csv: bool, as_json: bool) 
 
     Runs that differ only by their seed are repetitions: their scores are shown as mean and
     standard deviation.
+
+    A folder that holds runs stands for all of them.
 
     \b
     sslcore compare runs/simclr-digits-… runs/vicreg-digits-…
@@ -142,7 +180,7 @@ def _named(folders: Sequence[str]) -> list[RunSummary]:
 
     paths: dict[str, None] = {}
     for folder in folders:
-        matches = [folder] if Path(folder).exists() else sorted(map(str, _matching(folder)))
+        matches = _runs_at(folder)
         if not matches:
             raise RunFolderError(f"{folder}: there is no such run")
         paths |= dict.fromkeys(matches)
@@ -155,6 +193,19 @@ def _named(folders: Sequence[str]) -> list[RunSummary]:
     for problem in problems:
         click.echo(f"note: {printable(problem)}", err=True)
     return found
+
+
+def _runs_at(folder: str) -> list[str]:
+    """Return the run that a path names, the runs in a folder of runs, or those of a pattern."""
+    from sslcore.runs.folder import RECIPE
+
+    path = Path(folder)
+    if not path.exists():
+        return sorted(map(str, _matching(folder)))
+    if path.is_dir() and not (path / RECIPE).exists():
+        below = sorted(str(each.parent) for each in path.glob(f"*/{RECIPE}"))
+        return below or [folder]
+    return [folder]
 
 
 def _matching(pattern: str) -> Iterator[Path]:
@@ -189,8 +240,9 @@ def print_rows(
     if not console.is_terminal:
         console = stdout_console(width=240)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        table.add_column(head, overflow="fold")
+    for number, head in enumerate(heads):
+        # The first column has names, which a user copies.
+        table.add_column(head, overflow="fold", no_wrap=number == 0)
     for number, row in enumerate(rows):
         table.add_row(
             *(

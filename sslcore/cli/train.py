@@ -75,7 +75,9 @@ from sslcore.registry.registry import default_registry
     metavar="N",
     help="Draw N of the combinations of --sweep at random.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the resolved recipe and exit.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the resolved recipe, or the runs of a sweep, and exit."
+)
 def train(
     context: click.Context,
     /,
@@ -93,6 +95,7 @@ def train(
     sslcore train --method infonce --data ~/photos --set loss.temperature=0.2
     sslcore train --method autoencoder --augmentation cutout --dry-run
     sslcore train --method simclr --seeds 3 --sweep loss.temperature=0.1,0.2,0.5
+    sslcore train --sweep method=simclr,vicreg --seeds 3 --data ~/photos
     sslcore train --resume runs/simclr-digits-…
     torchrun --nproc-per-node=8 -m sslcore train --method simclr --data cifar10
     """
@@ -103,7 +106,7 @@ def train(
     from sslcore import api
     from sslcore.evaluation.table import print_table
 
-    if dry_run:
+    if dry_run and not (seeds or sweep):
         _print_plan(settings, options)
         return None
     keep_freed_memory()
@@ -117,6 +120,7 @@ def train(
             sweep=sweep,
             seeds=seeds,
             trials=trials,
+            dry_run=dry_run,
         )
     if trials:
         raise UsageError("--trials draws from the combinations of --sweep, and there are none")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sslcore.contract.records import Dataset, Evaluator, Method
 from sslcore.contract.stages import STAGES, kind_of
-from sslcore.errors import UnknownNameError, UsageError
+from sslcore.errors import UnknownNameError, UsageError, nearest
 from sslcore.recipe.request import Request
 from sslcore.recipe.wiring import Stage, evaluator_problems, takes
 from sslcore.registry.loading import Entry
@@ -136,7 +137,10 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
         for entry, record in records:
             if record.opens_paths and (looks_like_path or path.exists()):
                 return entry, str(path.absolute())
-        raise UnknownNameError(f"{error} (and no folder of that name exists)") from None
+        folders = [each.name for each in Path().iterdir() if each.is_dir()]
+        raise UnknownNameError(
+            f"there is no folder {name!r}{nearest(name, folders)}; and {error}"
+        ) from None
 
 
 def _augmentation(request: Request, registry: Registry, method: Method, *, clips: bool) -> Entry:

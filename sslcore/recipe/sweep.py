@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
 
+from sslcore.contract.stages import STAGES
 from sslcore.errors import SettingsError, UsageError
 from sslcore.random import generator_for
 from sslcore.recipe.request import Assignment
 from sslcore.recipe.toml import parse_value
+
+#: What `--sweep` may be over besides settings and parts.
+METHOD = "method"
 
 #: Runs of a sweep that are started without `--trials`, at the most: beyond it, a slip is likelier.
 MOST = 1000
@@ -25,15 +29,20 @@ class Trial:
     Attributes:
         settings: what it has in addition to the request.
         folder: the name of its folder.
+        method: in place of the request's; None leaves that as it is.
     """
 
     settings: tuple[Assignment, ...]
     folder: str
+    method: str | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A setting and the values that it takes, `loss.temperature=0.1,0.2`."""
+    """A setting and the values that it takes, `loss.temperature=0.1,0.2`.
+
+    The section of the method is empty; the name of a part is the setting `name` of its section.
+    """
 
     section: str
     name: str
@@ -41,21 +50,28 @@ class Sweep:
 
     @classmethod
     def of(cls, text: str) -> Sweep:
-        """Read `SECTION.NAME=VALUE,VALUE`; a value in brackets is a list.
+        """Read `SECTION.NAME=VALUE,VALUE`, or `method=NAME,NAME` and the same of a kind of part.
+
+        A value in brackets is a list.
 
         Raises:
             ValueError: the text is not of that form, or names fewer than two values.
         """
         key, equals, rest = text.partition("=")
         section, dot, name = key.strip().partition(".")
+        if key == METHOD:
+            section, dot, name = "", ".", METHOD
+        elif key in ("data", *STAGES):
+            section, dot, name = key, ".", "name"
         texts = [value.strip() for value in re.split(r",(?![^\[]*\])", rest)]
-        if not equals or not dot or not section or not name or not all(texts):
+        if not equals or not dot or not (section or key == METHOD) or not name or not all(texts):
             raise ValueError(
                 f"--sweep {text}: expected SECTION.NAME=VALUE,VALUE, as in "
-                "loss.temperature=0.1,0.2,0.5"
+                "loss.temperature=0.1,0.2,0.5, or method=NAME,NAME"
             )
         values = tuple(
-            value if name == "name" else parse_value(value) for value in dict.fromkeys(texts)
+            value if name in ("name", METHOD) else parse_value(value)
+            for value in dict.fromkeys(texts)
         )
         if len(values) < 2:
             raise ValueError(f"--sweep {text}: there is only one value; use --set {text}")
@@ -108,17 +124,23 @@ def trials_of(
     for values in combinations:
         chosen = list(zip(sweeps, values, strict=True))
         for seed in range(first_seed, first_seed + seeds):
-            settings = [(sweep.section, sweep.name, value) for sweep, value in chosen]
-            words = [f"{sweep.name}={_word(value)}" for sweep, value in chosen]
+            method = next((str(value) for sweep, value in chosen if sweep.name == METHOD), None)
+            settings = [
+                (sweep.section, sweep.name, value) for sweep, value in chosen if sweep.section
+            ]
+            words = [
+                f"{sweep.section if sweep.name == 'name' else sweep.name}={_word(value)}"
+                for sweep, value in chosen
+            ]
             if seeds > 1:
                 settings.append(("training", "seed", seed))
                 words.append(f"seed={seed}")
-            found.append(Trial(tuple(settings), ",".join(words)))
+            found.append(Trial(tuple(settings), ",".join(words), method))
     names = [trial.folder for trial in found]
     if len(set(names)) < len(names):
         # Two settings of one name in different sections, or values that look alike in a file name.
         found = [
-            Trial(each.settings, f"{number:03},{each.folder}") for number, each in enumerate(found)
+            replace(each, folder=f"{number:03},{each.folder}") for number, each in enumerate(found)
         ]
     return found
 

@@ -9,7 +9,7 @@ import torch
 
 from sslcore.evaluation.collapse import read_collapse
 from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
-from sslcore.reports.maps import FEWEST
+from sslcore.reports.maps import FEWEST, MAPS
 from sslcore.reports.pixels import to_pixels
 from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 #: Test images that are shown beside their neighbours.
 _QUERIES = 10
-#: Classes that a legend names.
-_NAMED = 20
+#: Classes that a legend names, and those in a line of it, which has this height, px.
+_NAMED, _IN_LINE, _LEGEND = 20, 7, 26
 #: Side of a small image, px, and frames of a clip in a small image.
 _SMALL, _FRAMES = 72, 4
 
@@ -37,12 +37,13 @@ def draw_map(material: Material) -> Figure | None:
     if len(rows) < FEWEST:
         return None
     named = 0 < len(material.classes) <= _NAMED
+    lines = -(-len(material.classes) // _IN_LINE) if named else 0
     figure, axes = charts(
-        2, columns=2, width=480, height=430, left=14, bottom=14, footer=70 if named else 0
+        2, columns=2, width=480, height=430, left=14, bottom=14, footer=_LEGEND * lines
     )
     for axis, (title, each) in zip(axes, places.result().items(), strict=True):
         x, y = each.T
-        axis.set_title(title, loc="left")
+        axis.set_title(f"{title}, {MAPS[material.map].title}", loc="left")
         axis.set_xticks([])
         axis.set_yticks([])
         axis.grid(visible=False)
@@ -63,7 +64,7 @@ def draw_map(material: Material) -> Figure | None:
             )
     if named:
         handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, map(short, names), loc="lower center", ncols=7)
+        figure.legend(handles, map(short, names), loc="lower center", ncols=_IN_LINE)
     return figure
 
 

@@ -21,11 +21,13 @@ class Mapping2D:
     """A way to place features.
 
     Attributes:
+        title: its name on the picture.
         place: returns places (n, 2) for centred features (n, F), n ≥ `FEWEST`, and a seed.
         text: how to read the map.
         prepare: imports what it needs.
     """
 
+    title: str
     place: Callable[[Array, int], Array]
     text: str
     prepare: Callable[[], object] = lambda: None
@@ -111,15 +113,16 @@ _NEIGHBOURHOODS = (
 #: The maps by name. The first one is the default.
 MAPS: Mapping[str, Mapping2D] = {
     "t-sne": Mapping2D(
-        _tsne, f"Placed by t-SNE (van der Maaten and Hinton 2008). {_NEIGHBOURHOODS}"
+        "t-SNE", _tsne, f"Placed by t-SNE (van der Maaten and Hinton 2008). {_NEIGHBOURHOODS}"
     ),
     "pca": Mapping2D(
+        "PCA",
         _pca,
         "Placed by the first two principal components: distances mean something, but what the "
         "other components tell apart lies on top of each other.",
     ),
     "umap": Mapping2D(
-        _umap, f"Placed by UMAP (McInnes et al. 2018). {_NEIGHBOURHOODS}", _import_umap
+        "UMAP", _umap, f"Placed by UMAP (McInnes et al. 2018). {_NEIGHBOURHOODS}", _import_umap
     ),
 }
 

@@ -22,7 +22,7 @@ body { margin: 0 auto; max-width: 1120px; padding: 16px; color: var(--text);
 h1 { font-size: 1.6rem; margin: 0.4rem 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 2rem 0 0.3rem; }
 p { margin: 0.3rem 0 0.7rem; max-width: 46rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin-bottom: 0.8rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }

@@ -35,8 +35,9 @@ def write_preview(session: Session, path: Path) -> None:
     sample = first_views(session)
     heading = (
         f"{recipe.augmentation.name} for {recipe.method} on {recipe.data.name}\n"
-        f"The first {len(sample.images)} images of the first batch, seed {recipe.training.seed}: "
-        "views as the encoder sees them, with the normalisation undone."
+        f"The first {len(sample.images)} images of the first batch (of "
+        f"{recipe.training.batch_size}, seed {recipe.training.seed}): views as the encoder sees "
+        "them, with the normalisation undone."
     )
     with style():
         write_safely(path, to_png(draw_views(sample, heading)))

@@ -11,7 +11,7 @@ import sslcore
 from sslcore.errors import RunFolderError, SslcoreError, first_line
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
 from sslcore.evaluation.table import cell, heading, is_best, lead, metrics_of, test_images, verdict
-from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.recipe import FROM, Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
 from sslcore.reports import page
@@ -206,12 +206,17 @@ def _about_recipe(material: Material, registry: Registry) -> list[str]:
 
 def _usual(recipe: Recipe, registry: Registry) -> Recipe | None:
     """Return the recipe of the same method on the same data with nothing changed."""
-    tables = recipe.to_dict()
-    config = {"method": recipe.method, "data": tables["data"]}
-    try:
-        return resolve(Request.of(config=config), registry)[0]
-    except SslcoreError:
-        return None
+    data = recipe.to_dict()["data"]
+    assert isinstance(data, dict)
+    opened = {name: value for name, value in data.items() if name in ("name", FROM, "path")}
+    # A data set may have settings without a default.
+    for table in (opened, data):
+        try:
+            config = {"method": recipe.method, "data": table}
+            return resolve(Request.of(config=config), registry)[0]
+        except SslcoreError:
+            continue
+    return None
 
 
 def _changed(lines: list[str], usual: list[str]) -> list[int]:

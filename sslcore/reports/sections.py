@@ -88,7 +88,8 @@ SECTIONS = (
         "confusion",
         "Confusion",
         "Predictions of a softmax regression on the features, fitted on at most 5,000 training "
-        "images.",
+        "images. It is another classifier than the linear probe, so its accuracy differs a little "
+        "from linear_top1.",
         draw_confusion,
         labels=True,
     ),

@@ -22,6 +22,8 @@ _GAP, _MARGIN = 8, 12
 #: Points and line height (px) of captions and of titles.
 _CAPTION, _LINE = 6.5, 10
 _TITLE, _HEADING, _HEADING_LINE = 9.0, 20, 16
+#: Space between the heading and the sheet, px.
+_BELOW_HEADING = 6
 #: The least width of a sheet without its margins, px, for its heading.
 _NARROWEST = 400
 #: Pixels that a letter of a caption takes, on average.
@@ -97,7 +99,8 @@ def draw_sheet(rows: Sequence[Sequence[Cell]], titles: Sequence[str], heading: s
     ]
     width = 2 * _MARGIN + max(_NARROWEST, sum(widths) + _GAP * (count - 1))
     headings = _lines(heading, width - 2 * _MARGIN, letter=6.6)
-    top = _MARGIN + _HEADING * bool(titles) + _HEADING_LINE * len(headings)
+    above = _HEADING_LINE * len(headings) + _BELOW_HEADING * bool(headings)
+    top = _MARGIN + _HEADING * bool(titles) + above
     height = top + sum(heights) + _GAP * len(rows) + _MARGIN
     canvas = np.full((height, width, 3), 255, dtype=np.uint8)
     figure = blank(width, height)
@@ -156,7 +159,9 @@ def _lines(caption: str, width: int, letter: float = _LETTER) -> list[str]:
                 now = ""
             now = f"{now} {word}".strip()
             while len(now) > most:
-                found.append(now[:most])
-                now = now[most:]
+                # A path is broken after a slash, so that the names in it stay whole.
+                cut = now.rfind("/", 0, most) + 1 or most
+                found.append(now[:cut])
+                now = now[cut:]
         found.append(now)
     return found

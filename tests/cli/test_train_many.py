@@ -109,3 +109,40 @@ def test_a_wrong_sweep_trains_nothing(train, arguments, said):
     assert (code, out) == (2, "")
     assert said in err
     assert not Path("many").exists()
+
+
+def test_methods_are_compared_by_one_command(capsys):
+    command = [
+        *("train", "--sweep", "method=simclr,simsiam", "--seeds", "2", "--evaluator", "knn"),
+        *("--epochs", "1", "--batch-size", "512", "--precision", "fp32", "-o", "many"),
+    ]
+    assert sslcore.cli.run([*command, "--dry-run"]) == 0
+    folders = [
+        f"many/method={method},seed={seed}" for method in ("simclr", "simsiam") for seed in (0, 1)
+    ]
+    assert capsys.readouterr().out.split() == folders
+    assert not Path("many").exists()
+    assert sslcore.cli.run(command) == 0
+    out = capsys.readouterr().out
+    assert "simclr is ahead of simsiam" in out or "simsiam is ahead of simclr" in out
+    assert out.count("over untrained") == 2
+    assert "These are whole recipes" in out
+    methods = {
+        line.split(" = ")[1]
+        for folder in folders
+        for line in Path(folder, "recipe.toml").read_text().splitlines()
+        if line.startswith("method = ")
+    }
+    assert methods == {'"simclr"', '"simsiam"'}
+
+
+def test_a_method_beside_a_sweep_over_methods_is_refused(train):
+    code, _, err = train("--sweep", "method=moco,vicreg", "-o", "many")
+    assert code == 2
+    assert "leave --method out" in err
+
+
+def test_a_dry_run_of_a_sweep_refuses_what_the_sweep_refuses(train):
+    code, _, err = train("--sweep", "loss.temprature=1,2", "-o", "many", "--dry-run")
+    assert code == 2
+    assert "temperature" in err

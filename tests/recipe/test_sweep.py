@@ -21,13 +21,25 @@ def test_sweeps_make_all_combinations_with_every_seed():
         ("optimizer", "name", "SGD"),
         ("training", "seed", 5),
     )
-    assert found[0].folder == "temperature=0.1,name=SGD,seed=5"
+    assert found[0].folder == "temperature=0.1,optimizer=SGD,seed=5"
     assert len({trial.folder for trial in found}) == 8
 
 
 def test_one_seed_is_that_of_the_request():
     found = trials_of(read_sweeps(["loss.temperature=0.1,0.2"]), first_seed=5)
     assert settings(found) == [(("loss", "temperature", 0.1),), (("loss", "temperature", 0.2),)]
+
+
+def test_methods_and_parts_are_swept_over_by_their_names():
+    found = trials_of(read_sweeps(["method=simclr,vicreg", "encoder=vit,cnn4"]))
+    assert [(trial.method, trial.settings) for trial in found] == [
+        ("simclr", (("encoder", "name", "vit"),)),
+        ("simclr", (("encoder", "name", "cnn4"),)),
+        ("vicreg", (("encoder", "name", "vit"),)),
+        ("vicreg", (("encoder", "name", "cnn4"),)),
+    ]
+    assert found[0].folder == "method=simclr,encoder=vit"
+    assert all(trial.method is None for trial in trials_of(read_sweeps(["loss.a=1,2"])))
 
 
 def test_values_are_read_as_those_of_set_are():

@@ -12,6 +12,7 @@ import statistics
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import sslcore.cli
 from sslcore.reports.compare import Comparison
@@ -298,6 +299,33 @@ def test_a_pattern_passes_over_what_is_no_run(cli):
     assert code == 0
     assert "note: runs/notes has no recipe.toml" in err
     assert "a" in out
+
+
+def test_a_folder_of_runs_stands_for_them(cli):
+    for seed in range(2):
+        write_run(f"runs/a/seed={seed}", seed=seed, knn_top1=0.5)
+        write_run(f"runs/b/seed={seed}", seed=seed, temperature=0.1, knn_top1=0.25)
+    Path("runs/a/compare.html").write_text("")
+    folders = json.loads(cli("compare", "runs/a", "runs/b", "--json")[1])
+    patterns = json.loads(cli("compare", "runs/a/*", "runs/b/*", "--json")[1])
+    assert len(folders) == 4
+    assert folders == patterns
+    # A page of an earlier comparison is no run, and nothing to tell.
+    assert cli("compare", "runs/a/*")[2] == ""
+
+
+@pytest.mark.parametrize(("width", "dropped"), [(200, 0), (80, 5), (36, 8)])
+def test_runs_on_a_narrow_screen_breaks_no_folder(width, dropped, monkeypatch, capsys):
+    name = "runs/a-long-name-of-a-run"
+    write_run(name, knn_top1=0.5, linear_top1=0.5, linear_top1_5_per_class=0.5)
+    console = Console(width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr("sslcore.cli.runs.stdout_console", lambda **options: console)
+    assert sslcore.cli.run(["runs"]) == 0
+    said = capsys.readouterr()
+    assert name in said.out
+    assert "finished" in said.out
+    told = said.err.partition("no room for ")[2].partition(";")[0]
+    assert len(told.split(", ")) * bool(told) == dropped
 
 
 def test_runs_lists_runs_with_their_state(cli):

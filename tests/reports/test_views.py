@@ -13,6 +13,7 @@ from sslcore.data.batches import Batches
 from sslcore.pipeline.build import ImageShape
 from sslcore.random import BatchRandom
 from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
+from sslcore.reports.sheet import _lines
 from sslcore.reports.views import _together, draw_views, first_views
 
 
@@ -174,3 +175,8 @@ def test_the_holes_that_are_told_are_where_they_were_cut(session):
 def test_a_cell_of_several_views_has_the_first_line_of_each_text_once():
     assert _together(["moved 1\nbrightness 2", "moved 1\nbrightness 3", ""]) == "moved 1"
     assert _together([f"frame {number}" for number in range(8)]).endswith("frame 5; and 2 more")
+
+
+def test_a_path_in_a_caption_is_broken_after_a_slash():
+    assert _lines("test/bird/0039.jpg, bird", 72) == ["test/bird/", "0039.jpg, bird"]
+    assert _lines("a" * 40, 72) == ["a" * 15, "a" * 15, "a" * 10]

@@ -168,7 +168,7 @@ def _trained(
     opened = Run.open(run)
     recipe = _recipe_to_evaluate(opened, asked, registry)
     session = Session.prepare(
-        recipe, device=pick_device(device), console=console, shape=opened.shape()
+        recipe, device=pick_device(device), console=console, shape=opened.shape(), run=opened
     )
     found = ImageShape.of(session.data.train)
     if (found.image_size, found.channels) != (session.shape.image_size, session.shape.channels):

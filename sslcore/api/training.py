@@ -15,7 +15,7 @@ from sslcore.compute.processes import process_group
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.compute.torchrun import local_rank, process_count, rank
 from sslcore.errors import InterruptedRun, first_line
-from sslcore.recipe.request import Request, Settings
+from sslcore.recipe.request import Request, Settings, assigned, init_settings
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.report import FIGURES, wants_reports, write_report
 from sslcore.runs.folder import Run as RunFolder
@@ -37,6 +37,8 @@ def train(
     evaluators: Sequence[str] = (),
     config: str | Path | Mapping[str, object] | None = None,
     settings: Settings = (),
+    init: str | Path | None = None,
+    init_from: str | None = None,
     output: str | Path | None = None,
     resume: str | Path | None = None,
     device: str = "auto",
@@ -65,6 +67,10 @@ def train(
         config: a TOML file of settings by section, or the sections; a run's `recipe.toml` is one.
         settings: by section, `{"training": {"epochs": 10}, "loss": {"temperature": 0.2}}`; the
             section `tracker` is for the trackers.
+        init: weights that the encoder begins with: a run, a safetensors file, or a torch file of
+            weights, whatever their names begin with.
+        init_from: "teacher" takes the teacher of the run; of a file with several encoders, a part
+            of the names.
         output: the run's folder; `runs/<method>-<data>-<time>` by default.
         resume: the folder of a run to resume; it keeps its own recipe.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
@@ -94,7 +100,7 @@ def train(
         loss=loss,
         evaluators=evaluators,
         config=config,
-        settings=settings,
+        settings=(*assigned(settings), *init_settings(init, init_from)),
     )
     where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
     console = Console(quiet=True) if rank() > 0 else console or stderr_console()

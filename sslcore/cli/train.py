@@ -13,7 +13,7 @@ from sslcore.cli.requesting import REQUESTED, request_options, settings_in
 from sslcore.cli.words import complete_runs, names_of
 from sslcore.compute.torchrun import rank
 from sslcore.errors import UsageError, nearest
-from sslcore.recipe.request import Assignment
+from sslcore.recipe.request import Assignment, init_settings
 from sslcore.registry.registry import default_registry
 
 
@@ -27,6 +27,17 @@ from sslcore.registry.registry import default_registry
     type=click.IntRange(0),
     metavar="N",
     help="Processes that read images ahead. [default: threads, where needed]",
+)
+@click.option(
+    "--init",
+    metavar="RUN|FILE",
+    shell_complete=complete_runs,
+    help="Begin with the weights of a run or a file: safetensors, or a torch file of weights.",
+)
+@click.option(
+    "--init-from",
+    metavar="PART",
+    help="teacher for the teacher of the run of --init; of a file, a part of the names.",
 )
 @click.option(
     "--output", "-o", metavar="DIR", help="Folder of the run. [default: runs/METHOD-DATA-TIME]"
@@ -102,6 +113,7 @@ def train(
     if context.args:
         raise UsageError(_stray(context.args[0]))
     settings = settings_in(options)
+    settings += init_settings(options.pop("init"), options.pop("init_from"))
 
     from sslcore import api
     from sslcore.evaluation.table import print_table

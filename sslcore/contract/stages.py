@@ -6,7 +6,7 @@ from __future__ import annotations
 STAGES = ("augmentation", "encoder", "head", "loss")
 
 #: The sections of a request.
-SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher")
+SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher", "init")
 
 #: The sections of a configuration file, in which each evaluator may have a table of its own.
 FILE_SECTIONS = (*SECTIONS, "evaluators")

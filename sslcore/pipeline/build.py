@@ -17,6 +17,7 @@ from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data, Split
 from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
 from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
+from sslcore.pipeline.initial_weights import load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
@@ -98,11 +99,18 @@ def build_data(part: Part) -> Data:
     return data
 
 
-def build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
+def build_pipeline(
+    recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor] | None = None
+) -> Pipeline:
     """Build every stage of a recipe for images of a shape.
 
     Initial weights are a function of the recipe's seed; torch's global generators are left as
     they were.
+
+    Args:
+        recipe: the recipe.
+        shape: of the images.
+        initial: weights that the encoder has in place of drawn ones, by its own names.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
@@ -110,7 +118,7 @@ def build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         # torch.manual_seed would seed every GPU as well, and nothing is drawn there.
         torch.default_generator.manual_seed(recipe.training.seed)
-        return _build_pipeline(recipe, shape)
+        return _build_pipeline(recipe, shape, initial or {})
 
 
 def build_features(
@@ -126,13 +134,15 @@ def build_features(
         return dummies.augmentation(augmentation), dummies.encoder(encoder)
 
 
-def _build_pipeline(recipe: Recipe, shape: ImageShape) -> Pipeline:
+def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor]) -> Pipeline:
     # No larger than a batch, so that a loss which needs more images says so here.
     dummies = _DummyBatch(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
     augmentation = dummies.augmentation(recipe.augmentation)
     encoder = dummies.encoder(recipe.encoder)
     head = None if recipe.head is None else dummies.head(recipe.head)
     loss = build_part(recipe.loss, dummies.supplied)
+    # Before a teacher is copied from it.
+    load_into(encoder, initial)
     pipeline = Pipeline(
         augmentation,
         encoder,

@@ -97,6 +97,25 @@ class Part:
         return self.origin.address(self.name)
 
 
+#: What `Init.part` is where all that a file holds is looked through, and of a run the encoder.
+ENCODER_PART = "encoder"
+
+
+@dataclass(frozen=True)
+class Init:
+    """The weights that the encoder begins with, section `init`.
+
+    Attributes:
+        path: a run, or a file of weights.
+        part: "encoder"; "teacher" for the teacher of a run; of a file, a part of the names.
+        sha256: of the tensors that the encoder takes; empty until they have been read.
+    """
+
+    path: str
+    part: str = ENCODER_PART
+    sha256: str = ""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides the result of a run, except the device.
@@ -113,6 +132,7 @@ class Recipe:
         optimizer_settings: those that differ from torch's defaults.
         training: settings of the training loop.
         teacher: settings of the teacher; None without one.
+        init: where the encoder's first weights are from; None draws them.
         method_origin: distribution and version that the method comes from.
         by_data: by section, the settings whose values the data set suggests.
     """
@@ -128,6 +148,7 @@ class Recipe:
     optimizer_settings: Mapping[str, object]
     training: Training
     teacher: Teacher | None = None
+    init: Init | None = None
     method_origin: str = ""
     by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
@@ -152,6 +173,8 @@ class Recipe:
         tables["training"] = dataclasses.asdict(self.training)
         if self.teacher is not None:
             tables["teacher"] = dataclasses.asdict(self.teacher)
+        if self.init is not None:
+            tables["init"] = dataclasses.asdict(self.init)
         return plain(tables)
 
     def differences(self, other: Recipe) -> list[str]:

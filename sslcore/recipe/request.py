@@ -80,7 +80,7 @@ class Request:
             evaluators=tuple(evaluators),
             config=tables,
             source=source,
-            settings=_assignments(settings),
+            settings=assigned(settings),
             **names,
         )
 
@@ -183,7 +183,7 @@ def _no_section(section: str, known: Sequence[str]) -> str:
     return f"no such section{nearest(section, known)}; sections are {', '.join(known)}"
 
 
-def _assignments(settings: Settings) -> tuple[Assignment, ...]:
+def assigned(settings: Settings) -> tuple[Assignment, ...]:
     """Return settings by section as (section, name, value).
 
     Raises:
@@ -210,3 +210,18 @@ def _assignments(settings: Settings) -> tuple[Assignment, ...]:
         for section, values in settings.items()
         for name, value in values.items()
     )
+
+
+def init_settings(init: object, part: str | None) -> list[Assignment]:
+    """Return the settings for the weights that the encoder begins with.
+
+    Args:
+        init: a run or a file; None for drawn weights.
+        part: which of its weights; None for the encoder.
+    """
+    found: list[Assignment] = []
+    if init is not None:
+        found.append(("init", "path", str(init)))
+    if part is not None:
+        found.append(("init", "part", part))
+    return found

@@ -14,14 +14,15 @@ from typing import Annotated, Any
 from annotated_types import Ge, Le
 
 from sslcore.contract.records import Method, Sections, Teacher
-from sslcore.contract.settings import Setting, settings_of
+from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.errors import CompositionError, UsageError, nearest
 from sslcore.recipe.names import Choice, choose, with_variants
-from sslcore.recipe.recipe import Part, Recipe, Training
+from sslcore.recipe.recipe import ENCODER_PART, Init, Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
 from sslcore.registry.registry import Registry, default_registry
+from sslcore.system.files import user_path
 
 
 def make_recipe(
@@ -131,7 +132,7 @@ class _Layers:
         stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
         evaluators = self._evaluators()
         optimizer, optimizer_settings = self._optimizer()
-        training, teacher = self._training(), self._teacher()
+        training, teacher, init = self._training(), self._teacher(), self._init()
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
             self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]
@@ -149,6 +150,7 @@ class _Layers:
             optimizer_settings=optimizer_settings,
             training=training or Training(),
             teacher=teacher,
+            init=init,
             method_origin=str(entry.origin),
             by_data=self.by_data,
         )
@@ -251,6 +253,20 @@ class _Layers:
         }
         valid = self.validation.settings("teacher", known, asked, "sslcore's teacher")
         return None if valid is None else dataclasses.replace(base, **valid)
+
+    def _init(self) -> Init | None:
+        asked = self.request.settings_of("init")
+        if not asked:
+            return None
+        known = {
+            "path": Setting("path", str, REQUIRED),
+            "part": Setting("part", str, ENCODER_PART),
+            "sha256": Setting("sha256", str, ""),
+        }
+        valid = self.validation.settings("init", known, asked, "sslcore's initial weights")
+        if valid is None:
+            return None
+        return Init(**valid | {"path": str(user_path(valid["path"], "init.path").absolute())})
 
     def _suggested(self, section: str, known: Mapping[str, Setting]) -> dict[str, object]:
         """Return the data set's defaults for a section, as far as it has such settings.

@@ -11,7 +11,6 @@ from sslcore.data import Split
 from sslcore.data.sample import sample
 from sslcore.evaluation.evaluate import RANDOM_INIT, FeatureExtractor, Table, in_batches
 from sslcore.evaluation.table import heading
-from sslcore.pipeline.build import build_pipeline
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.reports.maps import DEFAULT_MAP, Array, in_two_dimensions
 from sslcore.runs.folder import METRICS, Run
@@ -73,14 +72,12 @@ class Material:
     @property
     def began(self) -> str:
         """What the encoder is called with its initial weights."""
-        return heading(RANDOM_INIT, self.details)
+        return heading(RANDOM_INIT, {"": {"pretrained": self.session.pretrained}})
 
     @cached_property
     def untrained(self) -> Pipeline:
         """The pipeline with its initial weights."""
-        device = self.session.device
-        made: Pipeline = build_pipeline(self.recipe, self.session.shape).to(device)
-        return made.eval()
+        return self.session.untrained().eval()
 
     @cached_property
     def test_features(self) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +18,7 @@ from sslcore.pipeline.build import ImageShape
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import read_tables, to_toml
 from sslcore.runs.scores import Details, Scores, add_scores, read_scores
-from sslcore.runs.weights import read_weights, write_weights
+from sslcore.runs.weights import read_weights, save_weights, write_weights
 from sslcore.system.files import user_path, write_safely
 from sslcore.system.locks import LOCK
 
@@ -30,6 +31,9 @@ RECIPE, METRICS, ENCODER, EVALUATION = (
 
 #: The best weights of encoder and head by the figures during training.
 BEST = "best.safetensors"
+
+#: The weights that the encoder began with where they were not drawn, by the encoder's own names.
+INITIAL = "initial.safetensors"
 
 #: The file with the name of the torchrun launch that started the run.
 LAUNCH = ".launch"
@@ -94,7 +98,12 @@ class Run:
         return None
 
     def create(
-        self, recipe: Recipe, shape: ImageShape, train_images: int, launch: str = ""
+        self,
+        recipe: Recipe,
+        shape: ImageShape,
+        train_images: int,
+        launch: str = "",
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Create the folder of a new run and write its recipe.
 
@@ -103,6 +112,7 @@ class Run:
             shape: shape of the images.
             train_images: number of training images.
             launch: the name of the torchrun launch that starts the run; empty without torchrun.
+            initial: weights that the encoder begins with, if they are not drawn.
 
         Raises:
             RunFolderError: the folder exists and is not empty, or can't be written.
@@ -132,10 +142,14 @@ class Run:
         try:
             if launch:
                 write_safely(self.path / LAUNCH, launch)
+            if initial:
+                save_weights(self.path / INITIAL, initial)
+            # The recipe comes last: a folder with a recipe is a run.
             write_safely(self.recipe_path, text)
         except RunFolderError:
             # A folder without a recipe is no run, and would block the next one of that name.
-            (self.path / LAUNCH).unlink(missing_ok=True)
+            for name in (LAUNCH, INITIAL):
+                (self.path / name).unlink(missing_ok=True)
             for folder in (self.checkpoints, self.path):
                 with suppress(OSError):
                     folder.rmdir()

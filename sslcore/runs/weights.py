@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -21,14 +22,23 @@ def write_weights(path: Path, module: nn.Module, *, step: int | None = None) -> 
     Raises:
         RunFolderError: the file can't be written.
     """
+    metadata = None if step is None else {"step": str(step)}
+    save_weights(path, module.state_dict(), metadata)
+
+
+def save_weights(
+    path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write tensors by name.
+
+    Raises:
+        RunFolderError: the file can't be written.
+    """
     from safetensors.torch import save
 
-    weights = {
-        name: tensor.detach().cpu().contiguous().clone()
-        for name, tensor in module.state_dict().items()
-    }
-    metadata = None if step is None else {"step": str(step)}
-    write_safely(path, save(weights, metadata))
+    # Tensors that share memory can't be written as they are.
+    owned = {name: item.detach().cpu().contiguous().clone() for name, item in weights.items()}
+    write_safely(path, save(owned, metadata))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

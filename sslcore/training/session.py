@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +16,7 @@ from sslcore.errors import RunFolderError, TrainingError, UsageError
 from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
+from sslcore.pipeline.initial_weights import Weights, digest
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import Part, Recipe, settings_by_name
 from sslcore.recipe.toml import plain
@@ -24,6 +25,7 @@ from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
+from sslcore.training.initial import kept_weights, print_match, weights_from_elsewhere
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trackers import Trackers
@@ -42,6 +44,7 @@ class Session:
         data: the images.
         shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
+        initial: weights that the encoder began with in place of drawn ones, by its own names.
         device: where to compute.
         console: where notes and warnings are printed.
         processes: the processes that train together, seen from this one.
@@ -54,6 +57,7 @@ class Session:
     device: torch.device
     console: Console
     processes: Processes = ALONE
+    initial: Weights = field(default_factory=dict)
 
     @classmethod
     def prepare(
@@ -64,8 +68,11 @@ class Session:
         console: Console,
         shape: ImageShape | None = None,
         processes: Processes = ALONE,
+        run: Run | None = None,
     ) -> Session:
         """Load the data and build the pipeline.
+
+        A recipe with initial weights is returned with their hash.
 
         Args:
             recipe: the recipe.
@@ -73,17 +80,38 @@ class Session:
             console: where notes and warnings are printed.
             shape: shape of the images to build for; that of the data by default.
             processes: the processes that train together.
+            run: the run of this recipe, which keeps its initial weights; None for a new run.
 
         Raises:
-            UsageError: the data can't be read, or the parts don't fit together.
+            UsageError: the data or the initial weights can't be read, or the parts don't fit
+                together.
         """
         with processes.local_main_first():
             data = build_data(recipe.data)
         for note in data.notes:
             console.print(f"note: {note}")
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
-        pipeline = _on(device, build_pipeline(recipe, shape))
-        return cls(recipe, data, shape, pipeline, device, console, processes)
+        pipeline, initial = build_pipeline(recipe, shape), {}
+        init = recipe.init
+        if init is not None:
+            if run is None:
+                found = weights_from_elsewhere(init, pipeline.encoder)
+                print_match(found, init, console)
+                initial = found.weights
+                recipe = replace(recipe, init=replace(init, sha256=digest(initial)))
+            else:
+                initial = kept_weights(run, init)
+            pipeline = build_pipeline(recipe, shape, initial)
+        return cls(recipe, data, shape, _on(device, pipeline), device, console, processes, initial)
+
+    def untrained(self) -> Pipeline:
+        """Return the pipeline with its initial weights, on the device."""
+        return _on(self.device, build_pipeline(self.recipe, self.shape, self.initial))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the encoder begins with trained weights."""
+        return bool(self.initial or getattr(self.pipeline.encoder, "pretrained", False))
 
     def trainer(self, run: Run, *, compile: bool, workers: int | None) -> Trainer:
         """Return a trainer at step 0.
@@ -126,7 +154,7 @@ class Session:
                 fast_evaluators(evaluators),
                 self.data,
                 self.pipeline,
-                lambda: _on(self.device, build_pipeline(self.recipe, self.shape)),
+                self.untrained,
                 self.device,
                 run,
                 total=trainer.total_steps,
@@ -221,7 +249,7 @@ class Session:
         evaluators = self._evaluators()
         if not evaluators:
             return {}, {}
-        untrained = _on(self.device, build_pipeline(self.recipe, self.shape))
+        untrained = self.untrained()
         with self.console.status("evaluating"):
             table, owners = evaluate(
                 evaluators,
@@ -240,7 +268,7 @@ class Session:
             "step": step,
             "date": now(),
         }
-        if getattr(self.pipeline.encoder, "pretrained", False):
+        if self.pretrained:
             measured["pretrained"] = True
         details = {
             name: {"evaluator": part.address, "settings": plain(part.settings), **measured}

@@ -18,6 +18,7 @@ from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 from sslcore.system.files import user_path
 from sslcore.system.locks import locked
+from sslcore.training.initial import normalized_alike
 from sslcore.training.resume import last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
 from sslcore.training.trackers import Trackers
@@ -67,7 +68,8 @@ def plan(
     if output is not None:
         user_path(output, "--output")
     recipe, notes = resolve(request, registry)
-    return Plan(recipe, tuple(notes))
+    recipe, more = normalized_alike(recipe, request)
+    return Plan(recipe, (*notes, *more))
 
 
 def carry_out(
@@ -117,7 +119,7 @@ def carry_out(
     for note in planned.notes:
         console.print(f"note: {note}")
     recipe, run = planned.recipe, planned.resumed
-    session = Session.prepare(recipe, device=device, console=console, processes=processes)
+    session = Session.prepare(recipe, device=device, console=console, processes=processes, run=run)
     checkpoint = None
     if run is None:
         # The folder is made last, so that an invalid request leaves no files behind.
@@ -151,7 +153,7 @@ def _begun(output: str | Path | None) -> str:
 
 
 def _create(run: Run, session: Session, held: ExitStack) -> str:
-    run.create(session.recipe, session.shape, len(session.data.train), launch_id())
+    run.create(session.recipe, session.shape, len(session.data.train), launch_id(), session.initial)
     return _lock(run, held)
 
 

@@ -1,0 +1,129 @@
+"""The weights that a run begins with, where it begins with those of a run or a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sslcore.errors import RunFolderError, UsageError
+from sslcore.pipeline.initial_weights import Match, Weights, digest, match, read_tensors
+from sslcore.recipe.recipe import ENCODER_PART, Init, Recipe
+from sslcore.recipe.request import Request
+from sslcore.runs.checkpoint import load_checkpoint
+from sslcore.runs.folder import ENCODER, INITIAL, RECIPE, Run
+from sslcore.runs.weights import read_weights
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import nn
+
+#: The weights of a run's teacher in its checkpoints.
+_TEACHER = "teacher"
+_TEACHERS_ENCODER = "teacher.encoder."
+#: The settings of an augmentation that normalise its views.
+_NORMALIZATION = ("mean", "std")
+
+
+def weights_from_elsewhere(init: Init, encoder: nn.Module) -> Match:
+    """Return the weights that a recipe names, matched to its encoder.
+
+    Raises:
+        UsageError: they can't be read, nothing fits, or they are not those of the recipe.
+    """
+    path = Path(init.path)
+    whole = init.part == ENCODER_PART
+    if (path / RECIPE).is_file():
+        found = match(_of_run(Run.open(path), init.part), encoder)
+    else:
+        found = match(read_tensors(path), encoder, "" if whole else init.part)
+    if init.sha256 and digest(found.weights) != init.sha256:
+        raise UsageError(
+            f"init.path: the weights in {path} are not those that the recipe was written for "
+            "(their sha256 differs); leave init.sha256 out to begin with them"
+        )
+    return found
+
+
+def print_match(found: Match, init: Init, console: Console) -> None:
+    """Print what of a file fits an encoder; it is a warning where much does not."""
+    if found.enough:
+        console.print(f"note: {init.path}: {found.in_words()}")
+    else:
+        console.print(f"warning: {init.path}: {found.in_words()}", style="bold yellow")
+
+
+def kept_weights(run: Run, init: Init) -> Weights:
+    """Return the weights that a run began with, from its own folder.
+
+    Raises:
+        RunFolderError: they are not there, or damaged.
+    """
+    path = run.path / INITIAL
+    try:
+        weights = read_weights(path)
+    except FileNotFoundError as error:
+        raise RunFolderError(
+            f"{path} is not there, and the run began with the weights in it; put it back"
+        ) from error
+    if digest(weights) != init.sha256:
+        raise RunFolderError(f"{path} does not hold the weights that the run began with")
+    return weights
+
+
+def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str]]:
+    """Return the recipe with the normalisation that its initial weights expect, and notes on it.
+
+    A run says how its views were normalised, and its values are taken where the user gave none; a
+    file does not say it.
+    """
+    init = recipe.init
+    own = dict(recipe.augmentation.settings)
+    names = [name for name in _NORMALIZATION if name in own]
+    if init is None or not names:
+        return recipe, []
+    asked = request.settings_of("augmentation")
+    theirs: object = {}
+    if (Path(init.path) / RECIPE).is_file():
+        theirs = Run.open(init.path).config().get("augmentation")
+    if not isinstance(theirs, dict) or not any(name in theirs for name in names):
+        return recipe, [
+            f"{init.path} does not say how views were normalised for its weights; here the mean is "
+            f"{own.get('mean') or 0.5} and the std {own.get('std') or 0.25}. For weights of "
+            "ImageNet: --set augmentation.mean=[0.485,0.456,0.406] --set "
+            "augmentation.std=[0.229,0.224,0.225]"
+        ]
+    taken = {
+        name: tuple(value) if isinstance(value, list) else None
+        for name in names
+        if name not in asked and (value := theirs.get(name)) is not None
+    }
+    if all(own[name] == value for name, value in taken.items()):
+        return recipe, []
+    augmentation = replace(recipe.augmentation, settings=own | taken)
+    said = ", ".join(f"{name} {value or 'none'}" for name, value in taken.items())
+    note = f"views are normalised as in {init.path}: {said}"
+    return replace(recipe, augmentation=augmentation), [note]
+
+
+def _of_run(run: Run, part: str) -> Weights:
+    """Return the weights of a run's encoder, or those of its teacher's."""
+    if part not in (ENCODER_PART, _TEACHER):
+        raise UsageError(f"init.part: of a run, it is {ENCODER_PART} or {_TEACHER}, got {part!r}")
+    if part == ENCODER_PART:
+        try:
+            return read_weights(run.path / ENCODER)
+        except FileNotFoundError as error:
+            raise RunFolderError(
+                f"{run.path} has not finished, so it has no encoder yet; go on with it: sslcore "
+                f"train --resume {run.path}"
+            ) from error
+    model = load_checkpoint(run.checkpoints).section("model")
+    found = {
+        name.removeprefix(_TEACHERS_ENCODER): tensor
+        for name, tensor in model.items()
+        if name.startswith(_TEACHERS_ENCODER)
+    }
+    if not found:
+        raise UsageError(f"{run.path} has no teacher; leave --init-from out to take its encoder")
+    return found

@@ -62,7 +62,9 @@ def runs(directory: str, as_json: bool) -> None:
     rows = [
         [
             run.name,
-            *(str(run.settings.get(name)) for name in ("method", "data", "encoder")),
+            str(run.settings.get("method")),
+            run.data,
+            str(run.settings.get("encoder")),
             str(run.seed),
             *(
                 cell(run.table.get(ENCODER, {}), metric, test_images(run.details, metric))

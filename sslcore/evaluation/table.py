@@ -144,5 +144,8 @@ def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
         if worse:
             said.append(f"not better than {label}: {', '.join(worse)}")
         if within:
-            said.append(f"better than {label}, but within the spread: {', '.join(within)}")
-    return f"the trained encoder is {'; '.join(said)}" if said else ""
+            said.append(f"not clearly better than {label}: {', '.join(within)}")
+    if not said:
+        return ""
+    unclear = " (not clearly: within the spread)" if any("clearly" in each for each in said) else ""
+    return f"the trained encoder is {'; '.join(said)}{unclear}"

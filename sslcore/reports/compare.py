@@ -51,7 +51,7 @@ class Group:
     @property
     def effective_rank(self) -> str:
         """Mean effective rank of the representations at the end of training; "–" if not logged."""
-        last = [rank for run in self.runs if (rank := _last(run, "effective_rank")) is not None]
+        last = [rank for run in self.runs if (rank := last_of(run, "effective_rank")) is not None]
         return f"{statistics.fmean(last):.1f}" if last else "–"
 
     @property
@@ -128,8 +128,8 @@ class Comparison:
             ]
             if names:
                 found.append(
-                    f"{group.label}: training has not made the encoder better, beyond the spread, "
-                    f"on {', '.join(names)}"
+                    f"{group.label}: the trained encoder is not clearly better than the untrained "
+                    f"one on {', '.join(names)}"
                 )
         return found
 
@@ -145,9 +145,10 @@ class Comparison:
         ]
         if not told:
             return ""
-        more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        more = len(self.differing) - 1 - len(told[:_TOLD])
+        rest = f" and {more} more" if more else ""
         return (
-            f"These are whole recipes: besides the method, {', '.join(told[:_TOLD])}{more} differ. "
+            f"These are whole recipes: besides the method, {', '.join(told[:_TOLD])}{rest} differ. "
             "Losses of different methods are different quantities, so their curves can't be "
             "compared"
         )
@@ -196,14 +197,14 @@ def _between(winner: Group, second: Group, metric: str) -> str:
     if spread is None:
         return ahead + more
     if ahead_by > spread:
-        return f"{ahead}, more than the spread ({rounded(spread, finer)}, {source}){more}"
+        return f"{ahead}, more than the spread ({rounded(spread, finer)} {source}){more}"
     return (
-        f"{ahead}, which is within the spread ({rounded(spread, finer)}, {source}): no difference "
+        f"{ahead}, which is within the spread ({rounded(spread, finer)} {source}): no difference "
         f"is established{more}"
     )
 
 
-def _last(run: RunSummary, name: str) -> float | None:
+def last_of(run: RunSummary, name: str) -> float | None:
     """Return the last value of a number in metrics.jsonl."""
     found = (line[name] for line in reversed(run.metrics()) if line.get(name) is not None)
     return next(found, None)

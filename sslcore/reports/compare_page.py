@@ -6,15 +6,16 @@ from sslcore.evaluation.evaluate import PIXELS, RANDOM_INIT
 from sslcore.evaluation.spread import rounded, signed
 from sslcore.evaluation.table import sign_of
 from sslcore.reports import page
-from sslcore.reports.compare import Comparison
+from sslcore.reports.compare import Comparison, last_of
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import COLOURS, charts, style, to_png
 
 #: What the marks in the table mean.
 LEGEND = (
-    "Bold: the best, by more than the spread. *: the best, but not by more than the spread. Over: "
-    "by how much the encoder is better than itself untrained, or than raw pixels. Rank: the "
-    "effective rank at the end of training."
+    "**: the best, by more than the spread. *: the best, but not by more than the spread. ±: the "
+    "standard deviation over the seeds, or of a single run. Over: by how much the encoder is "
+    "better than itself untrained, or than raw pixels. Rank: the effective rank of the "
+    "projections (of the features without a head) at the end of training."
 )
 
 #: The baselines of each group, as they are called in the table.
@@ -91,6 +92,7 @@ def rows_of(
             continue
         if comparison.exceeds(metric):
             bold.add((places[best], column))
+            rows[places[best]][column] += page.BEYOND
         else:
             rows[places[best]][column] += page.WITHIN
     return heads, rows, bold
@@ -116,6 +118,7 @@ def records_of(comparison: Comparison) -> list[dict[str, object]]:
             "step": run.step,
             "seconds": run.status.seconds,
             "seed": run.seed,
+            "effective_rank": last_of(run, "effective_rank"),
             **{name: values[number] for name, values in comparison.differing.items()},
             **{
                 f"{column}.{name}": value

@@ -60,7 +60,8 @@ def draw_map(material: Material) -> Figure | None:
                 linewidths=0,
                 label=name,
                 color=COLOURS[label % len(COLOURS)],
-                marker=MARKERS[label // len(COLOURS) % len(MARKERS)],
+                # Neighbouring classes differ in both, and 48 classes in one of the two.
+                marker=MARKERS[(label // len(COLOURS) + label % len(COLOURS)) % len(MARKERS)],
             )
     if named:
         handles, names = axes[0].get_legend_handles_labels()

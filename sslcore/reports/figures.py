@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 #: Colours that the colour-blind can tell apart (Okabe and Ito 2008), without their yellow, which
 #: is faint on white.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999999")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9", "#999999")
 #: Markers, so that no two of 48 classes look the same.
 MARKERS = "o^sDvP"
 #: Right and wrong: blue and vermilion, which differ in brightness too.
-RIGHT, WRONG = COLOURS[0], COLOURS[5]
+RIGHT, WRONG = COLOURS[0], COLOURS[4]
 
 #: Pixels per inch of every picture.
 DPI = 100

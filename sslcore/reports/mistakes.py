@@ -79,7 +79,8 @@ def draw_mistakes(material: Material) -> Figure | None:
     cells = [
         Cell(
             small(material.test, row),
-            f"{material.test.name_of(row)}\nis {material.classes[labels[row]]}, taken for "
+            f"{material.test.name_of(row)}\nis {material.classes[labels[row]]} "
+            f"({material.probabilities[row, labels[row]]:.1%}), taken for "
             f"{material.classes[guesses[row]]} ({material.probabilities[row, guesses[row]]:.0%})",
             WRONG,
         )

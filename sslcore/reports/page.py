@@ -8,8 +8,8 @@ from html import escape
 
 from sslcore.system.printable import printable
 
-#: The mark of a score that is the best, though not by more than the spread.
-WITHIN = " *"
+#: The marks of the best score: by more than the spread, and within it.
+BEYOND, WITHIN = " **", " *"
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --page: #ffffff; --soft: #f3f4f6;
@@ -115,7 +115,8 @@ def table(
 
 def _is_number(cell: object) -> bool:
     try:
-        float(str(cell).replace(",", "").partition(" ±")[0].replace("–", "0").removesuffix(WITHIN))
+        plain = str(cell).removesuffix(BEYOND).removesuffix(WITHIN).partition(" ±")[0]
+        float(plain.replace(",", "").replace("–", "0"))
     except ValueError:
         return False
     return True

@@ -46,7 +46,9 @@ class Score:
         images. None where nothing is known of it.
         """
         if self.spread is not None and other.spread is not None:
-            both = f"{self.count} and {other.count} seeds"
+            both = f"over {self.count} seeds each"
+            if self.count != other.count:
+                both = f"over {self.count} and {other.count} seeds"
             return math.hypot(self.spread, other.spread), both
         if self.error is not None and other.error is not None:
             return math.hypot(self.error, other.error), "of a single run"

@@ -88,7 +88,7 @@ SECTIONS = (
         "confusion",
         "Confusion",
         "Predictions of a softmax regression on the features, fitted on at most 5,000 training "
-        "images. It is another classifier than the linear probe, so its accuracy differs a little "
+        "images. It is another classifier than the linear probe, so its accuracy differs "
         "from linear_top1.",
         draw_confusion,
         labels=True,
@@ -96,7 +96,8 @@ SECTIONS = (
     Section(
         "mistakes",
         "Worst mistakes",
-        "The test images whose true class the same regression thinks least likely.",
+        "The test images whose true class the same regression thinks least likely, the worst "
+        "first, with the probabilities of both classes.",
         draw_mistakes,
         labels=True,
     ),

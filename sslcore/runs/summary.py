@@ -65,6 +65,12 @@ class RunSummary:
         return str(self.run.path)
 
     @property
+    def data(self) -> str:
+        """The name of the data set, or of the folder that it opens."""
+        path = self.settings.get("data.path")
+        return str(self.settings.get("data")) if path is None else Path(str(path)).name
+
+    @property
     def seed(self) -> object:
         """The seed of the run."""
         return self.settings.get(SEED)

@@ -93,7 +93,8 @@ def test_a_difference_within_the_spread_is_neither_bold_nor_without_a_warning():
     assert not is_best(table, "knn_top1", 41)
     assert verdict(table, many) == ""
     assert verdict(table, few) == (
-        "the trained encoder is better than the untrained encoder, but within the spread: knn_top1"
+        "the trained encoder is not clearly better than the untrained encoder: knn_top1 "
+        "(not clearly: within the spread)"
     )
 
 

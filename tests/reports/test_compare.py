@@ -102,7 +102,8 @@ def test_the_lead_over_a_baseline_is_measured_seed_by_seed():
     assert lead.spread is not None
     assert lead.spread < 1e-9
     assert found.without_gain() == [
-        "temperature 0.1: training has not made the encoder better, beyond the spread, on knn_top1"
+        "temperature 0.1: the trained encoder is not clearly better than the untrained one on "
+        "knn_top1"
     ]
     rows = rows_of(found)[1]
     assert [row[0] for row in rows] == [
@@ -154,8 +155,12 @@ def test_what_differs_is_named_and_labels_are_as_short_as_they_can_be():
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        ((0.90, 0.91), (0.70, 0.71), "by 0.2000, more than the spread (0.0100, 2 and 2 seeds)"),
-        ((0.90, 0.80), (0.84, 0.76), "by 0.050, which is within the spread (0.091, 2 and 2 seeds)"),
+        ((0.90, 0.91), (0.70, 0.71), "by 0.2000, more than the spread (0.0100 over 2 seeds each)"),
+        (
+            (0.90, 0.80),
+            (0.84, 0.76),
+            "0.050, which is within the spread (0.091 over 2 seeds each)",
+        ),
         ((0.90,), (0.70,), "the spread over seeds is not known"),
         ((0.90,), (0.90,), "are equal"),
     ],
@@ -174,8 +179,8 @@ def test_a_difference_is_held_against_the_spread(first, second, said):
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        (41, "within the spread (0.098, of a single run): no difference"),
-        (10_000, "more than the spread (0.0062, of a single run); with one seed"),
+        (41, "within the spread (0.098 of a single run): no difference"),
+        (10_000, "more than the spread (0.0062 of a single run); with one seed"),
     ],
 )
 def test_of_single_seeds_the_number_of_test_images_gives_the_spread(images, said):
@@ -221,7 +226,10 @@ def test_bold_is_the_best_beyond_the_spread_and_a_star_the_best_within_it():
     cells = {(rows[row][0], heads[column]) for row, column in bold}
     assert cells == {("temperature 0.5", "knn_top1")}
     starred = {
-        (row[0], head) for row in rows for head, cell in zip(heads, row, strict=True) if "*" in cell
+        (row[0], head)
+        for row in rows
+        for head, cell in zip(heads, row, strict=True)
+        if cell.endswith(" *")
     }
     # Of two equal scores none is the best.
     assert starred == {("temperature 0.1", "linear_top1")}

@@ -41,6 +41,7 @@ def train(
     init_from: str | None = None,
     output: str | Path | None = None,
     resume: str | Path | None = None,
+    extend: str | Path | None = None,
     device: str = "auto",
     compile: bool = False,
     workers: int | None = None,
@@ -73,6 +74,8 @@ def train(
             of the names.
         output: the run's folder; `runs/<method>-<data>-<time>` by default.
         resume: the folder of a run to resume; it keeps its own recipe.
+        extend: the folder of a run that has finished; a new run goes on from it with its recipe,
+            the weights of all its parts, a new optimizer and a new schedule.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         compile: whether to compile encoder and head with torch.compile.
         workers: processes that read images ahead. None reads ahead with threads where the images
@@ -123,6 +126,7 @@ def train(
                 held=held,
                 time_limit=None if time_limit is None else 60 * time_limit,
                 trackers=trackers,
+                extend=extend,
             )
         if evaluate and processes.is_main:
             table, details = session.evaluate(step=step)

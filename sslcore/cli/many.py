@@ -62,6 +62,8 @@ def train_many(
 
     if options.get("resume"):
         raise UsageError("--resume is for one run; repeat the command with the same --output")
+    if options.get("extend"):
+        raise UsageError("--extend is for one run; leave out --seeds and --sweep")
     if process_count() > 1:
         raise UsageError("--seeds and --sweep train in one process; start them without torchrun")
     first = next(

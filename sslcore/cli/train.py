@@ -49,6 +49,12 @@ from sslcore.registry.registry import default_registry
     help="Resume a run that was stopped.",
 )
 @click.option(
+    "--extend",
+    metavar="RUN",
+    shell_complete=complete_runs,
+    help="Go on from a finished run in a new one, with --epochs more and a new schedule.",
+)
+@click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
@@ -156,7 +162,11 @@ def _print_plan(settings: list[Assignment], options: dict[str, Any]) -> None:
     registry = default_registry()
     tracker_parts(options["track"], request.settings_of(TRACKER), registry)
     planned = plan(
-        request.without(TRACKER), registry, output=options["output"], resume=options["resume"]
+        request.without(TRACKER),
+        registry,
+        output=options["output"],
+        resume=options["resume"],
+        extend=options["extend"],
     )
     for note in planned.notes:
         click.echo(f"note: {note}", err=True)

@@ -20,7 +20,7 @@ from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
-from sslcore.recipe.recipe import Part, Recipe
+from sslcore.recipe.recipe import RUN_PART, Part, Recipe
 
 #: Images in a dummy batch, unless the batches of the run are smaller.
 _LARGEST_DUMMY = 4
@@ -110,7 +110,8 @@ def build_pipeline(
     Args:
         recipe: the recipe.
         shape: of the images.
-        initial: weights that the encoder has in place of drawn ones, by its own names.
+        initial: weights that the encoder has in place of drawn ones, by its own names; those of
+            the pipeline, where the recipe goes on from a run.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
@@ -141,8 +142,10 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
     encoder = dummies.encoder(recipe.encoder)
     head = None if recipe.head is None else dummies.head(recipe.head)
     loss = build_part(recipe.loss, dummies.supplied)
-    # Before a teacher is copied from it.
-    load_into(encoder, initial)
+    whole = recipe.init is not None and recipe.init.part == RUN_PART
+    if not whole:
+        # Before a teacher is copied from it.
+        load_into(encoder, initial)
     pipeline = Pipeline(
         augmentation,
         encoder,
@@ -151,6 +154,8 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         teacher=recipe.teacher is not None,
         feature_dim=dummies.signals["features"].shape[-1],
     )
+    if whole:
+        load_into(pipeline, initial)
     if pipeline.teacher is not None:
         teach = Pipeline.teach
         dummies.signals |= run_on_dummies(recipe.encoder, teach, pipeline, dummies.signals, shape)

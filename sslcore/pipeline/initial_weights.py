@@ -139,6 +139,13 @@ def match(tensors: Mapping[str, Tensor], encoder: nn.Module, part: str = "") -> 
     )
 
 
+def differences(weights: Mapping[str, Tensor], module: nn.Module) -> str:
+    """Return the names of tensors that a module has not, or in another shape; empty if none."""
+    own = module.state_dict()
+    found = [name for name in weights if name not in own or weights[name].shape != own[name].shape]
+    return _some([*found, *(name for name in own if name not in weights)])
+
+
 def digest(weights: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors with their names, whichever file they are in."""
     found = hashlib.sha256()
@@ -150,9 +157,9 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 
 @torch.no_grad()
-def load_into(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy weights into an encoder that has them all; its other tensors stay as they are."""
-    own = encoder.state_dict()
+def load_into(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into a module that has them all; its other tensors stay as they are."""
+    own = module.state_dict()
     for name, tensor in weights.items():
         own[name].copy_(tensor)
 

@@ -99,6 +99,8 @@ class Part:
 
 #: What `Init.part` is where all that a file holds is looked through, and of a run the encoder.
 ENCODER_PART = "encoder"
+#: What it is where a run goes on from another one, with the weights of all its parts.
+RUN_PART = "run"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class Init:
 
     Attributes:
         path: a run, or a file of weights.
-        part: "encoder"; "teacher" for the teacher of a run; of a file, a part of the names.
+        part: "encoder"; "teacher" for the teacher of a run, and "run" for all of its parts; of a
+            file, a part of the names.
         sha256: of the tensors that the encoder takes; empty until they have been read.
     """
 

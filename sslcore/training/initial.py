@@ -7,8 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslcore.errors import RunFolderError, UsageError
-from sslcore.pipeline.initial_weights import Match, Weights, digest, match, read_tensors
-from sslcore.recipe.recipe import ENCODER_PART, Init, Recipe
+from sslcore.pipeline.initial_weights import (
+    Match,
+    Weights,
+    differences,
+    digest,
+    match,
+    read_tensors,
+)
+from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, Init, Recipe
 from sslcore.recipe.request import Request
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import ENCODER, INITIAL, RECIPE, Run
@@ -18,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import nn
 
+    from sslcore.pipeline.pipeline import Pipeline
+
 #: The weights of a run's teacher in its checkpoints.
 _TEACHER = "teacher"
 _TEACHERS_ENCODER = "teacher.encoder."
@@ -25,32 +34,38 @@ _TEACHERS_ENCODER = "teacher.encoder."
 _NORMALIZATION = ("mean", "std")
 
 
-def weights_from_elsewhere(init: Init, encoder: nn.Module) -> Match:
-    """Return the weights that a recipe names, matched to its encoder.
+def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights:
+    """Return the weights that a recipe names, by the names of its encoder or its pipeline.
+
+    Prints what fits; it is a warning where much does not.
 
     Raises:
         UsageError: they can't be read, nothing fits, or they are not those of the recipe.
     """
     path = Path(init.path)
-    whole = init.part == ENCODER_PART
-    if (path / RECIPE).is_file():
-        found = match(_of_run(Run.open(path), init.part), encoder)
+    if init.part == RUN_PART:
+        weights = _of_all_parts(Run.open(path), pipeline)
+        console.print(f"note: goes on from {path}, with a new optimizer and a new schedule")
     else:
-        found = match(read_tensors(path), encoder, "" if whole else init.part)
-    if init.sha256 and digest(found.weights) != init.sha256:
+        found = _matched(path, init.part, pipeline.encoder)
+        weights = found.weights
+        text = f"{path}: {found.in_words()}"
+        if found.enough:
+            console.print(f"note: {text}")
+        else:
+            console.print(f"warning: {text}", style="bold yellow")
+    if init.sha256 and digest(weights) != init.sha256:
         raise UsageError(
             f"init.path: the weights in {path} are not those that the recipe was written for "
             "(their sha256 differs); leave init.sha256 out to begin with them"
         )
-    return found
+    return weights
 
 
-def print_match(found: Match, init: Init, console: Console) -> None:
-    """Print what of a file fits an encoder; it is a warning where much does not."""
-    if found.enough:
-        console.print(f"note: {init.path}: {found.in_words()}")
-    else:
-        console.print(f"warning: {init.path}: {found.in_words()}", style="bold yellow")
+def _matched(path: Path, part: str, encoder: nn.Module) -> Match:
+    if (path / RECIPE).is_file():
+        return match(_of_run(Run.open(path), part), encoder)
+    return match(read_tensors(path), encoder, "" if part == ENCODER_PART else part)
 
 
 def kept_weights(run: Run, init: Init) -> Weights:
@@ -104,6 +119,25 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
     said = ", ".join(f"{name} {value or 'none'}" for name, value in taken.items())
     note = f"views are normalised as in {init.path}: {said}"
     return replace(recipe, augmentation=augmentation), [note]
+
+
+def _of_all_parts(run: Run, pipeline: Pipeline) -> Weights:
+    """Return the weights of all parts of a run that has finished.
+
+    Raises:
+        UsageError: it has not finished, or has other parts.
+    """
+    if not run.finished:
+        raise RunFolderError(
+            f"{run.path} has not finished; go on with it: sslcore train --resume {run.path}"
+        )
+    weights = load_checkpoint(run.checkpoints).section("model")
+    if unlike := differences(weights, pipeline):
+        raise UsageError(
+            f"{run.path} has other parts than these: {unlike} differ; leave out the options that "
+            "change parts, or begin with its encoder alone: --init"
+        )
+    return weights
 
 
 def _of_run(run: Run, part: str) -> Weights:

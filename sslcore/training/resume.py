@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sslcore.errors import RunFolderError
-from sslcore.recipe.recipe import Recipe
+from sslcore.errors import RunFolderError, UsageError
+from sslcore.recipe.recipe import RUN_PART, Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
@@ -47,6 +47,33 @@ def recipe_to_resume(
             "without these options, or start a new run"
         )
     return recipe
+
+
+def extended(request: Request, parent: str | Path, registry: Registry) -> Request:
+    """Return the request for a new run that goes on from another one.
+
+    Args:
+        request: the other options of the user; they change the recipe of the parent.
+        parent: the folder of the run to go on from.
+        registry: the installed parts.
+
+    Raises:
+        RunFolderError: there is no such run, or a part of it is not installed.
+        UsageError: options name another recipe.
+    """
+    if request.config or request.method or request.table("init") or request.asked("init"):
+        raise UsageError(
+            "--extend takes the recipe of the run; leave out --method, --config and --init"
+        )
+    run = Run.open(parent)
+    recorded = recorded_request(run, registry).without("init")
+    begins = (("init", "path", str(run.path)), ("init", "part", RUN_PART))
+    return replace(
+        request,
+        config=recorded.config,
+        source=recorded.source,
+        settings=(*begins, *request.settings),
+    )
 
 
 def _split_as(other: Recipe, recipe: Recipe) -> Recipe:

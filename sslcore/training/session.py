@@ -25,7 +25,7 @@ from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
-from sslcore.training.initial import kept_weights, print_match, weights_from_elsewhere
+from sslcore.training.initial import initial_weights, kept_weights
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trackers import Trackers
@@ -44,7 +44,7 @@ class Session:
         data: the images.
         shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
-        initial: weights that the encoder began with in place of drawn ones, by its own names.
+        initial: weights that the run began with in place of drawn ones; see `build_pipeline`.
         device: where to compute.
         console: where notes and warnings are printed.
         processes: the processes that train together, seen from this one.
@@ -95,9 +95,7 @@ class Session:
         init = recipe.init
         if init is not None:
             if run is None:
-                found = weights_from_elsewhere(init, pipeline.encoder)
-                print_match(found, init, console)
-                initial = found.weights
+                initial = initial_weights(init, pipeline, console)
                 recipe = replace(recipe, init=replace(init, sha256=digest(initial)))
             else:
                 initial = kept_weights(run, init)

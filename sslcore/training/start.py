@@ -10,7 +10,7 @@ import torch
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.torchrun import attempt, launch_id
-from sslcore.errors import RunFolderError
+from sslcore.errors import RunFolderError, UsageError
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
@@ -19,7 +19,7 @@ from sslcore.runs.folder import Run
 from sslcore.system.files import user_path
 from sslcore.system.locks import locked
 from sslcore.training.initial import normalized_alike
-from sslcore.training.resume import last_checkpoint, recipe_to_resume
+from sslcore.training.resume import extended, last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
 from sslcore.training.trackers import Trackers
 
@@ -50,6 +50,7 @@ def plan(
     *,
     output: str | Path | None = None,
     resume: str | Path | None = None,
+    extend: str | Path | None = None,
 ) -> Plan:
     """Resolve a request for training, without running or writing anything.
 
@@ -58,15 +59,20 @@ def plan(
         registry: the installed parts.
         output: the folder of a new run; None for the default one.
         resume: the folder of a run to resume; None for a new run.
+        extend: the folder of a run from which the new one goes on; None to begin anew.
 
     Raises:
         UsageError: the request is not valid.
     """
+    if resume is not None and extend is not None:
+        raise UsageError("--resume goes on in the same run, and --extend in a new one; choose one")
     if resume is not None:
         run = Run.open(resume)
         return Plan(recipe_to_resume(run, request, output, registry), resumed=run)
     if output is not None:
         user_path(output, "--output")
+    if extend is not None:
+        request = extended(request, extend, registry)
     recipe, notes = resolve(request, registry)
     recipe, more = normalized_alike(recipe, request)
     return Plan(recipe, (*notes, *more))
@@ -86,6 +92,7 @@ def carry_out(
     held: ExitStack,
     time_limit: float | None = None,
     trackers: Trackers | None = None,
+    extend: str | Path | None = None,
 ) -> tuple[Session, Run, int]:
     """Start a run or resume one, and train it to its end.
 
@@ -102,6 +109,7 @@ def carry_out(
         held: keeps the lock of the run's folder until the caller closes it.
         time_limit: seconds after which training stops as after Ctrl-C; None for no limit.
         trackers: are told what happens.
+        extend: the folder of a run from which a new one goes on.
 
     Returns:
         The session, the run, and the step of the weights that the pipeline has.
@@ -115,7 +123,9 @@ def carry_out(
         # A process died, and torchrun restarted all of them with the same command. Machines may
         # count restarts differently, so one restarted process is enough.
         resume = processes.from_main(lambda: _begun(output)) or None
-    planned = plan(request, registry, output=output, resume=resume)
+        # The run that goes on has been started.
+        extend = None if resume else extend
+    planned = plan(request, registry, output=output, resume=resume, extend=extend)
     for note in planned.notes:
         console.print(f"note: {note}")
     recipe, run = planned.recipe, planned.resumed

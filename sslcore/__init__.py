@@ -27,6 +27,7 @@ _PUBLIC = {
     "Split": "sslcore.data",
     "SslcoreError": "sslcore.errors",
     "build": "sslcore.api",
+    "embed": "sslcore.api",
     "evaluate": "sslcore.api",
     "load_encoder": "sslcore.api",
     "open_run": "sslcore.api",
@@ -51,6 +52,7 @@ __all__ = [
     "Tracker",
     "__version__",
     "build",
+    "embed",
     "evaluate",
     "hookimpl",
     "load_encoder",
@@ -61,7 +63,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from sslcore.api import build, evaluate, load_encoder, open_run, preview, report, train
+    from sslcore.api import build, embed, evaluate, load_encoder, open_run, preview, report, train
     from sslcore.contract.hooks import hookimpl
     from sslcore.contract.records import (
         Augmentation,

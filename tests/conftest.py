@@ -12,6 +12,7 @@ import warnings
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 import sslcore
@@ -168,3 +169,24 @@ def __getattr__(name):
 def loss_plugin():
     """The source of a plugin with one loss: `loss_plugin("module", "name-of-the-loss")`."""
     return lambda module, name: LOSS_PLUGIN.format(module=module, name=name)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Make a folder of images: `photos({"cat": 4, "dog": 4})`, or `photos({"": 10})`.
+
+    `name` is that of the folder.
+    """
+
+    def make(classes, size=12, channels=3, name="photos"):
+        generator = torch.Generator().manual_seed(0)
+        for label, count in classes.items():
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                shape = (size, size, 3) if channels == 3 else (size, size)
+                values = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+                Image.fromarray(values.numpy()).save(folder / f"{number:02}.png")
+        return tmp_path / name
+
+    return make

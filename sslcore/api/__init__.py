@@ -2,6 +2,7 @@
 
 from sslcore.api.after import evaluate, load_encoder, report
 from sslcore.api.before import build, preview
+from sslcore.api.features import embed
 from sslcore.api.run import Run, open_run
 from sslcore.api.training import train
 from sslcore.recipe.resolve import make_recipe
@@ -9,6 +10,7 @@ from sslcore.recipe.resolve import make_recipe
 __all__ = [
     "Run",
     "build",
+    "embed",
     "evaluate",
     "load_encoder",
     "make_recipe",

@@ -11,9 +11,10 @@ from sslcore.compute.device import pick_device
 from sslcore.compute.torchrun import process_count
 from sslcore.contract.records import KINDS
 from sslcore.errors import RunFolderError, UsageError, last_line
-from sslcore.evaluation.evaluate import FeatureExtractor, Table
+from sslcore.evaluation.evaluate import Table
+from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.pipeline.build import ImageShape, build_features
-from sslcore.recipe.recipe import Recipe
+from sslcore.recipe.recipe import ENCODER_PART, TEACHER_PART, Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry, default_registry
@@ -24,6 +25,7 @@ from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
 from sslcore.runs.scores import Details
 from sslcore.system.terminal import stderr_console
+from sslcore.training.initial import weights_of_run
 from sslcore.training.monitor import restore_best
 from sslcore.training.resume import unfinished
 from sslcore.training.session import Session
@@ -166,7 +168,7 @@ def _trained(
             "torchrun"
         )
     opened = Run.open(run)
-    recipe = _recipe_to_evaluate(opened, asked, registry)
+    recipe = recipe_to_evaluate(opened, asked, registry)
     session = Session.prepare(
         recipe, device=pick_device(device), console=console, shape=opened.shape(), run=opened
     )
@@ -187,13 +189,25 @@ def _trained(
     return opened, session, step
 
 
-def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:
-    """Return the recipe of a run with the evaluators, their settings and the data asked for."""
-    others = sorted({section for section, _, _ in asked.settings if section != "evaluator"})
+def recipe_to_evaluate(
+    run: Run, asked: Request, registry: Registry, *, section: str = "evaluator"
+) -> Recipe:
+    """Return the recipe of a run with the evaluators, their settings and the data asked for.
+
+    Args:
+        run: the run.
+        asked: what replaces the run's own.
+        registry: where to look for parts.
+        section: the section whose settings may be given.
+
+    Raises:
+        UsageError: settings of other sections are given, or what is asked for does not fit.
+    """
+    others = sorted({each for each, _, _ in asked.settings if each != section})
     if others:
         raise UsageError(
-            f"{', '.join(others)}: a run is evaluated as it was trained; only settings of the "
-            "evaluator can be given"
+            f"{', '.join(others)}: a run is used as it was trained; only settings of the section "
+            f"{section} can be given"
         )
     replaced = {"evaluator": bool(asked.evaluators), "dataset": asked.data is not None}
     kinds = [kind for kind in KINDS if not replaced.get(kind)]
@@ -205,27 +219,41 @@ def _recipe_to_evaluate(run: Run, asked: Request, registry: Registry) -> Recipe:
         del config["data"]
     request = replace(asked, config=config, source=recorded.source)
     recipe, _ = resolve(request, registry)
-    if asked.data is not None and "image_size" in recipe.data.settings:
-        side = ("data", "image_size", run.shape().image_size)
-        recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
+    if asked.data is None:
+        return recipe
+    # Other data are opened in the size and the channels that the run was trained on.
+    shape, given = run.shape(), request.asked("data")
+    sizes = {"image_size": shape.image_size, "channels": shape.channels}
+    added = tuple(
+        ("data", name, value)
+        for name, value in sizes.items()
+        if name in recipe.data.settings and name not in given
+    )
+    recipe, _ = resolve(replace(request, settings=(*request.settings, *added)), registry)
     return recipe
 
 
 def load_encoder(
-    run: str | Path, *, device: str = "cpu", registry: Registry | None = None
+    run: str | Path,
+    *,
+    teacher: bool = False,
+    device: str = "cpu",
+    registry: Registry | None = None,
 ) -> FeatureExtractor:
     """Load a run's trained encoder: a module from images in [0, 1] or uint8 to features (B, F).
 
-    It normalises as in training; the bare encoder is its attribute `encoder`.
+    It normalises as in training; the bare encoder is its attribute `encoder`. It is in eval mode
+    and builds no graph, until `train()` is called for fine-tuning.
 
     Args:
         run: the run's folder.
+        teacher: whether to load the encoder of the teacher in place of the run's own.
         device: where to put it.
         registry: where to look for parts; everything installed by default.
 
     Raises:
-        UsageError: there is no such run, or its augmentation or encoder is not installed (no
-            other part is needed).
+        UsageError: there is no such run, it has no teacher, or its augmentation or encoder is not
+            installed (no other part is needed).
     """
     opened = Run.open(run)
     shape = opened.shape()
@@ -233,9 +261,10 @@ def load_encoder(
     parts = recorded_parts(opened, kinds, registry or default_registry())
     augmentation, encoder = build_features(parts[0], parts[1], shape)
     try:
-        encoder.load_state_dict(opened.read_encoder())
+        encoder.load_state_dict(weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART))
     except RuntimeError as error:
         raise RunFolderError(
             f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
         ) from error
-    return FeatureExtractor(augmentation, encoder, shape).to(pick_device(device))
+    extractor = FeatureExtractor(augmentation, encoder, shape).requires_grad_(False)
+    return extractor.to(pick_device(device))

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from sslcore.data import Data, Split
 from sslcore.data.reader import Rows
 from sslcore.errors import SslcoreError, UsageError, first_line
+from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.functional import as_float
-from sslcore.pipeline.build import ImageShape, build_part
+from sslcore.pipeline.build import build_part
 from sslcore.pipeline.pipeline import Pipeline, augment, encode, project
 from sslcore.recipe.recipe import Part
 
@@ -28,53 +29,6 @@ Table = dict[str, dict[str, float]]
 _VALUES_PER_BATCH = 2**22
 #: Images larger than this are averaged down before their pixels serve as features.
 _PIXELS_SIDE = 32
-
-
-class FeatureExtractor(nn.Module):
-    """Images to features: the views that the augmentation shows evaluators, encoded and averaged.
-
-    Args:
-        augmentation: the run's augmentation, put into eval mode.
-        encoder: the run's encoder, put into eval mode.
-        shape: of the images that they were made for; where it is given, others are refused.
-    """
-
-    def __init__(
-        self, augmentation: nn.Module, encoder: nn.Module, shape: ImageShape | None = None
-    ) -> None:
-        super().__init__()
-        self.augmentation, self.encoder, self.shape = augmentation, encoder, shape
-        self.eval()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (B, F) of images (B, C, H, W), or clips, uint8 or float in [0, 1].
-
-        Raises:
-            ValueError: it is no such tensor, or the encoder was made for images of another form.
-        """
-        images = self._checked(images)
-        signals = augment(self.augmentation, images)
-        result: Tensor = encode(self.encoder, signals)["features"].mean(0)
-        return result
-
-    def _checked(self, images: object) -> Tensor:
-        if not isinstance(images, Tensor):
-            raise ValueError(
-                f"expected a tensor of images, got {type(images).__name__}; torch.from_numpy makes "
-                "a tensor of an array"
-            )
-        if images.dtype != torch.uint8 and not images.is_floating_point():
-            raise ValueError(f"expected images in uint8, or floats in [0, 1], got {images.dtype}")
-        if self.shape is not None:
-            frames, channels = self.shape.num_frames, self.shape.channels
-            dims = 4 if frames is None else 5
-            if images.dim() != dims or images.shape[-3] != channels:
-                form = f"(B, {channels}, H, W)" if dims == 4 else f"(B, T, {channels}, H, W)"
-                raise ValueError(
-                    f"expected a batch {form}, since the encoder was trained on {self.shape}; got "
-                    f"shape {tuple(images.shape)}"
-                )
-        return images if images.dtype == torch.uint8 else images.float()
 
 
 class _Outputs:
@@ -122,10 +76,15 @@ def _pixels(images: Tensor) -> Tensor:
     return images.flatten(1)
 
 
+def batch_size(split: Split) -> int:
+    """Return how many images of a split are computed at a time."""
+    return max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
+
+
 @torch.no_grad()
 def in_batches(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
     """Return what a function of images (B, …) makes of all images of a split, as float32."""
-    size = max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
+    size = batch_size(split)
     # Reading a file that was cut off raises an error; touching its mapping would end the process.
     reader = Rows(split.images, split.file)
     parts = [

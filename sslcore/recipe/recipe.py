@@ -99,6 +99,8 @@ class Part:
 
 #: What `Init.part` is where all that a file holds is looked through, and of a run the encoder.
 ENCODER_PART = "encoder"
+#: What it is for the teacher of a run.
+TEACHER_PART = "teacher"
 #: What it is where a run goes on from another one, with the weights of all its parts.
 RUN_PART = "run"
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from sslcore.data import Split
 from sslcore.data.sample import sample
-from sslcore.evaluation.evaluate import RANDOM_INIT, FeatureExtractor, Table, in_batches
+from sslcore.evaluation.evaluate import RANDOM_INIT, Table, in_batches
+from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.evaluation.table import heading
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.reports.maps import DEFAULT_MAP, Array, in_two_dimensions

@@ -18,7 +18,7 @@ from sslcore.pipeline.build import ImageShape
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import read_tables, to_toml
 from sslcore.runs.scores import Details, Scores, add_scores, read_scores
-from sslcore.runs.weights import read_weights, save_weights, write_weights
+from sslcore.runs.weights import read_weights, save_weights
 from sslcore.system.files import user_path, write_safely
 from sslcore.system.locks import LOCK
 
@@ -230,9 +230,14 @@ class Run:
         """Remove the evaluation, which further training makes outdated."""
         (self.path / EVALUATION).unlink(missing_ok=True)
 
-    def write_encoder(self, encoder: nn.Module) -> None:
-        """Write the weights of the encoder to `encoder.safetensors`."""
-        write_weights(self.path / ENCODER, encoder)
+    def write_encoder(self, encoder: nn.Module, about: Mapping[str, str] | None = None) -> None:
+        """Write the weights of the encoder to `encoder.safetensors`.
+
+        Args:
+            encoder: the encoder.
+            about: what the file says of itself, for whoever opens it without the run.
+        """
+        save_weights(self.path / ENCODER, encoder.state_dict(), dict(about or {}))
 
     def read_encoder(self) -> dict[str, Tensor]:
         """Return the weights of the trained encoder.

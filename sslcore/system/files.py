@@ -6,8 +6,8 @@ import errno
 import json
 import math
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sslcore.errors import DiskError, RunFolderError, UsageError
@@ -23,18 +23,24 @@ def write_safely(path: Path, content: bytes | str) -> None:
         RunFolderError: the file can't be written; the old file is unchanged. It is a `DiskError`
             if the disk is full or fails.
     """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the path of a file to write, which replaces `path` after the body.
+
+    Raises:
+        RunFolderError: the file can't be written; the old file is unchanged. It is a `DiskError`
+            if the disk is full or fails.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync(temporary, os.O_RDWR)
         temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        _sync(path.parent, os.O_RDONLY)
     except BaseException as error:
         # After any error (Ctrl-C too), no partial file must remain.
         with suppress(OSError):
@@ -45,6 +51,15 @@ def write_safely(path: Path, content: bytes | str) -> None:
         raise kind(
             f"{path} can't be written: {error.strerror}; the file before it is unchanged"
         ) from error
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Wait until a file or a folder is on the disk."""
+    opened = os.open(path, flags)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def to_json(value: object, *, indent: int | None = None) -> str:

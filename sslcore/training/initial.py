@@ -15,10 +15,10 @@ from sslcore.pipeline.initial_weights import (
     match,
     read_tensors,
 )
-from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, Init, Recipe
+from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, TEACHER_PART, Init, Recipe
 from sslcore.recipe.request import Request
 from sslcore.runs.checkpoint import load_checkpoint
-from sslcore.runs.folder import ENCODER, INITIAL, RECIPE, Run
+from sslcore.runs.folder import INITIAL, RECIPE, Run
 from sslcore.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from sslcore.pipeline.pipeline import Pipeline
 
 #: The weights of a run's teacher in its checkpoints.
-_TEACHER = "teacher"
 _TEACHERS_ENCODER = "teacher.encoder."
 #: The settings of an augmentation that normalise its views.
-_NORMALIZATION = ("mean", "std")
+NORMALIZATION = ("mean", "std")
 
 
 def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights:
@@ -64,7 +63,7 @@ def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights
 
 def _matched(path: Path, part: str, encoder: nn.Module) -> Match:
     if (path / RECIPE).is_file():
-        return match(_of_run(Run.open(path), part), encoder)
+        return match(weights_of_run(Run.open(path), part), encoder)
     return match(read_tensors(path), encoder, "" if part == ENCODER_PART else part)
 
 
@@ -94,7 +93,7 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
     """
     init = recipe.init
     own = dict(recipe.augmentation.settings)
-    names = [name for name in _NORMALIZATION if name in own]
+    names = [name for name in NORMALIZATION if name in own]
     if init is None or not names:
         return recipe, []
     asked = request.settings_of("augmentation")
@@ -140,18 +139,18 @@ def _of_all_parts(run: Run, pipeline: Pipeline) -> Weights:
     return weights
 
 
-def _of_run(run: Run, part: str) -> Weights:
-    """Return the weights of a run's encoder, or those of its teacher's."""
-    if part not in (ENCODER_PART, _TEACHER):
-        raise UsageError(f"init.part: of a run, it is {ENCODER_PART} or {_TEACHER}, got {part!r}")
+def weights_of_run(run: Run, part: str) -> Weights:
+    """Return the weights of a run's encoder, or those of its teacher's, by the encoder's names.
+
+    Raises:
+        UsageError: it has not finished, has no teacher, or has no such part.
+    """
+    if part not in (ENCODER_PART, TEACHER_PART):
+        raise UsageError(
+            f"init.part: of a run, it is {ENCODER_PART} or {TEACHER_PART}, got {part!r}"
+        )
     if part == ENCODER_PART:
-        try:
-            return read_weights(run.path / ENCODER)
-        except FileNotFoundError as error:
-            raise RunFolderError(
-                f"{run.path} has not finished, so it has no encoder yet; go on with it: sslcore "
-                f"train --resume {run.path}"
-            ) from error
+        return run.read_encoder()
     model = load_checkpoint(run.checkpoints).section("model")
     found = {
         name.removeprefix(_TEACHERS_ENCODER): tensor
@@ -159,5 +158,5 @@ def _of_run(run: Run, part: str) -> Weights:
         if name.startswith(_TEACHERS_ENCODER)
     }
     if not found:
-        raise UsageError(f"{run.path} has no teacher; leave --init-from out to take its encoder")
+        raise UsageError(f"{run.path} has no teacher, but an encoder")
     return found

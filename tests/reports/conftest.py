@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
-from PIL import Image
 from rich.console import Console
 
 import sslcore
@@ -100,21 +99,3 @@ def trained(tmp_path_factory):
 def material(session, tmp_path):
     """The material of an untrained pipeline: `material(session)`."""
     return lambda prepared: Material(prepared, Run(tmp_path / "run"))
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Make a folder of images: `photos({"cat": 4, "dog": 4})`, or `photos({"": 10})`."""
-
-    def make(classes, size=12, channels=3):
-        generator = torch.Generator().manual_seed(0)
-        for name, count in classes.items():
-            folder = tmp_path / "photos" / name
-            folder.mkdir(parents=True, exist_ok=True)
-            for number in range(count):
-                shape = (size, size, 3) if channels == 3 else (size, size)
-                values = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-                Image.fromarray(values.numpy()).save(folder / f"{number:02}.png")
-        return tmp_path / "photos"
-
-    return make

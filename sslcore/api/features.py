@@ -1,0 +1,89 @@
+"""The features of a data set, in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from sslcore.api.after import load_encoder, recipe_to_evaluate
+from sslcore.compute.device import pick_device
+from sslcore.errors import UsageError
+from sslcore.evaluation.embedding import check_output, write_features
+from sslcore.pipeline.build import ImageShape, build_data
+from sslcore.recipe.request import Request, Settings
+from sslcore.registry.registry import Registry, default_registry
+from sslcore.runs.folder import Run
+from sslcore.system.files import user_path
+from sslcore.system.terminal import stderr_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def embed(
+    run: str | Path,
+    *,
+    output: str | Path,
+    data: str | None = None,
+    settings: Settings = (),
+    split: Literal["all", "train", "test"] = "all",
+    teacher: bool = False,
+    device: str = "auto",
+    console: Console | None = None,
+    registry: Registry | None = None,
+) -> Path:
+    """Write the features of all images of a data set to a file, batch by batch.
+
+    Args:
+        run: the run whose encoder makes the features.
+        output: a `.npy` file, beside which an index is written as CSV, or a `.parquet` file.
+        data: a data set's name, or the path of a folder; that of the run by default.
+        settings: of the section `data`.
+        split: the images to take.
+        teacher: whether to take the encoder of the run's teacher.
+        device: where to compute.
+        console: where progress is printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UsageError: there is no such run or no such data, or the file can't be written.
+    """
+    console, registry = console or stderr_console(), registry or default_registry()
+    path = user_path(output, "--output")
+    check_output(path)
+    opened, where = Run.open(run), pick_device(device)
+    extract = load_encoder(opened.path, teacher=teacher, device=device, registry=registry)
+    asked = Request.of(data=data, settings=settings)
+    found = build_data(recipe_to_evaluate(opened, asked, registry, section="data").data)
+    for note in found.notes:
+        console.print(f"note: {note}")
+    shape, own = ImageShape.of(found.train), opened.shape()
+    if (shape.image_size, shape.channels, shape.num_frames) != (
+        own.image_size,
+        own.channels,
+        own.num_frames,
+    ):
+        raise UsageError(f"the run was trained on {own}, and the data has {shape}")
+    splits = {"train": found.train, "test": found.test}
+    if split != "all":
+        splits = {split: splits[split]}
+    total = sum(map(len, splits.values()))
+    length = extract(next(iter(splits.values())).images[:1].to(where)).shape[1]
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        write_features(
+            path,
+            extract,
+            splits,
+            found.classes,
+            device=where,
+            length=length,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    return path

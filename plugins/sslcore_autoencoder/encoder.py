@@ -49,7 +49,7 @@ class ConvEncoder(nn.Module):
         for width_in, width_out in zip((channels, *widths), widths, strict=False):
             layers += [nn.Conv2d(width_in, width_out, 4, stride=2, padding=1), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
-        self.code = None
+        self.code, self.image_size = None, image_size
         if compression is not None:
             numbers = channels * image_size**2
             code_size = max(1, min(_LONGEST_CODE, round(numbers / compression)))
@@ -60,9 +60,18 @@ class ConvEncoder(nn.Module):
         """Turn views (N, C, h, w) into feature maps (N, F', h', w') and features (N, F).
 
         F is the size of the code, or F'·h'·w' without one.
+
+        Raises:
+            ValueError: there is a code, and the views are of another size than it was made for.
         """
         feature_maps = self.layers(views)
         features = feature_maps.flatten(1)
         if self.code is not None:
+            if features.shape[1] != self.code.in_features:
+                raise ValueError(
+                    f"its code is made of views of {self.image_size} px, got views of "
+                    f"{views.shape[-1]} px; an encoder for views of several sizes averages over "
+                    "positions"
+                )
             features = self.code(features)
         return {"features": features, "feature_maps": feature_maps}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -174,7 +175,10 @@ def _read(path: Path) -> object:
         except SafetensorError as error:
             raise UsageError(f"{path} is damaged: {first_line(error)}") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch tells its own developers what it can't read.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise UsageError(
             f"{path} is no file of weights alone, and sslcore runs no code of a file; where you "

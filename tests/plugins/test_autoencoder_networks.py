@@ -47,6 +47,12 @@ def test_a_code_has_a_number_for_so_many_of_the_image_and_256_at_the_most(
     assert length == 1 or (codes < 0).any()
 
 
+def test_a_code_is_of_views_of_one_size():
+    encoder = ConvEncoder(16, 1, compression=16)
+    with pytest.raises(ValueError, match="made of views of 16 px, got views of 8 px"):
+        encoder(torch.rand(2, 1, 8, 8))
+
+
 @settings(deadline=None, max_examples=20)
 @given(side=st.integers(1, 40), channels=st.sampled_from([1, 3]), length=st.integers(1, 9))
 def test_a_code_decoder_returns_images_of_any_side(side, channels, length):

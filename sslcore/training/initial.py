@@ -17,6 +17,7 @@ from sslcore.pipeline.initial_weights import (
 )
 from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, TEACHER_PART, Init, Recipe
 from sslcore.recipe.request import Request
+from sslcore.runs.about import NORMALIZATION
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import INITIAL, RECIPE, Run
 from sslcore.runs.weights import read_weights
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 #: The weights of a run's teacher in its checkpoints.
 _TEACHERS_ENCODER = "teacher.encoder."
-#: The settings of an augmentation that normalise its views.
-NORMALIZATION = ("mean", "std")
 
 
 def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-import sslcore
 from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import load_reference
@@ -21,13 +20,13 @@ from sslcore.pipeline.initial_weights import Weights, digest
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import Part, Recipe, settings_by_name
 from sslcore.recipe.toml import plain
+from sslcore.runs.about import about_encoder
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
-from sslcore.system.files import to_json
-from sslcore.training.initial import NORMALIZATION, initial_weights, kept_weights
+from sslcore.training.initial import initial_weights, kept_weights
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trackers import Trackers
@@ -107,37 +106,6 @@ class Session:
     def untrained(self) -> Pipeline:
         """Return the pipeline with its initial weights, on the device."""
         return _on(self.device, build_pipeline(self.recipe, self.shape, self.initial))
-
-    def about_encoder(self, step: int) -> dict[str, str]:
-        """Return what the file of the encoder says of itself, for whoever opens it alone.
-
-        Args:
-            step: the step of its weights.
-        """
-        recipe, shape = self.recipe, self.shape
-        views = {
-            name: value
-            for name in NORMALIZATION
-            if (value := recipe.augmentation.settings.get(name)) is not None
-        }
-        about: dict[str, object] = {
-            "encoder": recipe.encoder.name,
-            "from": str(recipe.encoder.origin),
-            "settings": recipe.encoder.settings,
-            "image_size": shape.image_size,
-            "channels": shape.channels,
-            "feature_dim": self.pipeline.feature_dim,
-            **views,
-            "method": recipe.method,
-            "data": self.data_name,
-            "step": step,
-            "sslcore": sslcore.__version__,
-        }
-        # The metadata of safetensors is text.
-        return {
-            name: value if isinstance(value, str) else to_json(value)
-            for name, value in plain(about).items()
-        }
 
     @property
     def pretrained(self) -> bool:
@@ -262,7 +230,16 @@ class Session:
                     self.console.print(
                         f"note: the encoder has the best weights, those of step {step}"
                     )
-                run.write_encoder(self.pipeline.encoder, self.about_encoder(step))
+                run.write_encoder(
+                    self.pipeline.encoder,
+                    about_encoder(
+                        recipe,
+                        self.shape,
+                        self.pipeline.feature_dim,
+                        data=self.data_name,
+                        step=step,
+                    ),
+                )
             except RunFolderError as error:
                 # The folder was writable at the start, so this is a full disk and no usage error.
                 raise TrainingError(f"{error}; go on with: {go_on}") from error

@@ -37,7 +37,8 @@ from sslcore.registry.registry import default_registry
 @click.option(
     "--init-from",
     metavar="PART",
-    help="teacher for the teacher of the run of --init; of a file, a part of the names.",
+    help="With --init: teacher takes the teacher of the run; of a file, PART takes the names "
+    "that contain it.",
 )
 @click.option(
     "--output", "-o", metavar="DIR", help="Folder of the run. [default: runs/METHOD-DATA-TIME]"
@@ -52,20 +53,20 @@ from sslcore.registry.registry import default_registry
     "--extend",
     metavar="RUN",
     shell_complete=complete_runs,
-    help="Go on from a finished run in a new one, with --epochs more and a new schedule.",
+    help="Train a finished run longer, as a new run with its own --epochs and schedule.",
 )
 @click.option(
     "--time-limit",
     type=click.FloatRange(0, min_open=True),
     metavar="MINUTES",
-    help="Stop and save after so many minutes; --resume goes on.",
+    help="Stop and save after so many minutes; --resume continues.",
 )
 @click.option(
     "--track",
     metavar="NAME",
     multiple=True,
     shell_complete=names_of("tracker"),
-    help="Tracker to tell what happens, such as tensorboard. Repeatable.",
+    help="Tracker that follows the run, such as tensorboard. Repeatable.",
 )
 @click.option(
     "--evaluate/--no-evaluate",

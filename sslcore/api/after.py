@@ -221,15 +221,9 @@ def recipe_to_evaluate(
     recipe, _ = resolve(request, registry)
     if asked.data is None:
         return recipe
-    # Other data are opened in the size and the channels that the run was trained on.
-    shape, given = run.shape(), request.asked("data")
-    sizes = {"image_size": shape.image_size, "channels": shape.channels}
-    added = tuple(
-        ("data", name, value)
-        for name, value in sizes.items()
-        if name in recipe.data.settings and name not in given
-    )
-    recipe, _ = resolve(replace(request, settings=(*request.settings, *added)), registry)
+    if "image_size" in recipe.data.settings and "image_size" not in request.asked("data"):
+        side = ("data", "image_size", run.shape().image_size)
+        recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
     return recipe
 
 

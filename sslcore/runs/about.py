@@ -8,6 +8,9 @@ from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.toml import plain
 from sslcore.system.files import to_json
 
+#: The name of the metadata.
+ABOUT = "sslcore"
+
 #: The settings of an augmentation that normalise its views.
 NORMALIZATION = ("mean", "std")
 
@@ -15,7 +18,9 @@ NORMALIZATION = ("mean", "std")
 def about_encoder(
     recipe: Recipe, shape: ImageShape, feature_dim: int | None, *, data: str, step: int
 ) -> dict[str, str]:
-    """Return the metadata of `encoder.safetensors`: text by name, numbers and lists as JSON.
+    """Return the metadata of `encoder.safetensors`: JSON under one name.
+
+    The names of metadata have no order in a safetensors file, and equal runs have equal files.
 
     Args:
         recipe: the recipe of the run.
@@ -40,9 +45,6 @@ def about_encoder(
         "method": recipe.method,
         "data": data,
         "step": step,
-        "sslcore": sslcore.__version__,
+        "version": sslcore.__version__,
     }
-    return {
-        name: value if isinstance(value, str) else to_json(value)
-        for name, value in plain(about).items()
-    }
+    return {ABOUT: to_json(plain(about))}

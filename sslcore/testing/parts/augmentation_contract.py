@@ -14,7 +14,7 @@ from sslcore.random import BatchRandom
 from sslcore.testing.parts.augmentation_subject import AugmentationSubject
 from sslcore.testing.parts.pictures import KINDS
 from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
-from sslcore.testing.parts.subject import PartExample, Refused
+from sslcore.testing.parts.subject import PartExample, Refused, states_bounds
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
 
@@ -115,11 +115,7 @@ def _shape(tensor: Tensor) -> str:
     formula="at each bound that a setting's annotation states, A1 holds or ValueError is raised",
     kills="a division by a strength of 0, an empty range, an index out of range at probability 1",
     anchors=anchors,
-    applies=lambda subject: (
-        ""
-        if settings_at_bounds(subject.interface, fixed=subject.spec.settings)
-        else "no setting states a bound"
-    ),
+    applies=states_bounds,
 )
 def settings_at_their_bounds_work(subject: AugmentationSubject, example: PartExample) -> None:
     for settings in settings_at_bounds(subject.interface, fixed=subject.spec.settings):

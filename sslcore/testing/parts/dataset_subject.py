@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -122,10 +122,6 @@ def labelled(subject: DatasetSubject) -> str:
         return reason
     splits = splits_of(subject.built).values()
     return "" if any(split.labels is not None for split in splits) else "it has no labels"
-
-
-def once(subject: DatasetSubject) -> Sequence[PartExample]:
-    return [PartExample()]
 
 
 def splits_of(data: Data) -> dict[str, Split]:

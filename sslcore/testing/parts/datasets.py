@@ -13,11 +13,17 @@ from sslcore.testing.parts.dataset_subject import (
     DatasetSubject,
     available,
     labelled,
-    once,
     splits_of,
 )
 from sslcore.testing.parts.settings import settings_at_bounds
-from sslcore.testing.parts.subject import PartExample, Refused, same_bits, with_global_seed
+from sslcore.testing.parts.subject import (
+    PartExample,
+    Refused,
+    once,
+    same_bits,
+    states_bounds,
+    with_global_seed,
+)
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
 
@@ -74,14 +80,7 @@ def splits_follow_the_contract(subject: DatasetSubject, example: PartExample) ->
     formula="at each bound that a setting's annotation states, D1 holds or an error is raised",
     kills="an image of one pixel, a clip of one frame",
     anchors=once,
-    applies=lambda subject: (
-        available(subject)
-        or (
-            ""
-            if settings_at_bounds(subject.interface, fixed=subject.spec.settings)
-            else "no setting states a bound"
-        )
-    ),
+    applies=lambda subject: available(subject) or states_bounds(subject),
 )
 def settings_at_their_bounds_work(subject: DatasetSubject, example: PartExample) -> None:
     for settings in settings_at_bounds(subject.interface, fixed=subject.spec.settings):

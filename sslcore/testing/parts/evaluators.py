@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from sslcore.testing.parts.evaluator_subject import EvaluatorSubject
 from sslcore.testing.parts.scenes import Scene
 from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
-from sslcore.testing.parts.subject import PartExample, Refused, Untouched, with_global_seed
+from sslcore.testing.parts.subject import (
+    PartExample,
+    Refused,
+    Untouched,
+    states_bounds,
+    with_global_seed,
+)
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
 
@@ -92,11 +98,7 @@ def metrics_follow_the_contract(subject: EvaluatorSubject, shown: Scene) -> None
     formula="at each bound that a setting's annotation states, V1 holds or ValueError is raised",
     kills="one neighbour, no hidden layer, no draws",
     anchors=at_defaults,
-    applies=lambda subject: (
-        ""
-        if settings_at_bounds(subject.interface, fixed=subject.spec.settings)
-        else "no setting states a bound"
-    ),
+    applies=states_bounds,
 )
 def settings_at_their_bounds_work(subject: EvaluatorSubject, example: PartExample) -> None:
     shown = subject.scene("overlapping", train=8, test=6)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sslcore.testing.parts import module_checks
 from sslcore.testing.parts.module_subject import ModuleSubject
 from sslcore.testing.parts.settings import settings_at_bounds, settings_strategy
-from sslcore.testing.parts.subject import PartExample, Refused
+from sslcore.testing.parts.subject import PartExample, Refused, states_bounds
 from sslcore.testing.property import Property
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Shared:
                 "consider",
                 at_bounds,
                 anchors=lambda subject: self.anchors(subject)[:1],
-                applies=_states_bounds,
+                applies=states_bounds,
             ),
             Property(
                 "drawn-settings-work",
@@ -93,11 +93,6 @@ class Shared:
                 applies=_draws,
             ),
         )
-
-
-def _states_bounds(subject: Any) -> str:
-    stated = settings_at_bounds(subject.interface, fixed=subject.spec.settings)
-    return "" if stated else "no setting states a bound"
 
 
 def _draws(subject: Any) -> str:

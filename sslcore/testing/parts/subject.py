@@ -18,6 +18,7 @@ from torch import Tensor
 from sslcore.contract.interface import SUPPLIED, Interface, interface_of
 from sslcore.contract.settings import settings_of
 from sslcore.testing.limits import OutOfTime, within
+from sslcore.testing.parts.settings import settings_at_bounds
 from sslcore.testing.parts.spec import PartSpec
 from sslcore.testing.search import Meter
 from sslcore.testing.switches import changes, shared_state
@@ -160,6 +161,17 @@ class PartSubject:
             changed = changes(before)
         if changed:
             raise Violation(f"it changed {changed}", code)
+
+
+def once(subject: PartSubject) -> list[PartExample]:
+    """Return a single example, with the default settings."""
+    return [PartExample()]
+
+
+def states_bounds(subject: PartSubject) -> str:
+    """One of its settings states a bound."""
+    stated = settings_at_bounds(subject.interface, fixed=subject.spec.settings)
+    return "" if stated else "no setting states a bound"
 
 
 def interface_of_maker(make: Callable[..., Any]) -> Interface:

@@ -141,7 +141,3 @@ def _this_machine_alone() -> Iterator[None]:
 
     with patch.object(socket.socket, "connect", checked):
         yield
-
-
-def once(subject: TrackerSubject) -> Sequence[PartExample]:
-    return [PartExample()]

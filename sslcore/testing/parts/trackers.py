@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from sslcore.testing.parts.settings import settings_at_bounds
-from sslcore.testing.parts.subject import PartExample, Refused
+from sslcore.testing.parts.subject import PartExample, Refused, once, states_bounds
 from sslcore.testing.parts.tracker_subject import (
     METHODS,
     NUMBERS,
@@ -14,7 +14,6 @@ from sslcore.testing.parts.tracker_subject import (
     Life,
     TrackerSubject,
     can_be_made,
-    once,
 )
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
@@ -124,14 +123,7 @@ def the_run_stays_as_it_is(subject: TrackerSubject, example: PartExample) -> Non
     formula="at each bound that a setting's annotation states, T1 holds or a ValueError is raised",
     kills="a period of 0 steps",
     anchors=once,
-    applies=lambda subject: (
-        can_be_made(subject)
-        or (
-            ""
-            if settings_at_bounds(subject.interface, fixed=subject.spec.settings)
-            else "no setting states a bound"
-        )
-    ),
+    applies=lambda subject: can_be_made(subject) or states_bounds(subject),
 )
 def settings_at_their_bounds_work(subject: TrackerSubject, example: PartExample) -> None:
     for settings in settings_at_bounds(subject.interface, fixed=subject.spec.settings):

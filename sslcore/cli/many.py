@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,9 +56,9 @@ def train_many(
     Raises:
         UsageError: a setting is unknown or a value is wrong; nothing is trained then.
     """
-    from sslcore.recipe.resolve import resolve
     from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import summaries
+    from sslcore.training.start import plan
     from sslcore.training.trackers import TRACKER, tracker_parts
 
     if options.get("resume"):
@@ -87,7 +88,7 @@ def train_many(
         asked = Request.of(
             settings=[*settings, *trial.settings], **(request | _named(trial))
         ).without(TRACKER)
-        _check_same(base / trial.folder, resolve(asked, default_registry())[0])
+        _check_same(base / trial.folder, plan(asked, default_registry()).recipe)
     if dry_run:
         for trial in planned:
             click.echo(str(base / trial.folder))
@@ -117,6 +118,9 @@ def _check_same(folder: Path, recipe: Recipe) -> None:
         return
     registry = default_registry()
     recorded, _ = resolve(recorded_request(run, registry), registry)
+    if recipe.init is not None and recorded.init is not None and not recipe.init.sha256:
+        # Weights that are asked for by their path alone have no hash until they are read.
+        recipe = replace(recipe, init=replace(recipe.init, sha256=recorded.init.sha256))
     if differences := recorded.differences(recipe):
         raise UsageError(
             f"{folder} has a run with other settings ({'; '.join(differences[:3])}); choose "

@@ -146,3 +146,12 @@ def test_a_dry_run_of_a_sweep_refuses_what_the_sweep_refuses(train):
     code, _, err = train("--sweep", "loss.temprature=1,2", "-o", "many", "--dry-run")
     assert code == 2
     assert "temperature" in err
+
+
+def test_a_sweep_that_begins_with_weights_goes_on(train):
+    assert train("-o", "first")[0] == 0
+    sweep = ("--init", "first", "--sweep", "loss.temperature=0.1,0.5", "-o", "many")
+    assert train(*sweep)[0] == 0
+    code, _, err = train(*sweep)
+    assert code == 0, err
+    assert err.count("has finished already") == 2

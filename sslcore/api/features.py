@@ -73,7 +73,8 @@ def embed(
     if split != "all":
         splits = {split: splits[split]}
     total = sum(map(len, splits.values()))
-    length = extract(next(iter(splits.values())).images[:1].to(where)).shape[1]
+    if not total:
+        raise UsageError(f"there are no images in the split {split}")
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
@@ -83,7 +84,6 @@ def embed(
             splits,
             found.classes,
             device=where,
-            length=length,
             progress=lambda done: bar.update(task, completed=done),
         )
     return path

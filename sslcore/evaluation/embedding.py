@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ ENDINGS = (".npy", ".parquet")
 Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
 #: Split, name and class of an image; the class is empty where there is none.
 Item = tuple[str, str, str]
+#: Writes a batch of images and their features.
+Write = Callable[[Sequence[Item], Array], None]
 
 
 def check_output(path: Path) -> None:
@@ -42,11 +45,6 @@ def check_output(path: Path) -> None:
         _pyarrow()
 
 
-def index_of(path: Path) -> Path:
-    """Return the path of the index beside a file of vectors."""
-    return path.with_suffix(".csv")
-
-
 def write_features(
     path: Path,
     extract: FeatureExtractor,
@@ -54,10 +52,9 @@ def write_features(
     classes: Sequence[str],
     *,
     device: torch.device,
-    length: int,
     progress: Callable[[int], object] = lambda count: None,
-) -> int:
-    """Write the features of images, and return the number of images.
+) -> None:
+    """Write the features of images.
 
     A `.npy` file has them as float32 (N, F), in the order of the splits; the index beside it, a
     CSV file, has split, name and label of each row. A `.parquet` file has them as columns: split,
@@ -66,37 +63,24 @@ def write_features(
     Args:
         path: the file.
         extract: from images to features (B, F).
-        splits: by name.
+        splits: by name, with one image at least.
         classes: names of the classes.
         device: where to compute.
-        length: F.
         progress: is told the number of images done.
 
     Raises:
         RunFolderError: the file can't be written; an earlier file is unchanged.
     """
     total = sum(map(len, splits.values()))
-    batches = _batches(extract, splits, classes, device)
-    if path.suffix == ".parquet":
-        _write_parquet(path, batches, progress)
-        return total
-    index = io.StringIO()
-    rows = csv.writer(index, lineterminator="\n")
-    rows.writerow(["row", "split", "name", "label"])
+    parquet = path.suffix == ".parquet"
     with replacing(path) as temporary:
-        vectors = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float32, shape=(total, length)
-        )
-        done = 0
-        for items, features in batches:
-            vectors[done : done + len(items)] = features
-            rows.writerows([done + number, *item] for number, item in enumerate(items))
-            done += len(items)
-            progress(done)
-        vectors.flush()
-        del vectors
-        write_safely(index_of(path), index.getvalue())
-    return total
+        opened = _parquet(temporary) if parquet else _npy(temporary, path, total)
+        with opened as write:
+            done = 0
+            for items, features in _batches(extract, splits, classes, device):
+                write(items, features)
+                done += len(items)
+                progress(done)
 
 
 @torch.no_grad()
@@ -119,30 +103,52 @@ def _item(which: str, split: Split, row: int, classes: Sequence[str]) -> Item:
     return which, split.name_of(row), named
 
 
-def _write_parquet(
-    path: Path,
-    batches: Iterator[tuple[list[Item], Array]],
-    progress: Callable[[int], object],
-) -> None:
+@contextmanager
+def _npy(temporary: Path, path: Path, total: int) -> Iterator[Write]:
+    """Yield a function that writes a batch; the index is written at the end, beside `path`."""
+    index = io.StringIO()
+    rows = csv.writer(index, lineterminator="\n")
+    rows.writerow(["row", "split", "name", "label"])
+    vectors: Any = None
+    done = 0
+
+    def write(items: Sequence[Item], features: Array) -> None:
+        nonlocal vectors, done
+        if vectors is None:
+            shape = (total, features.shape[1])
+            vectors = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        vectors[done : done + len(items)] = features
+        rows.writerows([done + number, *item] for number, item in enumerate(items))
+        done += len(items)
+
+    yield write
+    vectors.flush()
+    write_safely(path.with_suffix(".csv"), index.getvalue())
+
+
+@contextmanager
+def _parquet(temporary: Path) -> Iterator[Write]:
+    """Yield a function that writes a batch."""
     pyarrow, parquet = _pyarrow()
-    writer, done = None, 0
-    with replacing(path) as temporary:
-        try:
-            for items, features in batches:
-                which, names, labels = zip(*items, strict=True)
-                vectors = pyarrow.FixedSizeListArray.from_arrays(
-                    pyarrow.array(features.reshape(-1)), features.shape[1]
-                )
-                columns = [*map(pyarrow.array, (which, names, labels)), vectors]
-                table = pyarrow.table(columns, names=["split", "name", "label", "vector"])
-                if writer is None:
-                    writer = parquet.ParquetWriter(temporary, table.schema)
-                writer.write_table(table)
-                done += len(items)
-                progress(done)
-        finally:
-            if writer is not None:
-                writer.close()
+    writer: Any = None
+
+    def write(items: Sequence[Item], features: Array) -> None:
+        nonlocal writer
+        which, names, labels = zip(*items, strict=True)
+        vectors = pyarrow.FixedSizeListArray.from_arrays(
+            pyarrow.array(features.reshape(-1)), features.shape[1]
+        )
+        columns = [*map(pyarrow.array, (which, names, labels)), vectors]
+        table = pyarrow.table(columns, names=["split", "name", "label", "vector"])
+        if writer is None:
+            writer = parquet.ParquetWriter(temporary, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def _pyarrow() -> tuple[Any, Any]:

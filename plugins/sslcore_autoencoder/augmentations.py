@@ -82,7 +82,7 @@ class Denoising(_Disturbance):
         return noisy.masked_fill(self._masked(images, random), 0.0)
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words how much of each image is masked, for previews."""
+        """Describe how much of each image is masked, for previews."""
         parts = self._masked(images, random).float().mean((1, 2, 3)).tolist()
         return {"views": [[f"noise {self.noise:g}, {part:.0%} masked" for part in parts]]}
 
@@ -128,7 +128,7 @@ class Cutout(_Disturbance):
         return transforms.cutout(images, centre_y, centre_x, self.length, fill=self.fill)
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words where the holes of each image are, for previews."""
+        """Describe the holes of each image, for previews."""
         centres = zip(*(each.tolist() for each in self._centres(random)), strict=True)
         return {
             "views": [

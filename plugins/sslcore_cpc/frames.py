@@ -71,7 +71,7 @@ class Frames(nn.Module):
         return {"views": flat.unflatten(0, views.shape[:2])}
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words which frames are taken of each clip, for previews."""
+        """Describe the frames taken from each clip, for previews."""
         numbers = torch.arange(self.num_frames).expand(len(images), -1)
         if self.frames < self.num_frames:
             numbers = self._taken(random)

@@ -87,7 +87,7 @@ class Patches(nn.Module):
         return self._views(patches)
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words what is drawn for each patch of each image, for previews."""
+        """Describe the draws for each patch of each image, for previews."""
         count = len(grid(images[:1], self.patch_size, self.stride))
         words = [[""] * len(images) for _ in range(count)]
         if self.crop:

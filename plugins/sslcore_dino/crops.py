@@ -135,7 +135,7 @@ class MultiCrop(nn.Module):
         return made
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words what is drawn for each view of each image, for previews."""
+        """Describe the draws for each view of each image, for previews."""
         words = {"views": self.whole.describe(images, random.fork("global"))}
         if self.parts.views:
             words["local_views"] = self.parts.describe(images, random.fork("local"))

@@ -109,7 +109,7 @@ class PatchMask(nn.Module):
         return self._masked(self.crops(images, random), order, self.hidden)
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words what is drawn for each view of each image, for previews."""
+        """Describe the draws for each view of each image, for previews."""
         return {"views": self.crops.describe(images, random)}
 
     def _masked(self, views: Tensor, order: Tensor, hidden: int) -> MaskedViews:

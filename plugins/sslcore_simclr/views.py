@@ -144,5 +144,5 @@ class TwoViews(nn.Module):
         return {"views": self.random_views(images, random)}
 
     def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
-        """Return in words what is drawn for each view of each image, for previews."""
+        """Describe the draws for each view of each image, for previews."""
         return {"views": self.random_views.describe(images, random)}

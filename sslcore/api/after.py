@@ -72,23 +72,14 @@ def evaluate(
     Raises:
         UsageError: names or settings are unknown, the data has no labels, or there is no run.
     """
-    return measure(
-        run,
-        evaluators=evaluators,
-        settings=settings,
-        data=data,
-        device=device,
-        console=console,
-        registry=registry,
-    )[0]
+    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
+    return measure(run, asked, device=device, console=console, registry=registry)[0]
 
 
 def measure(
     run: str | Path,
+    asked: Request,
     *,
-    evaluators: Sequence[str] = (),
-    settings: Settings = (),
-    data: str | None = None,
     device: str = "auto",
     console: Console | None = None,
     registry: Registry | None = None,
@@ -96,16 +87,13 @@ def measure(
     """Do what `evaluate` does, and return by metric how it was measured, too.
 
     Args:
-        run: as in `evaluate`, and so are the others.
-        evaluators: names.
-        settings: of the section `evaluator`.
-        data: another data set.
+        run: the run's folder.
+        asked: evaluators, their settings and data to use in place of the run's own.
         device: where to compute.
-        console: where notes are printed.
-        registry: where to look for parts.
+        console: where notes are printed; stderr by default.
+        registry: where to look for parts; everything installed by default.
     """
     console, registry = console or stderr_console(), registry or default_registry()
-    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
     opened, session, step = _trained(run, asked, device, console, registry)
     table, details = session.evaluate(step=step)
     if not table:
@@ -114,7 +102,7 @@ def measure(
             f"{session.recipe.data.name} has no labels, and {names} can't do without; class "
             "folders are labels"
         )
-    other = "" if data is None else Path(session.data_name).name
+    other = "" if asked.data is None else Path(session.data_name).name
     keep(table, details, opened, console, other_data=other)
     return table, details
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sslcore.errors import UsageError, nearest
-from sslcore.evaluation.table import cell, heading, metrics_of, test_images
+from sslcore.evaluation.table import cells_of
 from sslcore.reports import page
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import style, to_png
@@ -73,16 +73,7 @@ class Run(RunFolder):
         summary, table = RunSummary.of(self.path), self.evaluation
         parts = [page.paragraph(f"{self.path}: {summary.state}")]
         if table:
-            details = self.read_details()
-            heads = ["metric", *(heading(column, details) for column in table)]
-            rows = [
-                [
-                    name,
-                    *(cell(table[column], name, test_images(details, name)) for column in table),
-                ]
-                for name in metrics_of(table)
-            ]
-            parts.append(page.table(heads, rows))
+            parts.append(page.table(*cells_of(table, self.read_details())))
         if self.metrics:
             with style():
                 parts.append(page.picture(to_png(self.figure()), "Curves"))

@@ -12,6 +12,7 @@ from sslcore.cli.options import (
     settings_option,
 )
 from sslcore.cli.words import complete_data, complete_runs
+from sslcore.recipe.request import Request
 
 
 @click.command()
@@ -40,15 +41,13 @@ def evaluate(
     sslcore evaluate runs/simclr-digits-…
     sslcore evaluate runs/… --evaluator linear-probe --set evaluator.labels_per_class=1
     """
-    settings = assignments(set)
+    asked = Request.of(evaluators=evaluators, settings=assignments(set), data=data)
 
     from sslcore.api.after import measure
     from sslcore.evaluation.table import print_table
     from sslcore.system.files import to_json
 
-    table, details = measure(
-        run, evaluators=evaluators, settings=settings, data=data, device=device
-    )
+    table, details = measure(run, asked, device=device)
     if as_json:
         click.echo(to_json(table, indent=2))
     else:

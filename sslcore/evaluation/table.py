@@ -32,28 +32,42 @@ def print_table(table: Table, details: Details, console: Console | None = None) 
     """
     console = console if console is not None else stdout_console()
     shown = RichTable(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("metric")
-    for column in table:
-        shown.add_column(heading(column, details), justify="right")
+    (first, *columns), rows = cells_of(table, details)
+    shown.add_column(first)
+    for head in columns:
+        shown.add_column(head, justify="right")
+    for name, *cells in rows:
+        best = is_best(table, name, test_images(details, name))
+        styles = ["bold" if best and column == ENCODER else "" for column in table]
+        texts = (Text(text, style=style) for text, style in zip(cells, styles, strict=True))
+        shown.add_row(escape(printable(name)), *texts)
+    console.print(shown)
+
+
+def cells_of(table: Table, details: Details) -> tuple[list[str], list[list[str]]]:
+    """Return an evaluation as text: the heads, and a row for each metric that begins with it."""
+    heads = ["metric", *(heading(column, details) for column in table)]
+    rows = []
     for name in metrics_of(table):
         images = test_images(details, name)
-        best = is_best(table, name, images)
-        cells = [
-            Text(
-                cell(table[column], name, images),
-                style="bold" if best and column == ENCODER else "",
-            )
-            for column in table
-        ]
-        shown.add_row(escape(printable(name)), *cells)
-    console.print(shown)
+        rows.append([name, *(cell(table[column], name, images) for column in table)])
+    return heads, rows
 
 
 def heading(column: str, details: Details) -> str:
     """Return the name of a column; an encoder that began with trained weights is not untrained."""
-    if column == RANDOM_INIT and any(each.get("pretrained") for each in details.values()):
-        return "as it began"
+    if column == RANDOM_INIT:
+        return beginning(pretrained=_began_trained(details))
     return HEADINGS.get(column, column)
+
+
+def beginning(*, pretrained: bool) -> str:
+    """Return what an encoder is called with its initial weights."""
+    return "as it began" if pretrained else HEADINGS[RANDOM_INIT]
+
+
+def _began_trained(details: Details) -> bool:
+    return any(each.get("pretrained") for each in details.values())
 
 
 def test_images(details: Details, name: str) -> object:
@@ -127,12 +141,10 @@ def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
     An error (a metric that ends in `_mse`) is better when it is lower, everything else when it
     is higher.
     """
-    began = heading(RANDOM_INIT, details)
-    labels = {
-        RANDOM_INIT: f"the encoder {began}" if " " in began else f"the {began} encoder",
-        PIXELS: "raw pixels",
-    }
+    began = "the encoder as it began" if _began_trained(details) else "the untrained encoder"
+    labels = {RANDOM_INIT: began, PIXELS: "raw pixels"}
     said: list[str] = []
+    unclear = ""
     for column, label in labels.items():
         worse, within = [], []
         for name in metrics_of(table):
@@ -145,7 +157,5 @@ def verdict(table: Mapping[str, Mapping[str, float]], details: Details) -> str:
             said.append(f"not better than {label}: {', '.join(worse)}")
         if within:
             said.append(f"not clearly better than {label}: {', '.join(within)}")
-    if not said:
-        return ""
-    unclear = " (not clearly: within the spread)" if any("clearly" in each for each in said) else ""
-    return f"the trained encoder is {'; '.join(said)}{unclear}"
+            unclear = " (not clearly: within the spread)"
+    return f"the trained encoder is {'; '.join(said)}{unclear}" if said else ""

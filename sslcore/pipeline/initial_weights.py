@@ -33,7 +33,7 @@ class Match:
         weights: by the names of the encoder.
         total: number of tensors that the encoder has.
         prefix: what their names begin with in the file.
-        unlike: tensors that have another shape, in words.
+        unlike: descriptions of the tensors that have another shape.
         absent: names of the encoder's tensors that the file does not have.
         unused: names of the file's tensors under the prefix that the encoder does not have.
         others: other prefixes under which as many tensors fit.
@@ -53,7 +53,7 @@ class Match:
         return len(self.weights) >= _ENOUGH * self.total
 
     def in_words(self) -> str:
-        """Return what fits and what does not, in a sentence."""
+        """Describe the match in a sentence."""
         under = f" (names that begin with {self.prefix!r})" if self.prefix else ""
         said = [f"it has {len(self.weights)} of the {self.total} tensors of the encoder{under}"]
         if self.unlike:

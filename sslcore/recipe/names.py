@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,7 +138,10 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
         for entry, record in records:
             if record.opens_paths and (looks_like_path or path.exists()):
                 return entry, str(path.absolute())
-        folders = [each.name for each in Path().iterdir() if each.is_dir()]
+        folders = []
+        # The working folder may be gone, or closed to us.
+        with suppress(OSError):
+            folders = [each.name for each in Path().iterdir() if each.is_dir()]
         raise UnknownNameError(
             f"there is no folder {name!r}{nearest(name, folders)}; and {error}"
         ) from None

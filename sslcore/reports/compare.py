@@ -51,8 +51,8 @@ class Group:
     @property
     def effective_rank(self) -> str:
         """Mean effective rank of the representations at the end of training; "–" if not logged."""
-        last = [rank for run in self.runs if (rank := last_of(run, "effective_rank")) is not None]
-        return f"{statistics.fmean(last):.1f}" if last else "–"
+        ranks = [run.effective_rank for run in self.runs if run.effective_rank is not None]
+        return f"{statistics.fmean(ranks):.1f}" if ranks else "–"
 
     @property
     def state(self) -> str:
@@ -202,12 +202,6 @@ def _between(winner: Group, second: Group, metric: str) -> str:
         f"{ahead}, which is within the spread ({rounded(spread, finer)} {source}): no difference "
         f"is established{more}"
     )
-
-
-def last_of(run: RunSummary, name: str) -> float | None:
-    """Return the last value of a number in metrics.jsonl."""
-    found = (line[name] for line in reversed(run.metrics()) if line.get(name) is not None)
-    return next(found, None)
 
 
 def _labels(

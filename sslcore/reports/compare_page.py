@@ -6,7 +6,7 @@ from sslcore.evaluation.evaluate import PIXELS, RANDOM_INIT
 from sslcore.evaluation.spread import rounded, signed
 from sslcore.evaluation.table import sign_of
 from sslcore.reports import page
-from sslcore.reports.compare import Comparison, last_of
+from sslcore.reports.compare import Comparison
 from sslcore.reports.curves import draw_curves
 from sslcore.reports.figures import COLOURS, charts, style, to_png
 
@@ -118,7 +118,7 @@ def records_of(comparison: Comparison) -> list[dict[str, object]]:
             "step": run.step,
             "seconds": run.status.seconds,
             "seed": run.seed,
-            "effective_rank": last_of(run, "effective_rank"),
+            "effective_rank": run.effective_rank,
             **{name: values[number] for name, values in comparison.differing.items()},
             **{
                 f"{column}.{name}": value
@@ -139,19 +139,18 @@ def _bars(comparison: Comparison) -> bytes:
             if metric not in group.scores:
                 continue
             score = group.scores[metric]
-            spread = score.spread if score.spread is not None else score.error
             axis.barh(
                 place,
                 score.mean,
                 0.7,
-                xerr=spread,
+                xerr=score.within,
                 color=COLOURS[place % len(COLOURS)],
                 ecolor="black",
                 capsize=3,
             )
             axis.annotate(
-                rounded(score.mean, spread),
-                (score.mean + (spread or 0), place),
+                rounded(score.mean, score.within),
+                (score.mean + (score.within or 0), place),
                 xytext=(3, 0),
                 textcoords="offset points",
                 va="center",

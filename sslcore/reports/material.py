@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.sample import sample
-from sslcore.evaluation.evaluate import RANDOM_INIT, Table, in_batches
+from sslcore.evaluation.evaluate import Table, in_batches
 from sslcore.evaluation.extractor import FeatureExtractor
-from sslcore.evaluation.table import heading
-from sslcore.pipeline.pipeline import Pipeline
+from sslcore.evaluation.table import beginning
+from sslcore.pipeline.pipeline import (
+    Pipeline,
+    Signals,
+    augment,
+    encode,
+    project,
+    signal_names,
+)
+from sslcore.random import BatchRandom
 from sslcore.reports.maps import DEFAULT_MAP, Array, in_two_dimensions
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Line, read_metrics
@@ -21,8 +32,22 @@ from sslcore.training.session import Session
 
 #: Test images, and images that predictions are fitted on, at the most.
 _TEST, _FIT = 1000, 5000
-#: Test images on a map, at the most.
-_ON_MAP = 300
+#: Test images on a map, and with their reconstructions, at the most.
+_ON_MAP, _DECODED = 300, 8
+
+
+class Decoded(NamedTuple):
+    """Test images on their way through encoder and decoder.
+
+    Attributes:
+        signals: of the augmentation.
+        code: numbers that the encoder hands to the decoder for a view.
+        made: reconstructions (V, B, C, h, w).
+    """
+
+    signals: Signals
+    code: int
+    made: Tensor
 
 
 class Material:
@@ -73,7 +98,7 @@ class Material:
     @property
     def began(self) -> str:
         """What the encoder is called with its initial weights."""
-        return heading(RANDOM_INIT, {"": {"pretrained": self.session.pretrained}})
+        return beginning(pretrained=self.session.pretrained)
 
     @cached_property
     def untrained(self) -> Pipeline:
@@ -123,6 +148,29 @@ class Material:
             (self.test_features - centre) / scale
         )
         return found
+
+    @cached_property
+    @torch.no_grad()
+    def decoded(self) -> Decoded | None:
+        """Test images through encoder and decoder, disturbed or masked as in training.
+
+        None where the head makes no reconstructions.
+        """
+        pipeline, device = self.session.pipeline, self.session.device
+        if pipeline.head is None:
+            return None
+        images = self.test.images[:_DECODED].to(device)
+        augmentation = pipeline.augmentation.train()
+        pipeline.encoder.eval()
+        pipeline.head.eval()
+        random = BatchRandom(self.recipe.training.seed, 0, len(images), device=device)
+        signals = augment(augmentation, images, random=random)
+        encoded = encode(pipeline.encoder, signals)
+        made = project(pipeline.head, signals | encoded).get("reconstructions")
+        if not isinstance(made, Tensor):
+            return None
+        received = [encoded[name] for name in signal_names(pipeline.head) if name in encoded]
+        return Decoded(signals, sum(each[0, 0].numel() for each in received), made)
 
     @cached_property
     def mapped(self) -> tuple[Array, Future[dict[str, Array]]]:

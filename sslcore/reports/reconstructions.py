@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from sslcore.pipeline.pipeline import Signals, augment, encode, project, signal_names
-from sslcore.random import BatchRandom
 from sslcore.reports.pixels import Normalization, covered, to_pixels
 from sslcore.reports.sheet import Cell, draw_sheet, enlarged, strip
 
@@ -18,22 +15,8 @@ if TYPE_CHECKING:
     from sslcore.reports.material import Material
     from sslcore.reports.sheet import Pixels
 
-#: Test images that are shown, views of each in a line, and the side of each of several, px.
-_IMAGES, _IN_LINE, _IN_STRIP = 8, 5, 48
-
-
-class Decoded(NamedTuple):
-    """Test images on their way through encoder and decoder.
-
-    Attributes:
-        signals: of the augmentation.
-        code: numbers that the encoder hands to the decoder for a view.
-        made: reconstructions (V, B, C, h, w).
-    """
-
-    signals: Signals
-    code: int
-    made: Tensor
+#: Views of an image in a line, and the side of each of several, px.
+_IN_LINE, _IN_STRIP = 5, 48
 
 
 def draw_reconstructions(material: Material) -> Figure | None:
@@ -42,7 +25,7 @@ def draw_reconstructions(material: Material) -> Figure | None:
     Returns:
         The figure; None where the head makes no reconstructions.
     """
-    decoded = _decoded(material)
+    decoded = material.decoded
     if decoded is None:
         return None
     session, signals = material.session, decoded.signals
@@ -83,7 +66,7 @@ def draw_reconstructions(material: Material) -> Figure | None:
 
 def compression(material: Material) -> str:
     """Return a sentence on how many numbers the decoder is given for a view."""
-    decoded = _decoded(material)
+    decoded = material.decoded
     if decoded is None:
         return ""
     numbers = decoded.signals["views"][0, 0].numel()
@@ -91,25 +74,6 @@ def compression(material: Material) -> str:
     if decoded.code < numbers:
         return f"{said}: {numbers / decoded.code:.1f} times fewer."
     return f"{said}, which is no compression: they could hold a copy of the view."
-
-
-@torch.no_grad()
-def _decoded(material: Material) -> Decoded | None:
-    session, pipeline = material.session, material.session.pipeline
-    if pipeline.head is None:
-        return None
-    images = material.test.images[:_IMAGES].to(session.device)
-    augmentation = pipeline.augmentation.train()
-    pipeline.encoder.eval()
-    pipeline.head.eval()
-    random = BatchRandom(material.recipe.training.seed, 0, len(images), device=session.device)
-    signals = augment(augmentation, images, random=random)
-    encoded = encode(pipeline.encoder, signals)
-    made = project(pipeline.head, signals | encoded).get("reconstructions")
-    if not isinstance(made, Tensor):
-        return None
-    received = [encoded[name] for name in signal_names(pipeline.head) if name in encoded]
-    return Decoded(signals, sum(each[0, 0].numel() for each in received), made)
 
 
 def _cell(views: list[Pixels], side: int) -> Pixels:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import sslcore
 from sslcore.errors import RunFolderError, SslcoreError, first_line
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
-from sslcore.evaluation.table import cell, heading, is_best, lead, metrics_of, test_images, verdict
+from sslcore.evaluation.table import cells_of, heading, is_best, lead, test_images, verdict
 from sslcore.recipe.recipe import FROM, Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
@@ -130,28 +130,17 @@ def _verdict(material: Material) -> str:
 def _score_table(material: Material) -> str:
     table, details = material.table, material.details
     baselines = [column for column in (RANDOM_INIT, PIXELS) if column in table]
-    heads = [
-        "metric",
-        *(heading(column, details) for column in table),
-        *(f"better than {heading(column, details)} by" for column in baselines),
-        "test images",
-        "step",
-    ]
-    rows = [
-        [
-            name,
-            *(cell(table[column], name, test_images(details, name)) for column in table),
-            *(lead(table, name, column, test_images(details, name)) for column in baselines),
-            *(details.get(name, {}).get(key, "–") for key in ("test_images", "step")),
-        ]
-        for name in metrics_of(table)
-    ]
-    bold = {
-        (number, 1 + list(table).index(ENCODER))
-        for number, name in enumerate(metrics_of(table))
-        if is_best(table, name, test_images(details, name))
-    }
-    return page.table(heads, rows, bold) if rows else ""
+    heads, rows = cells_of(table, details)
+    heads += [f"better than {heading(column, details)} by" for column in baselines]
+    bold = set()
+    for number, row in enumerate(rows):
+        name = row[0]
+        images = test_images(details, name)
+        row += [lead(table, name, column, images) for column in baselines]
+        row += [str(details.get(name, {}).get(key, "–")) for key in ("test_images", "step")]
+        if is_best(table, name, images):
+            bold.add((number, 1 + list(table).index(ENCODER)))
+    return page.table([*heads, "test images", "step"], rows, bold) if rows else ""
 
 
 def _facts(material: Material) -> dict[str, object]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.recipe.recipe import settings_by_name
-from sslcore.runs.folder import METRICS, RECIPE, Run
+from sslcore.runs.folder import EVALUATION, METRICS, RECIPE, Run
 from sslcore.runs.metrics import Line, read_metrics
+from sslcore.runs.scores import read_scores
 from sslcore.runs.status import FAILED, FINISHED, TRAINING, Status, read_status
 
 #: The setting by which runs are grouped: runs that differ in nothing else are repetitions.
@@ -31,6 +32,7 @@ class RunSummary:
         step: the last step that was logged.
         table: its evaluation; empty where there is none.
         details: by metric, how it was measured.
+        effective_rank: of the representations in the last line that has it; None without one.
     """
 
     run: Run
@@ -39,6 +41,7 @@ class RunSummary:
     step: int
     table: Mapping[str, Mapping[str, float]]
     details: Mapping[str, Mapping[str, object]]
+    effective_rank: float | None
 
     @classmethod
     def of(cls, path: str | Path) -> RunSummary:
@@ -50,13 +53,16 @@ class RunSummary:
         run = Run.open(path)
         config = run.config()
         lines = read_metrics(run.path / METRICS)
+        table, details = read_scores(run.path / EVALUATION)
+        ranks = [rank for line in lines if (rank := line.get("effective_rank")) is not None]
         return cls(
             run,
             settings_by_name(config),
             read_status(run.path, finished=run.finished),
             lines[-1]["step"] if lines else 0,
-            run.read_evaluation(),
-            run.read_details(),
+            table,
+            details,
+            ranks[-1] if ranks else None,
         )
 
     @property

@@ -92,15 +92,14 @@ class Session:
         for note in data.notes:
             console.print(f"note: {note}")
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
-        pipeline, initial = build_pipeline(recipe, shape), {}
-        init = recipe.init
-        if init is not None:
-            if run is None:
-                initial = initial_weights(init, pipeline, console)
-                recipe = replace(recipe, init=replace(init, sha256=digest(initial)))
-            else:
-                initial = kept_weights(run, init)
-            pipeline = build_pipeline(recipe, shape, initial)
+        initial: Weights = {}
+        if recipe.init is not None and run is not None:
+            initial = kept_weights(run, recipe.init)
+        elif recipe.init is not None:
+            # What fits is found in a pipeline of drawn weights.
+            initial = initial_weights(recipe.init, build_pipeline(recipe, shape), console)
+            recipe = replace(recipe, init=replace(recipe.init, sha256=digest(initial)))
+        pipeline = build_pipeline(recipe, shape, initial)
         return cls(recipe, data, shape, _on(device, pipeline), device, console, processes, initial)
 
     def untrained(self) -> Pipeline:

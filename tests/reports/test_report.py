@@ -220,3 +220,11 @@ def test_the_speed_is_there_where_the_last_line_is_a_score(photos):
     last = Run("run").path.joinpath("metrics.jsonl").read_text().splitlines()[-1]
     assert "images_per_second" not in last
     assert re.search(r"images per second</th><td>[1-9]", Path("run/report.html").read_text())
+
+
+def test_the_command_offers_every_map():
+    from sslcore.cli.report import report
+
+    (option,) = (each for each in report.params if each.name == "map")
+    assert list(option.type.choices) == list(MAPS)
+    assert option.default == next(iter(MAPS))

@@ -1,4 +1,4 @@
-"""The tracker under test: it is told of a made-up run, in a folder of its own, and offline."""
+"""The tracker under test: it follows a made-up run, in a folder of its own, and offline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sslcore.testing.violation import Violation
 #: The methods that the engine calls, in the order of a run.
 METHODS = ("started", "logged", "evaluated", "drew", "ended")
 
-#: What a run has written before a tracker is told of it.
+#: The files of a run when its tracker starts.
 _FILES = {"recipe.toml": 'method = "made-up"\n', "metrics.jsonl": '{"step": 1}\n'}
 #: The settings of a run, one of each type.
 SETTINGS = {"method": "made-up", "loss": "made-up", "loss.temperature": 0.5, "head.dims": [8, 4]}
@@ -34,7 +34,7 @@ _LOOPBACK = ("127.", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Life:
-    """A made-up run, as a tracker is told of it.
+    """A made-up run, for a tracker to follow.
 
     Attributes:
         step: steps that were done before.
@@ -96,7 +96,7 @@ class TrackerSubject(PartSubject):
             yield folder
 
     def live(self, life: Life, folder: Path, example: PartExample | None = None) -> None:
-        """Tell a new tracker of a run.
+        """Let a new tracker follow a run.
 
         Raises:
             Refused: it refused settings that were drawn.

@@ -29,6 +29,8 @@ _PUBLIC = {
     "build": "sslcore.api",
     "embed": "sslcore.api",
     "evaluate": "sslcore.api",
+    "finetune": "sslcore.api",
+    "load_classifier": "sslcore.api",
     "load_encoder": "sslcore.api",
     "open_run": "sslcore.api",
     "preview": "sslcore.api",
@@ -54,7 +56,9 @@ __all__ = [
     "build",
     "embed",
     "evaluate",
+    "finetune",
     "hookimpl",
+    "load_classifier",
     "load_encoder",
     "open_run",
     "preview",
@@ -63,7 +67,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from sslcore.api import build, embed, evaluate, load_encoder, open_run, preview, report, train
+    from sslcore.api import (
+        build,
+        embed,
+        evaluate,
+        finetune,
+        load_classifier,
+        load_encoder,
+        open_run,
+        preview,
+        report,
+        train,
+    )
     from sslcore.contract.hooks import hookimpl
     from sslcore.contract.records import (
         Augmentation,

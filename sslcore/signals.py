@@ -78,6 +78,12 @@ class StepPredictions(TypedDict):
     step_predictions: Tensor
 
 
+class Logits(TypedDict):
+    """`logits`: (V, B, K), a number for each of K classes; their softmax are probabilities."""
+
+    logits: Tensor
+
+
 class Reconstructions(TypedDict):
     """`reconstructions`: (V, B, C, h, w), in the units of the views."""
 

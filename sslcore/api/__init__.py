@@ -2,7 +2,9 @@
 
 from sslcore.api.after import evaluate, load_encoder, report
 from sslcore.api.before import build, preview
+from sslcore.api.classifier import load_classifier
 from sslcore.api.features import embed
+from sslcore.api.fine_tuning import finetune
 from sslcore.api.run import Run, open_run
 from sslcore.api.training import train
 from sslcore.recipe.resolve import make_recipe
@@ -12,6 +14,8 @@ __all__ = [
     "build",
     "embed",
     "evaluate",
+    "finetune",
+    "load_classifier",
     "load_encoder",
     "make_recipe",
     "open_run",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,9 +16,6 @@ from sslcore.recipe.request import Assignment, Request
 from sslcore.recipe.sweep import Trial, read_sweeps, trials_of
 from sslcore.registry.registry import default_registry
 from sslcore.system.printable import printable
-
-if TYPE_CHECKING:
-    from sslcore.recipe.recipe import Recipe
 
 #: The comparison, in the folder of the runs.
 PAGE = "compare.html"
@@ -56,6 +51,7 @@ def train_many(
     Raises:
         UsageError: a setting is unknown or a value is wrong; nothing is trained then.
     """
+    from sslcore.api.repeat import check_same
     from sslcore.reports.compare import Comparison
     from sslcore.runs.summary import summaries
     from sslcore.training.start import plan
@@ -83,12 +79,13 @@ def train_many(
     base = Path(options.pop("output") or _default_folder(request))
     shared = Request.of(settings=settings, **request).settings_of(TRACKER)
     tracker_parts(options.get("track") or (), shared, default_registry())
+    registry = default_registry()
     for trial in planned:
         # Every run is checked before the first is trained.
         asked = Request.of(
             settings=[*settings, *trial.settings], **(request | _named(trial))
         ).without(TRACKER)
-        _check_same(base / trial.folder, plan(asked, default_registry()).recipe)
+        check_same(base / trial.folder, plan(asked, registry).recipe, registry)
     if dry_run:
         for trial in planned:
             click.echo(str(base / trial.folder))
@@ -107,27 +104,6 @@ def train_many(
     return 1 if failed else 0
 
 
-def _check_same(folder: Path, recipe: Recipe) -> None:
-    """Refuse a folder whose run has another recipe: its scores would pass for those asked for."""
-    from sslcore.recipe.resolve import resolve
-    from sslcore.runs.folder import Run
-    from sslcore.runs.provenance import recorded_request
-
-    run = Run(folder)
-    if not run.recipe_path.is_file():
-        return
-    registry = default_registry()
-    recorded, _ = resolve(recorded_request(run, registry), registry)
-    if recipe.init is not None and recorded.init is not None and not recipe.init.sha256:
-        # Weights that are asked for by their path alone have no hash until they are read.
-        recipe = replace(recipe, init=replace(recipe.init, sha256=recorded.init.sha256))
-    if differences := recorded.differences(recipe):
-        raise UsageError(
-            f"{folder} has a run with other settings ({'; '.join(differences[:3])}); choose "
-            "another --output"
-        )
-
-
 def _named(trial: Trial) -> Options:
     return {} if trial.method is None else {"method": trial.method}
 
@@ -139,25 +115,13 @@ def _default_folder(request: Options) -> Path:
 
 def _train(trial: Trial, folder: Path, settings: Sequence[Assignment], options: Options) -> bool:
     """Train one run, or go on with it; return whether it finished."""
-    from sslcore import api
-    from sslcore.runs.folder import Run
-    from sslcore.training.trackers import TRACKER
+    from sslcore.api.repeat import is_done, train_or_go_on
 
-    run = Run(folder)
-    if run.finished and run.read_evaluation():
+    if is_done(folder):
         click.echo(f"note: {folder} has finished already", err=True)
         return True
     try:
-        if run.recipe_path.is_file():
-            technical = (
-                *("device", "compile", "workers", "time_limit", "track", "evaluate", "report"),
-            )
-            kept = {name: options[name] for name in technical if name in options}
-            told = [item for item in settings if item[0] == TRACKER]
-            api.train(resume=folder, settings=told, **kept)
-        else:
-            named = options | _named(trial)
-            api.train(settings=[*settings, *trial.settings], output=folder, **named)
+        train_or_go_on(folder, [*settings, *trial.settings], options | _named(trial))
     except InterruptedRun as error:
         raise InterruptedRun(
             f"{str(error).partition(';')[0]}; repeat the command with --output {folder.parent} "

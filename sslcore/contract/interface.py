@@ -26,7 +26,7 @@ SUPPLIED = {
     "feature_dim": "length of a feature vector",
     "feature_map_shape": "(channels, height, width) of the encoder's feature maps",
     "projection_dim": "length of a projection",
-    "num_classes": "number of classes, for evaluators and supervised losses",
+    "num_classes": "number of classes, for evaluators, supervised losses and their heads",
 }
 
 #: Signals that the engine provides to every stage.
@@ -46,9 +46,13 @@ EVALUATION_SIGNALS = {
     "train_views": "the labelled training images as the encoder sees them, (N, V, C, h, w)",
     "test_views": "the test images as the encoder sees them, (M, V, C, h, w)",
     "reconstructions": "what the head makes of the test views, (M, V, C, h, w)",
+    "test_logits": "the head's logits of the test images, (M, K); of the trained encoder only",
     "num_classes": "number of classes",
     "seed": "the run's seed, for draws",
 }
+
+#: Those of them that a head makes: the name of its signal.
+FROM_HEAD = {"reconstructions": "reconstructions", "test_logits": "logits"}
 
 
 #: Keys of a line of metrics.jsonl that the engine writes: no part may log a number under these.

@@ -254,6 +254,8 @@ class Method(Record):
         defaults: settings of its own parts and of training that yield to a data set's defaults:
             widths of the paper, say, that small images do without.
         teacher: given where the loss reads `teacher_…` signals.
+        fine_tunes: whether `sslcore finetune` uses this method by default: it trains an encoder,
+            and a head that gives `logits`, on labels.
     """
 
     kind: ClassVar[str] = "method"
@@ -266,10 +268,13 @@ class Method(Record):
     settings: Sections = field(default_factory=dict)
     defaults: Sections = field(default_factory=dict)
     teacher: Teacher | None = None
+    fine_tunes: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whose = f"{self.kind} {self.name!r}"
+        if not isinstance(self.fine_tunes, bool):
+            raise ValueError(f"{whose}: fine_tunes must be True or False, got {self.fine_tunes!r}")
         several = {"augmentation": self.augmentation, "evaluators": self.evaluators}
         for name, names in several.items():
             single = name == "augmentation" and isinstance(names, str)

@@ -17,13 +17,16 @@ from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.functional import as_float
 from sslcore.pipeline.build import build_part
-from sslcore.pipeline.pipeline import Pipeline, augment, encode, project
+from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
 from sslcore.recipe.recipe import Part
 
 #: Columns of the table, in order.
 ENCODER, RANDOM_INIT, PIXELS = "encoder", "random_init", "pixels"
 
 Table = dict[str, dict[str, float]]
+
+#: The columns without a signal: pixels pass no head, and a head that was not trained guesses.
+_WITHOUT = {"reconstructions": (PIXELS,), "test_logits": (RANDOM_INIT, PIXELS)}
 
 #: Values in a batch of images, so that a batch of small images is large.
 _VALUES_PER_BATCH = 2**22
@@ -57,14 +60,15 @@ class _Outputs:
             return FeatureExtractor(pipeline.augmentation, pipeline.encoder)
         if what == "views":
             return lambda images: augment(pipeline.augmentation, images)["views"].transpose(0, 1)
-        return lambda images: _reconstruct(pipeline, images)
+        if what == "logits":
+            return lambda images: _of_head(pipeline, images)["logits"].mean(0)
+        return lambda images: _of_head(pipeline, images)["reconstructions"].transpose(0, 1)
 
 
-def _reconstruct(pipeline: Pipeline, images: Tensor) -> Tensor:
+def _of_head(pipeline: Pipeline, images: Tensor) -> Signals:
     signals = augment(pipeline.augmentation, images)
     signals |= encode(pipeline.encoder, signals)
-    result: Tensor = project(pipeline.head, signals)["reconstructions"].transpose(0, 1)
-    return result
+    return project(pipeline.head, signals)
 
 
 def _pixels(images: Tensor) -> Tensor:
@@ -187,7 +191,7 @@ def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
     for name in inspect.signature(evaluator).parameters:
         if name == "seed":
             arguments[name] = seed
-        elif not (name == "reconstructions" and outputs.column == PIXELS):
+        elif outputs.column not in _WITHOUT.get(name, ()):
             arguments[name] = outputs.get(name)
     metrics = evaluator(**arguments)
     if not isinstance(metrics, Mapping):

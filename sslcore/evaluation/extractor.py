@@ -46,12 +46,17 @@ class FeatureExtractor(nn.Module):
             ValueError: it is no such tensor, its values are not in [0, 1], or the encoder was made
                 for images of another form.
         """
-        images = self._checked(images)
+        images = self.checked(images)
         signals = augment(self.augmentation, images)
         result: Tensor = encode(self.encoder, signals)["features"].mean(0)
         return result
 
-    def _checked(self, images: object) -> Tensor:
+    def checked(self, images: object) -> Tensor:
+        """Return images, uint8 or float in [0, 1], that fit the encoder.
+
+        Raises:
+            ValueError: they don't.
+        """
         if not isinstance(images, Tensor):
             raise ValueError(
                 f"expected a tensor of images, got {type(images).__name__}; torch.from_numpy makes "

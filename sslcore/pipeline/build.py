@@ -130,9 +130,21 @@ def build_features(
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
     """
+    return build_stages(augmentation, encoder, None, shape)[:2]
+
+
+def build_stages(
+    augmentation: Part, encoder: Part, head: Part | None, shape: ImageShape
+) -> tuple[nn.Module, nn.Module, nn.Module | None]:
+    """Build augmentation, encoder and head for images of a shape, with weights to be replaced.
+
+    Raises:
+        CompositionError: a part refuses its settings or the shapes that reach it.
+    """
     with torch.random.fork_rng(devices=[]):
         dummies = _DummyBatch(shape, _LARGEST_DUMMY)
-        return dummies.augmentation(augmentation), dummies.encoder(encoder)
+        stages = dummies.augmentation(augmentation), dummies.encoder(encoder)
+        return *stages, None if head is None else dummies.head(head)
 
 
 def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor]) -> Pipeline:
@@ -153,6 +165,7 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         loss,
         teacher=recipe.teacher is not None,
         feature_dim=dummies.signals["features"].shape[-1],
+        frozen=recipe.training.freeze == "encoder",
     )
     if whole:
         load_into(pipeline, initial)

@@ -34,6 +34,7 @@ class Pipeline(nn.Module):
         loss: returns a scalar, or a dict with `loss` and numbers to log.
         teacher: whether to run an averaged copy of encoder and head on the same views.
         feature_dim: length of a feature vector, if it is known.
+        frozen: whether the encoder keeps its weights, and stays in eval mode.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class Pipeline(nn.Module):
         *,
         teacher: bool = False,
         feature_dim: int | None = None,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.feature_dim = feature_dim
+        self.feature_dim, self.frozen = feature_dim, frozen
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
         #: The stage that is being computed, for the message when memory runs out.
         self.at = ""
@@ -57,6 +59,15 @@ class Pipeline(nn.Module):
             if head is not None:
                 self.teacher["head"] = copy.deepcopy(head)
             self.teacher.requires_grad_(False)
+        if frozen:
+            encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Pipeline:
+        """Put the stages into training or eval mode; a frozen encoder stays in eval mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
 
     def forward(
         self,

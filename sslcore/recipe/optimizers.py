@@ -22,6 +22,7 @@ _NAMES = {
 
 #: Those with a form that moves all weights in one pass, on the CPU and on CUDA.
 _FUSED = ("SGD", "Adam", "AdamW")
+_FUSED_ON = {"cpu", "cuda"}
 
 #: Bounds that torch checks only when the optimizer is built, or not at all.
 _BOUNDS: dict[str, Any] = {
@@ -49,20 +50,30 @@ def find_optimizer(name: str) -> tuple[str, type[torch.optim.Optimizer]]:
 
 
 def build_optimizer(
-    name: str, parameters: Sequence[Tensor], settings: Mapping[str, Any]
+    name: str,
+    groups: Sequence[tuple[Sequence[Tensor], float]],
+    settings: Mapping[str, Any],
 ) -> torch.optim.Optimizer:
     """Build an optimizer, the fused form of it where there is one for these parameters.
+
+    Args:
+        name: the optimizer.
+        groups: parameters, with the factor of their learning rate.
+        settings: of the optimizer.
 
     Raises:
         UsageError: there is none of that name, or it refuses its settings.
     """
     proper, optimizer = find_optimizer(name)
-    fits = proper in _FUSED and all(each.device.type in ("cpu", "cuda") for each in parameters)
-    fused: dict[str, Any] = {"fused": True} if fits else {}
+    devices = {each.device.type for parameters, _ in groups for each in parameters}
+    fused: dict[str, Any] = {"fused": True} if proper in _FUSED and devices <= _FUSED_ON else {}
     try:
-        return optimizer(parameters, **settings, **fused)
+        built = optimizer([{"params": list(each)} for each, _ in groups], **settings, **fused)
     except Exception as error:
         raise UsageError(f"optimizer {name}: {error}") from error
+    for group, (_, factor) in zip(built.param_groups, groups, strict=True):
+        group["lr"] = group["lr"] * factor
+    return built
 
 
 def optimizer_settings(optimizer: type[torch.optim.Optimizer]) -> dict[str, Setting]:

@@ -22,7 +22,7 @@ from sslcore.registry.origin import Origin
 FROM = "from"
 
 #: Tables that a run adds to its recipe: facts about the run, and no settings.
-RUN_TABLES = ("images", "train_images", "versions")
+RUN_TABLES = ("images", "train_images", "classes", "versions")
 
 #: Beyond any run, and far below where a count of steps stops being exact.
 _MOST_EPOCHS = 1_000_000
@@ -42,6 +42,14 @@ class Training:
         schedule: schedule of the learning rate after the warm-up: a cosine down to 0, or constant.
         warmup_epochs: epochs in which the learning rate grows linearly from 0.
         clip_grad_norm: maximum norm of the gradient; none does not clip.
+        freeze: "encoder" keeps the weights of the encoder as they began, its batch norm in
+            evaluation mode, and trains the rest; none trains everything.
+        layer_decay: factor of the learning rate from a layer of the encoder to the one before it,
+            the last layer first (Clark et al. 2020, section 3.5); 1 is the same rate everywhere.
+        labels_per_class: labelled images of each class that a supervised loss trains on, drawn by
+            the seed; none takes all.
+        label_fraction: the fraction of the labelled images of each class that a supervised loss
+            trains on, drawn by the seed, at least one; none takes all.
         precision: precision of encoder and head; auto is bf16 where the device computes it
             natively, else fp32.
         seed: seed of the initial weights, the order and the views.
@@ -63,6 +71,10 @@ class Training:
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
+    freeze: Literal["encoder"] | None = None
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    labels_per_class: Annotated[int, Ge(1)] | None = None
+    label_fraction: Annotated[float, Gt(0), Le(1)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
     evaluate_every: Annotated[float, Gt(0)] | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sslcore.contract.interface import (
     ENGINE_SIGNALS,
     EVALUATION_SIGNALS,
+    FROM_HEAD,
     SUPPLIED,
     Interface,
 )
@@ -21,9 +22,6 @@ from sslcore.registry.registry import Registry
 
 #: A part of a recipe with what its signatures say.
 Stage = tuple[Entry, Interface]
-
-#: What the engine gives to evaluators only where the head makes it.
-FROM_HEAD = "reconstructions"
 
 
 def takes(interface: Interface, *, clips: bool) -> bool:
@@ -86,8 +84,8 @@ def evaluator_problems(
     made = signals_before_loss(stages, teacher=False)
     for entry, interface in evaluators:
         for signal, needed in interface.needs.items():
-            if signal == FROM_HEAD and FROM_HEAD not in made:
-                problems.append(_missing(entry, signal, registry, made, teacher=True))
+            if signal in FROM_HEAD and FROM_HEAD[signal] not in made:
+                problems.append(_missing(entry, FROM_HEAD[signal], registry, made, teacher=True))
             elif needed and signal not in EVALUATION_SIGNALS:
                 problems.append(
                     f"{entry} asks for {signal}, which evaluators don't get"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -104,6 +104,7 @@ class Run:
         train_images: int,
         launch: str = "",
         initial: Mapping[str, Tensor] | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         """Create the folder of a new run and write its recipe.
 
@@ -113,6 +114,8 @@ class Run:
             train_images: number of training images.
             launch: the name of the torchrun launch that starts the run; empty without torchrun.
             initial: weights that the encoder begins with, if they are not drawn.
+            classes: names of the classes that the run learns to tell apart; label i is the class
+                `classes[i]`.
 
         Raises:
             RunFolderError: the folder exists and is not empty, or can't be written.
@@ -128,6 +131,8 @@ class Run:
         tables = recipe.to_dict()
         tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
         tables["train_images"] = {"count": train_images}
+        if classes:
+            tables["classes"] = {"names": list(classes)}
         tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
         try:
             text = to_toml(tables).encode()
@@ -205,6 +210,18 @@ class Run:
                 f"{self.recipe_path}: [images] must have the integers image_size and channels "
                 f"(and num_frames for clips, num_classes for labelled data), got {sizes!r}"
             ) from None
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes that a classifier tells apart; empty without one.
+
+        Raises:
+            RunFolderError: the recipe does not have them as text.
+        """
+        table = self.config().get("classes", {})
+        names = table.get("names", []) if isinstance(table, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RunFolderError(f"{self.recipe_path}: [classes] names must be a list of names")
+        return tuple(names)
 
     def train_images(self) -> int:
         """Return the number of training images that the run was started on.

@@ -19,7 +19,7 @@ from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, TEACHER_PART, Init, Re
 from sslcore.recipe.request import Request
 from sslcore.runs.about import NORMALIZATION
 from sslcore.runs.checkpoint import load_checkpoint
-from sslcore.runs.folder import INITIAL, RECIPE, Run
+from sslcore.runs.folder import BEST, INITIAL, RECIPE, Run
 from sslcore.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: The weights of a run's teacher in its checkpoints.
 _TEACHERS_ENCODER = "teacher.encoder."
+#: The weights of the head there.
+_HEAD = "head."
 
 
 def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights:
@@ -99,6 +101,8 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
     theirs: object = {}
     if (Path(init.path) / RECIPE).is_file():
         theirs = Run.open(init.path).config().get("augmentation")
+    if all(name in asked for name in names):
+        return recipe, []
     if not isinstance(theirs, dict) or not any(name in theirs for name in names):
         return recipe, [
             f"{init.path} does not say how views were normalised for its weights; here the mean is "
@@ -150,12 +154,32 @@ def weights_of_run(run: Run, part: str) -> Weights:
         )
     if part == ENCODER_PART:
         return run.read_encoder()
-    model = load_checkpoint(run.checkpoints).section("model")
-    found = {
-        name.removeprefix(_TEACHERS_ENCODER): tensor
-        for name, tensor in model.items()
-        if name.startswith(_TEACHERS_ENCODER)
-    }
+    found = _below(_TEACHERS_ENCODER, load_checkpoint(run.checkpoints).section("model"))
     if not found:
         raise UsageError(f"{run.path} has no teacher, but an encoder")
     return found
+
+
+def weights_of_head(run: Run) -> Weights:
+    """Return the weights of the head that belongs to a run's encoder, by the head's names.
+
+    Raises:
+        RunFolderError: the run has not finished, or its weights are damaged.
+    """
+    if not run.finished:
+        raise RunFolderError(
+            f"{run.path} has not finished; go on with it: sslcore train --resume {run.path}"
+        )
+    training = run.config().get("training")
+    best = run.path / BEST
+    if isinstance(training, dict) and training.get("keep") == "best" and best.is_file():
+        return _below(_HEAD, read_weights(best))
+    return _below(_HEAD, load_checkpoint(run.checkpoints).section("model"))
+
+
+def _below(prefix: str, weights: Weights) -> Weights:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }

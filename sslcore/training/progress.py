@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -141,10 +140,14 @@ class ProgressDisplay:
 def describe_figures(figures: Mapping[str, float]) -> str:
     """Return the figures measured during training on one line, each with its baseline."""
     return " · ".join(
-        f"{name} {value:.4f} (untrained {figures.get(f'{UNTRAINED}{name}', math.nan):.4f})"
+        f"{name} {value:.4f}{_beside(figures.get(f'{UNTRAINED}{name}'))}"
         for key, value in figures.items()
         if key.startswith(TRAINED) and not (name := key.removeprefix(TRAINED)).endswith("_std")
     )
+
+
+def _beside(untrained: float | None) -> str:
+    return "" if untrained is None else f" (untrained {untrained:.4f})"
 
 
 def describe(line: LogLine) -> str:

@@ -9,9 +9,10 @@ import torch
 
 from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
-from sslcore.contract.interface import load_reference
+from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data
 from sslcore.data.batches import Batches
+from sslcore.data.labelled import labelled, with_classes
 from sslcore.errors import RunFolderError, TrainingError, UsageError
 from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
@@ -88,9 +89,11 @@ class Session:
                 together.
         """
         with processes.local_main_first():
-            data = build_data(recipe.data)
+            data = _training_on_labels(recipe, build_data(recipe.data))
         for note in data.notes:
             console.print(f"note: {note}")
+        if run is not None and (classes := run.class_names()):
+            data = with_classes(data, classes)
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
         initial: Weights = {}
         if recipe.init is not None and run is not None:
@@ -115,11 +118,8 @@ class Session:
         """Return a trainer at step 0.
 
         Raises:
-            UsageError: a batch is larger than the data, or the processes can't share it evenly; or
-                the loss needs labels and the data has none.
+            UsageError: a batch is larger than the data, or the processes can't share it evenly.
         """
-        if self.pipeline.supervised and self.data.train.labels is None:
-            raise UsageError(f"{self.recipe.loss} needs labels, and the data has none")
         training = self.recipe.training
         batches = Batches(
             self.data.train,
@@ -308,6 +308,27 @@ class Session:
                 f"out: {', '.join(left_out)}"
             )
         return kept
+
+
+def _training_on_labels(recipe: Recipe, data: Data) -> Data:
+    """Return the data with the labelled images that a supervised loss trains on.
+
+    Raises:
+        UsageError: the loss needs labels and the data has none, or settings of labels are given
+            for another loss.
+    """
+    training = recipe.training
+    if "labels" in interface_of(load_reference(recipe.loss.build)).needs:
+        return labelled(
+            data,
+            per_class=training.labels_per_class,
+            fraction=training.label_fraction,
+            seed=training.seed,
+        )
+    for name in ("labels_per_class", "label_fraction"):
+        if getattr(training, name) is not None:
+            raise UsageError(f"training.{name}: {recipe.loss} does not train on labels")
+    return data
 
 
 def _on(device: torch.device, pipeline: Pipeline) -> Pipeline:

@@ -163,7 +163,14 @@ def _begun(output: str | Path | None) -> str:
 
 
 def _create(run: Run, session: Session, held: ExitStack) -> str:
-    run.create(session.recipe, session.shape, len(session.data.train), launch_id(), session.initial)
+    run.create(
+        session.recipe,
+        session.shape,
+        len(session.data.train),
+        launch_id(),
+        session.initial,
+        session.data.classes if session.pipeline.supervised else (),
+    )
     return _lock(run, held)
 
 

@@ -26,6 +26,7 @@ from sslcore.runs.metrics import LogLine
 from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
+from sslcore.training.layers import rate_groups
 from sslcore.training.log_line import log_line
 from sslcore.training.monitor import Monitor
 from sslcore.training.progress import Observer
@@ -72,7 +73,9 @@ class Trainer:
         if not self.parameters:
             raise TrainingError("there is nothing to train: no stage has trainable parameters")
         self.optimizer = build_optimizer(
-            recipe.optimizer, self.parameters, recipe.optimizer_settings
+            recipe.optimizer,
+            rate_groups(pipeline, recipe.training.layer_decay),
+            recipe.optimizer_settings,
         )
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")

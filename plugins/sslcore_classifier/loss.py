@@ -1,0 +1,45 @@
+"""The cross-entropy of logits and labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy with smoothed labels (Szegedy et al. 2016, section 7).
+
+    With the softmax p of the logits and K classes, an image of class y has the loss
+
+        -(1 - ε) log p_y - ε/K Σ_k log p_k,
+
+    and the loss is its mean over all views of all images.
+
+    Args:
+        label_smoothing: ε in [0, 1).
+
+    Raises:
+        ValueError: when called, the shapes don't fit, or a label is none of the classes.
+    """
+
+    def __init__(self, *, label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.1) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, labels: Tensor, rows: slice | None = None) -> Tensor:
+        """Return the loss of `logits` (V, B, K) and `labels` (B,), int64, a scalar.
+
+        Given `rows`, it is the mean over these images only.
+        """
+        if logits.dim() != 3 or labels.shape != logits.shape[1:2]:
+            raise ValueError(
+                f"cross-entropy takes logits (V, B, K) and labels (B,), got shapes "
+                f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+            )
+        if rows is not None:
+            logits, labels = logits[:, rows], labels[rows]
+        repeated = labels.expand(len(logits), -1).flatten()
+        return F.cross_entropy(logits.flatten(0, 1), repeated, label_smoothing=self.label_smoothing)

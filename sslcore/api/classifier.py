@@ -1,0 +1,54 @@
+"""A run's classifier: from images to classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sslcore.api.after import load_encoder
+from sslcore.compute.device import pick_device
+from sslcore.errors import RunFolderError, UsageError, last_line
+from sslcore.evaluation.classifier import Classifier
+from sslcore.pipeline.build import build_stages
+from sslcore.registry.registry import Registry, default_registry
+from sslcore.runs.folder import Run
+from sslcore.runs.provenance import recorded_parts
+from sslcore.training.initial import weights_of_head
+
+
+def load_classifier(
+    run: str | Path, *, device: str = "cpu", registry: Registry | None = None
+) -> Classifier:
+    """Load a run's trained classifier: a module from images in [0, 1] or uint8 to logits (B, K).
+
+    Its attribute `classes` has the names of the K classes, and `extractor` the encoder, as
+    `load_encoder` returns it. It is in eval mode and builds no graph.
+
+    Args:
+        run: the folder of a run that was trained on labels, as `finetune` makes one.
+        device: where to put it.
+        registry: where to look for parts; everything installed by default.
+
+    Raises:
+        UsageError: there is no such run, it has no classifier, or its augmentation, encoder or
+            head is not installed.
+    """
+    registry = registry or default_registry()
+    opened = Run.open(run)
+    classes = opened.class_names()
+    if not classes:
+        raise UsageError(
+            f"{opened.path} has no classifier; train one on labels: "
+            f"sslcore finetune {opened.path} --data DIR"
+        )
+    extractor = load_encoder(opened.path, registry=registry)
+    parts = recorded_parts(opened, ("augmentation", "encoder", "head"), registry)
+    _, _, head = build_stages(parts[0], parts[1], parts[2], opened.shape())
+    assert head is not None
+    try:
+        head.load_state_dict(weights_of_head(opened))
+    except RuntimeError as error:
+        raise RunFolderError(
+            f"{opened.path}: its head does not fit its recipe: {last_line(error)}"
+        ) from error
+    classifier = Classifier(extractor, head, classes).requires_grad_(False)
+    return classifier.to(pick_device(device))

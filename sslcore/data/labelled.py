@@ -1,0 +1,101 @@
+"""The labelled images that a supervised loss trains on: all of them, or a few of each class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from sslcore.data import Data, Split
+from sslcore.data.reader import Rows
+from sslcore.errors import UsageError, nearest
+from sslcore.random import generator_for
+
+
+def labelled(
+    data: Data, *, per_class: int | None = None, fraction: float | None = None, seed: int = 0
+) -> Data:
+    """Return a data set whose training images are the labelled ones, or some of them.
+
+    They are drawn by the seed, of each class the same number, or the same fraction. Evaluators fit
+    on the same images.
+
+    Args:
+        data: the data set.
+        per_class: images of each class; a class with fewer keeps all of its images.
+        fraction: of the images of each class, at least one of each.
+        seed: of the draw.
+
+    Raises:
+        UsageError: the training images have no labels, or both numbers are given.
+    """
+    if per_class is not None and fraction is not None:
+        raise UsageError(
+            "training.labels_per_class and training.label_fraction both choose the labelled "
+            "images; give one of them"
+        )
+    split = data.fit if data.train.labels is None else data.train
+    if split.labels is None:
+        raise UsageError("the loss needs labels, and the data has none; class folders are labels")
+    if per_class is None and fraction is None:
+        return data if split is data.train else replace(data, train=split, probe=None)
+    kept, notes = [], []
+    for label in range(int(split.labels.max()) + 1):
+        rows = (split.labels == label).nonzero()[:, 0]
+        if per_class is not None and 0 < len(rows) < per_class:
+            name = data.classes[label] if label < len(data.classes) else str(label)
+            notes.append(
+                f"the class {name} has {len(rows)} labelled images, fewer than {per_class}"
+            )
+        count = per_class if fraction is None else math.ceil(fraction * len(rows))
+        order = torch.randperm(len(rows), generator=generator_for(seed, "labels", label))
+        kept.append(rows[order[:count]])
+    return Data(
+        train=_rows(split, torch.cat(kept).sort().values),
+        test=data.test,
+        classes=data.classes,
+        notes=(*data.notes, *notes),
+    )
+
+
+def with_classes(data: Data, classes: Sequence[str]) -> Data:
+    """Return a data set with its labels numbered as a classifier numbers its classes.
+
+    Args:
+        data: the data set; data without classes is returned as it is.
+        classes: names of all classes of the classifier.
+
+    Raises:
+        UsageError: the data has a class that the classifier does not know.
+    """
+    if not data.classes or data.classes == tuple(classes):
+        return data
+    unknown = [name for name in data.classes if name not in classes]
+    if unknown:
+        raise UsageError(
+            f"the classifier does not know the class {unknown[0]}{nearest(unknown[0], classes)}; "
+            f"it tells apart {', '.join(classes)}"
+        )
+    number = torch.tensor([list(classes).index(name) for name in data.classes])
+
+    def renumbered(split: Split) -> Split:
+        return split if split.labels is None else replace(split, labels=number[split.labels])
+
+    return replace(
+        data,
+        train=renumbered(data.train),
+        test=renumbered(data.test),
+        probe=None if data.probe is None else renumbered(data.probe),
+        classes=tuple(classes),
+    )
+
+
+def _rows(split: Split, rows: torch.Tensor) -> Split:
+    assert split.labels is not None
+    return Split(
+        Rows(split.images, split.file).read(rows),
+        split.labels[rows],
+        names=[split.name_of(row) for row in rows.tolist()],
+    )

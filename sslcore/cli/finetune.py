@@ -141,6 +141,6 @@ def finetune(
         report=report,
     )
     print_rows(*made.scores.rows())
-    for sentence in made.scores.sentences():
+    for sentence in made.scores.warnings():
         click.echo(f"warning: {sentence}", err=True)
     click.echo(str(made.run.path))

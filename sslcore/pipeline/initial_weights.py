@@ -135,6 +135,9 @@ def match(tensors: Mapping[str, Tensor], encoder: nn.Module, part: str = "") -> 
     known = {prefix + alias for alias in naming.values()}
     unused = [name for name in tensors if name.startswith(prefix) and name not in known]
     others = [other for other, fits in counts.items() if fits == count and other != prefix]
+    if not prefix and own.keys() == tensors.keys() == weights.keys():
+        # These are the weights of such an encoder, whose blocks may be alike.
+        others = []
     return Match(
         weights, len(own), prefix, tuple(unlike), tuple(absent), tuple(unused), tuple(others)
     )

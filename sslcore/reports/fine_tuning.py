@@ -75,21 +75,35 @@ class FineTuningScores:
             rows.append(row)
         return heads, rows
 
-    def sentences(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """Return where the result is not clearly better than another training, in sentences."""
         first = next(iter(self.scores))
         found = []
         for name, leads in self.leads.items():
-            for verdict, metrics in (
-                ("worse than", [m for m, lead in leads.items() if lead.mean < 0]),
-                (
-                    "not clearly better than",
-                    [m for m, lead in leads.items() if 0 <= lead.mean <= (lead.within or 0.0)],
-                ),
-            ):
-                if metrics:
-                    found.append(f"{first} is {verdict} {name}: {', '.join(metrics)}")
+            worse = [metric for metric, lead in leads.items() if lead.mean < 0]
+            unclear = [
+                metric for metric in leads if metric not in worse and not self._clear(name, metric)
+            ]
+            if worse:
+                found.append(f"{first} is worse than {name}: {', '.join(worse)}")
+            if unclear:
+                found.append(f"{first} is not clearly better than {name}: {', '.join(unclear)}")
         return found
+
+    def conclusions(self) -> list[str]:
+        """Return what the scores say of the result, in sentences."""
+        first = next(iter(self.scores))
+        better = [
+            name
+            for name, leads in self.leads.items()
+            if leads and all(self._clear(name, metric) for metric in leads)
+        ]
+        said = f"{first} is better than {', '.join(better)}, by more than the spread"
+        return ([said] if better else []) + self.warnings()
+
+    def _clear(self, name: str, metric: str) -> bool:
+        lead = self.leads[name][metric]
+        return lead.mean > (lead.within or 0.0)
 
     def write(self, path: Path) -> None:
         """Write the scores as JSON.

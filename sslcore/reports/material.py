@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.sample import sample
+from sslcore.evaluation.classifier import Classifier
 from sslcore.evaluation.evaluate import Table, in_batches
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.evaluation.table import beginning
@@ -24,6 +25,7 @@ from sslcore.pipeline.pipeline import (
     signal_names,
 )
 from sslcore.random import BatchRandom
+from sslcore.reports.fine_tuning import COMPARED, FineTuningScores
 from sslcore.reports.maps import DEFAULT_MAP, Array, in_two_dimensions
 from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Line, read_metrics
@@ -81,6 +83,11 @@ class Material:
         return self.run.read_details()
 
     @cached_property
+    def fine_tuning(self) -> FineTuningScores | None:
+        """The scores of the trainings that a fine-tuned run was compared with, if any."""
+        return FineTuningScores.read(self.run.path / COMPARED)
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes; empty where the images have no labels."""
         return self.data.classes if self.data.labelled else ()
@@ -132,10 +139,13 @@ class Material:
 
     @cached_property
     def probabilities(self) -> Array:
-        """Probability of each class for each test image, (M, K), by softmax regression.
+        """Probability of each class for each test image, (M, K).
 
-        It is fitted on the standardised features of `fit`, with a little weight decay.
+        A run with a classifier has its own; otherwise, it is that of a softmax regression on the
+        standardised features of `fit`, with a little weight decay.
         """
+        if self.classifies:
+            return self._own_probabilities()
         from sklearn.linear_model import LogisticRegression
 
         centre, scale = self.fit_features.mean(0), self.fit_features.std(0) + 1e-6
@@ -147,6 +157,20 @@ class Material:
         found[:, classifier.classes_] = classifier.predict_proba(
             (self.test_features - centre) / scale
         )
+        return found
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the run has a classifier of its own."""
+        return bool(self.run.class_names())
+
+    def _own_probabilities(self) -> Array:
+        pipeline = self.session.pipeline.eval()
+        assert pipeline.head is not None
+        extractor = FeatureExtractor(pipeline.augmentation, pipeline.encoder)
+        classifier = Classifier(extractor, pipeline.head, self.classes)
+        logits = in_batches(classifier, self.test, self.session.device)
+        found: Array = logits.softmax(1).cpu().numpy()
         return found
 
     @cached_property

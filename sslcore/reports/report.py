@@ -85,7 +85,7 @@ def write_report(session: Session, run: Run, registry: Registry, *, map: str = D
         if section.note is not None and png is not None:
             lead.append(page.paragraph(section.note(material)))
         if section.key == "scores":
-            lead.append(_score_table(material))
+            lead += [*_fine_tuning(material), _score_table(material)]
         parts.append(page.section(section.key, section.title, *lead, body))
     about = {"data": "Data", "recipe": "Recipe", "again": "Repeat this run"}
     title = f"{session.recipe.method} on {session.recipe.data.name}"
@@ -121,10 +121,27 @@ def _drawn(section: Section, material: Material) -> tuple[bytes | None, str]:
 def _verdict(material: Material) -> str:
     if not material.table:
         return "This run has not been evaluated, so nothing is known of its features."
+    if not any(material.table.get(column) for column in (RANDOM_INIT, PIXELS)):
+        said = () if material.fine_tuning is None else material.fine_tuning.conclusions()
+        return " ".join(f"{each[:1].upper()}{each[1:]}." for each in said) or (
+            "These scores have no baselines."
+        )
     warning = verdict(material.table, material.details)
     if warning:
         return warning[:1].upper() + warning[1:] + "."
     return "The trained encoder is better than both baselines on every metric, beyond the spread."
+
+
+def _fine_tuning(material: Material) -> list[str]:
+    """Return the table of a fine-tuning, where the run is one."""
+    scores = material.fine_tuning
+    if scores is None:
+        return []
+    said = (
+        "The same training with other beginnings, on the same labelled images; ± is the standard "
+        "deviation over the seeds. The first row is this run and its repetitions."
+    )
+    return [page.paragraph(said), page.table(*scores.rows())]
 
 
 def _score_table(material: Material) -> str:

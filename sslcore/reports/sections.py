@@ -41,6 +41,16 @@ class Section:
     note: Callable[[Material], str] | None = None
 
 
+def _whose_predictions(material: Material) -> str:
+    if material.classifies:
+        return "The predictions are those of the run's own classifier."
+    return (
+        "The predictions are those of a softmax regression on the features, fitted on at most "
+        "5,000 training images. It is another classifier than the linear probe, so its accuracy "
+        "differs from linear_top1."
+    )
+
+
 SECTIONS = (
     Section(
         "scores",
@@ -87,16 +97,15 @@ SECTIONS = (
     Section(
         "confusion",
         "Confusion",
-        "Predictions of a softmax regression on the features, fitted on at most 5,000 training "
-        "images. It is another classifier than the linear probe, so its accuracy differs "
-        "from linear_top1.",
+        "True and predicted classes of test images.",
         draw_confusion,
         labels=True,
+        note=_whose_predictions,
     ),
     Section(
         "mistakes",
         "Worst mistakes",
-        "The test images whose true class the same regression thinks least likely, the worst "
+        "The test images whose true class the same classifier thinks least likely, the worst "
         "first, with the probabilities of both classes.",
         draw_mistakes,
         labels=True,

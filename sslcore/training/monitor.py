@@ -192,7 +192,7 @@ class Monitor:
             warn=self.warn,
             columns=(column,),
         )
-        return table[column]
+        return table.get(column, {})
 
     def _judge(self, figures: Mapping[str, float]) -> bool:
         """Count the figure that decides; return whether it is the best so far."""

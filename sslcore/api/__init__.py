@@ -5,6 +5,7 @@ from sslcore.api.before import build, preview
 from sslcore.api.classifier import load_classifier
 from sslcore.api.features import embed
 from sslcore.api.fine_tuning import finetune
+from sslcore.api.prediction import predict
 from sslcore.api.run import Run, open_run
 from sslcore.api.training import train
 from sslcore.recipe.resolve import make_recipe
@@ -19,6 +20,7 @@ __all__ = [
     "load_encoder",
     "make_recipe",
     "open_run",
+    "predict",
     "preview",
     "report",
     "train",

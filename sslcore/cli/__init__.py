@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
     "finetune": ("sslcore.cli.finetune", "Train a classifier on the encoder of a run."),
+    "predict": ("sslcore.cli.predict", "Classify images with a fine-tuned run."),
     "embed": ("sslcore.cli.embed", "Write the features of images to a file."),
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
     "runs": ("sslcore.cli.runs", "List runs."),

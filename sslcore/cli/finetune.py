@@ -38,7 +38,7 @@ from sslcore.cli.words import complete_data, complete_runs, names_of
     "-m",
     metavar="NAME",
     shell_complete=names_of("method"),
-    help="Method to fine-tune with. [default: classification]",
+    help="Method to fine-tune with, in place of the one that says it is for that.",
 )
 @settings_option
 @click.option(

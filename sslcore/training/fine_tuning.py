@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.data.labelled import labelled
@@ -20,6 +21,9 @@ from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import INITIAL, Run
 from sslcore.runs.provenance import recorded_parts, recorded_request
+
+#: The signal of a classifier's head.
+LOGITS = "logits"
 
 #: What is trained, by name.
 FINE_TUNED, LINEAR_PROBE, FROM_SCRATCH, AS_IT_BEGAN = (
@@ -103,6 +107,7 @@ def plan_fine_tuning(
     )
     eyes, network = build_features(augmentation, encoder, shape)
     recipe, _ = resolve(request, registry)
+    _check_classifies(recipe)
     seen = normalization_of(eyes.eval(), shape)
     request, notes = _seen_alike(request, recipe, seen, shape, parent)
     request, more = _long_enough(request, recipe, shape, parent)
@@ -118,6 +123,16 @@ def plan_fine_tuning(
     if freeze:
         variants.sort(key=lambda variant: variant.name != LINEAR_PROBE)
     return FineTuning(request, tuple(variants), (*notes, *more))
+
+
+def _check_classifies(recipe: Recipe) -> None:
+    loss = interface_of(load_reference(recipe.loss.build))
+    head = None if recipe.head is None else interface_of(load_reference(recipe.head.build))
+    if "labels" not in loss.needs or head is None or LOGITS not in head.provides:
+        raise UsageError(
+            f"{recipe.method} does not classify: fine-tuning needs a loss with labels, and a head "
+            f"that gives {LOGITS}"
+        )
 
 
 def _method(registry: Registry) -> str:

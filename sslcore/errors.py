@@ -78,6 +78,10 @@ class BrokenPluginWarning(PluginWarning):
     """A plugin could not be loaded and was left out."""
 
 
+class LeftOutWarning(UserWarning):
+    """Files can't be read as images and are left out."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `"; nearest: a, b"` for the known names closest to `name`, or an empty string.
 

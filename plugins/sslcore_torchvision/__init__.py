@@ -131,4 +131,5 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         summary="A folder of images of any size, with or without class folders",
         build="sslcore_torchvision.folder:folder",
         opens_paths=True,
+        opens_images="sslcore_torchvision.files:image_files_at",
     )

@@ -13,6 +13,7 @@ import numpy as np
 from sslcore.api.classifier import load_classifier
 from sslcore.api.images import open_images
 from sslcore.compute.device import pick_device
+from sslcore.errors import UsageError
 from sslcore.evaluation.evaluate import in_batches
 from sslcore.registry.registry import Registry, default_registry
 
@@ -75,7 +76,7 @@ def predict(
 
     Args:
         run: the folder of a run that was trained on labels, as `finetune` makes one.
-        images: image files and folders of images; class folders are not looked at.
+        images: image files, and folders of images at any depth.
         device: where to compute.
         registry: where to look for parts; everything installed by default.
 
@@ -85,7 +86,12 @@ def predict(
     registry, where = registry or default_registry(), pick_device(device)
     classifier = load_classifier(run, device=device, registry=registry)
     paths = [images] if isinstance(images, (str, Path)) else list(images)
-    split = open_images(run, paths, registry)
-    probabilities = in_batches(lambda batch: classifier(batch).softmax(1), split, where)
-    names = tuple(split.name_of(row) for row in range(len(split)))
-    return Predictions(names, classifier.classes, probabilities.cpu().numpy())
+    names: list[str] = []
+    parts = []
+    for split in open_images(run, paths, registry):
+        names += [split.name_of(row) for row in range(len(split))]
+        logits = in_batches(classifier, split, where)
+        parts.append(logits.softmax(1).cpu().numpy())
+    if not parts:
+        raise UsageError("none of the images can be read")
+    return Predictions(tuple(names), classifier.classes, np.concatenate(parts))

@@ -169,6 +169,9 @@ class Dataset(Component):
         clips: whether a sample is a clip (T, C, H, W) instead of an image (C, H, W).
         default: whether a run that names no data uses this one.
         opens_paths: whether a path given as data is opened with it, as its setting `path`.
+        opens_images: the function that opens single images, as `"package.module:attribute"`: from
+            paths of files and folders, `image_size` and `channels` to `sslcore.data.Split`s,
+            one after the other; empty where there is none.
         defaults: settings of other sections that suit these images; each applies only where the
             chosen component has that setting, and yields to the method's own.
     """
@@ -178,6 +181,7 @@ class Dataset(Component):
     clips: bool = False
     default: bool = False
     opens_paths: bool = False
+    opens_images: str = ""
     defaults: Sections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,6 +192,13 @@ class Dataset(Component):
                 raise ValueError(
                     f"{whose}: {name} must be True or False, got {getattr(self, name)!r}"
                 )
+        if not isinstance(self.opens_images, str) or not (
+            _REFERENCE.fullmatch(self.opens_images or "a:b")
+        ):
+            raise ValueError(
+                f"{whose}: opens_images {self.opens_images!r} is not of the form "
+                "'package.module:attribute'"
+            )
         _check_sections(f"{whose}: defaults", self.defaults)
 
 

@@ -228,3 +228,43 @@ def test_the_command_offers_every_map():
     (option,) = (each for each in report.params if each.name == "map")
     assert list(option.type.choices) == list(MAPS)
     assert option.default == next(iter(MAPS))
+
+
+def test_the_report_of_a_fine_tuned_run_has_all_trainings_and_its_own_predictions(
+    tmp_path, monkeypatch
+):
+    console = Console(file=io.StringIO())
+    settings = {"training": {"epochs": 1, "batch_size": 512}}
+    parent = sslcore.train(
+        method="simclr",
+        settings=settings,
+        evaluate=False,
+        report=False,
+        output="parent",
+        console=console,
+    )
+    made = sslcore.finetune(
+        parent.path,
+        seeds=2,
+        settings={"training": {"epochs": 2}},
+        output="tuned",
+        report=True,
+        console=console,
+    )
+    text = Path("tuned/report.html").read_text()
+    for row in made.scores.rows()[1]:
+        assert f"<td>{row[0]}</td><td>{row[1]}</td>" in re.sub(r"\s*class=\"\w+\"", "", text)
+    for sentence in made.scores.conclusions():
+        assert sentence[1:] in text
+    assert "better than both baselines on every metric" not in text
+    assert "those of the run's own classifier" in text.replace("&#x27;", "'").replace("&#39;", "'")
+    right = made.run.evaluation["encoder"]["accuracy"]
+    shown = []
+    monkeypatch.setattr(
+        report_module,
+        "SECTIONS",
+        [Section("x", "X", "", lambda material: shown.append(material.probabilities))],
+    )
+    sslcore.report("tuned", console=console)
+    labels = sslcore.build("dataset", "digits").test.labels.numpy()
+    assert (shown[0].argmax(1) == labels).mean() == pytest.approx(right)

@@ -16,15 +16,16 @@ from torch import nn
 
 from sslcore.errors import first_line, nearest
 
-_HUB = ("hf-hub:", "hf_hub:")
+#: What the names of backbones of Hugging Face begin with.
+HUB = ("hf-hub:", "hf_hub:")
 #: With this variable, torch loads tensors only, even if its caller asks for more.
 _TENSORS_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def backbone_called(
     model: str, image_size: int, channels: int, *, pretrained: bool = False
-) -> nn.Module:
-    """Return a backbone of timm without its classifier.
+) -> tuple[nn.Module, dict[str, object]]:
+    """Return a backbone of timm without its classifier, and the arguments that fit it to views.
 
     Args:
         model: name of the backbone, with or without a tag, or "hf-hub:OWNER/NAME".
@@ -59,7 +60,7 @@ def backbone_called(
 
 
 def _check_name(model: str, timm: Any, *, pretrained: bool) -> None:
-    if model.startswith(_HUB):
+    if model.startswith(HUB):
         if not pretrained:
             raise ValueError(
                 f"{model} has to be fetched from Hugging Face; set pretrained to true to do that"
@@ -77,16 +78,19 @@ def _check_name(model: str, timm: Any, *, pretrained: bool) -> None:
         )
 
 
-def _made(timm: Any, model: str, image_size: int, arguments: dict[str, Any]) -> nn.Module:
+def _made(
+    timm: Any, model: str, image_size: int, arguments: dict[str, Any]
+) -> tuple[nn.Module, dict[str, object]]:
+    fitted = {} if arguments["in_chans"] == 3 else {"in_chans": arguments["in_chans"]}
     try:
         sized: nn.Module = timm.create_model(model, img_size=image_size, **arguments)
-        return sized
+        return sized, {**fitted, "img_size": image_size}
     except TypeError as error:
         # A backbone for any size has no such argument.
         if "img_size" not in str(error):
             raise
     unsized: nn.Module = timm.create_model(model, **arguments)
-    return unsized
+    return unsized, fitted
 
 
 @contextmanager

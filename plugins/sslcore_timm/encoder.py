@@ -8,8 +8,9 @@ from typing import Any, NotRequired, TypedDict
 import torch
 from torch import Tensor, nn
 
+from sslcore.contract.counterpart import Counterpart
 from sslcore.errors import first_line
-from sslcore_timm.building import backbone_called
+from sslcore_timm.building import HUB, backbone_called
 
 
 class FeaturesPerhapsMaps(TypedDict):
@@ -52,8 +53,11 @@ class Timm(nn.Module):
         pretrained: bool = False,
     ) -> None:
         super().__init__()
-        self.pretrained = pretrained
-        self.backbone: Any = backbone_called(model, image_size, channels, pretrained=pretrained)
+        self.pretrained, self.model = pretrained, model
+        self.backbone: Any
+        self.backbone, self.fitted = backbone_called(
+            model, image_size, channels, pretrained=pretrained
+        )
         self._try(model, image_size, channels)
 
     def forward(self, views: Tensor) -> FeaturesPerhapsMaps:
@@ -62,6 +66,21 @@ class Timm(nn.Module):
         made: FeaturesPerhapsMaps = {"features": self.backbone.forward_head(last)}
         maps = _as_maps(last, self.backbone)
         return made if maps is None else {**made, "feature_maps": maps}
+
+    def counterpart(self, library: str) -> Counterpart:
+        """Return the backbone as timm has it.
+
+        Raises:
+            ValueError: another library is asked for, or the backbone is one of Hugging Face.
+        """
+        if library != "timm" or self.model.startswith(HUB):
+            raise ValueError(f"{self.model} is not known by that name in {library}")
+        return Counterpart(
+            model=self.model.partition(".")[0],
+            weights=self.backbone.state_dict(),
+            classifier=str(self.backbone.pretrained_cfg.get("classifier") or "head"),
+            arguments=self.fitted,
+        )
 
     def _try(self, model: str, image_size: int, channels: int) -> None:
         """Encode two grey views, so that an incompatible backbone is reported here."""

@@ -13,6 +13,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from sslcore.contract.counterpart import Counterpart
 from sslcore.signals import FeaturesAndMaps
 from sslcore_torchvision._download import impatient
 
@@ -51,7 +52,7 @@ class ResNet(nn.Module):
         super().__init__()
         if stem == "auto":
             stem = "small" if image_size <= _LARGEST_SMALL_IMAGE else "imagenet"
-        self.pretrained = weights is not None
+        self.pretrained, self.stem, self.channels = weights is not None, stem, channels
         network = torchvision.models.get_model(self.architecture, weights=None)
         if weights is not None:
             _require_imagenet_shape(stem, channels, weights)
@@ -71,6 +72,30 @@ class ResNet(nn.Module):
         maps = self.maxpool(self.relu(self.bn1(self.conv1(views))))
         maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
         return {"features": maps.mean((-2, -1)), "feature_maps": maps}
+
+    def counterpart(self, library: str) -> Counterpart:
+        """Return the same network in torchvision, or in timm, which names its layers alike.
+
+        Raises:
+            ValueError: the library has no such network.
+        """
+        if library not in ("torchvision", "timm"):
+            raise ValueError(f"it is not known in {library}")
+        if self.stem != "imagenet":
+            raise ValueError(
+                f"its stem is for small images, and that of {self.architecture} there is not; "
+                "train with encoder.stem=imagenet"
+            )
+        if self.channels != 3 and library == "torchvision":
+            raise ValueError(
+                f"{self.architecture} there takes 3 channels, and this has {self.channels}"
+            )
+        return Counterpart(
+            model=self.architecture,
+            weights=self.state_dict(),
+            classifier="fc",
+            arguments={} if self.channels == 3 else {"in_chans": self.channels},
+        )
 
 
 # The settings of the three are the same, and so is their docstring, which is inherited.

@@ -125,7 +125,8 @@ class VisionTransformer(nn.Module):
             kept = patches.gather(1, visible[..., None].expand(-1, -1, patches.shape[-1]))
             added = positions[visible]
         tokens = self.embedding(kept) + added
-        tokens = torch.cat((self.class_token.expand(len(tokens), -1, -1), tokens), 1)
+        # `shape` rather than `len`, which a traced graph would keep as a constant.
+        tokens = torch.cat((self.class_token.expand(tokens.shape[0], -1, -1), tokens), 1)
         tokens = self.norm(self.blocks(self.dropout(tokens)))
         features = tokens[:, 0] if self.pooling == "class" else tokens[:, 1:].mean(1)
         made: FeaturesAndTokens = {"features": features, "tokens": tokens}

@@ -3,6 +3,7 @@
 from sslcore.api.after import evaluate, load_encoder, report
 from sslcore.api.before import build, preview
 from sslcore.api.classifier import load_classifier
+from sslcore.api.exporting import export
 from sslcore.api.features import embed
 from sslcore.api.fine_tuning import finetune
 from sslcore.api.prediction import predict
@@ -15,6 +16,7 @@ __all__ = [
     "build",
     "embed",
     "evaluate",
+    "export",
     "finetune",
     "load_classifier",
     "load_encoder",

@@ -31,6 +31,7 @@ COMMANDS = {
     "finetune": ("sslcore.cli.finetune", "Train a classifier on the encoder of a run."),
     "predict": ("sslcore.cli.predict", "Classify images with a fine-tuned run."),
     "embed": ("sslcore.cli.embed", "Write the features of images to a file."),
+    "export": ("sslcore.cli.export", "Write the encoder of a run for other programs."),
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
     "runs": ("sslcore.cli.runs", "List runs."),
     "compare": ("sslcore.cli.runs", "Compare runs: settings, scores and curves."),

@@ -44,7 +44,9 @@ def print_table(table: Table, details: Details, console: Console | None = None) 
     console.print(shown)
 
 
-def cells_of(table: Table, details: Details) -> tuple[list[str], list[list[str]]]:
+def cells_of(
+    table: Mapping[str, Mapping[str, float]], details: Details
+) -> tuple[list[str], list[list[str]]]:
     """Return an evaluation as text: the heads, and a row for each metric that begins with it."""
     heads = ["metric", *(heading(column, details) for column in table)]
     rows = []

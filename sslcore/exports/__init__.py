@@ -1,0 +1,1 @@
+"""Trained encoders and classifiers in the formats of other programs."""

@@ -11,6 +11,7 @@ from torch import nn
 import sslcore
 from sslcore.data.batches import Batches
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
+from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.resolve import make_recipe
 from sslcore.training.layers import layers_of, rate_groups
 from sslcore.training.trainer import Trainer
@@ -91,6 +92,14 @@ def test_a_module_that_wraps_the_network_is_no_layer():
         assert [len(layer) for layer in _names(network)] == [2, 4]
 
 
+def test_numbered_blocks_are_layers_even_if_there_is_nothing_beside_them():
+    def block():
+        return nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+
+    layers = _names(nn.ModuleDict({"blocks": nn.Sequential(block(), block(), block())}))
+    assert [len(layer) for layer in layers] == [4, 4, 4]
+
+
 def test_frozen_parameters_are_in_no_layer():
     encoder = _built("resnet18")
     encoder.conv1.requires_grad_(False)
@@ -128,6 +137,14 @@ def test_without_decay_there_is_one_group_of_all_parameters():
     ((weights, factor),) = rate_groups(pipeline, 1.0)
     assert factor == 1
     assert [id(weight) for weight in weights] == [id(weight) for weight in pipeline.trainable()]
+
+
+def test_without_a_head_the_layers_are_all_groups():
+    encoder = _built("small-cnn")
+    pipeline = Pipeline(nn.Identity(), encoder, None, nn.Identity())
+    groups = rate_groups(pipeline, 0.5)
+    assert [factor for _, factor in groups] == [0.5**4, 0.5**3, 0.5**2, 0.5]
+    assert all(weights for weights, _ in groups)
 
 
 def test_a_frozen_encoder_has_no_group():

@@ -34,6 +34,7 @@ def sslcore_losses() -> Iterable[sslcore.Loss]:
         reference="Szegedy et al. 2016, Rethinking the Inception architecture, section 7",
         build="sslcore_classifier.loss:CrossEntropy",
         supervised=True,
+        family="classification",
     )
 
 

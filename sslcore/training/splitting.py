@@ -56,7 +56,9 @@ def check_splits(
             f"training.micro_batch: {count} processes can't share {size} images evenly; use "
             f"--micro-batch {max(1, size // count) * count}"
         )
-    stages = {"encoder": pipeline.encoder, "head": pipeline.head}
+    # The batch norm of a frozen encoder keeps its statistics, and so couples no images.
+    trained = {} if pipeline.frozen else {"encoder": pipeline.encoder}
+    stages: dict[str, nn.Module | None] = {**trained, "head": pipeline.head}
     layers = {kind: batch_norm_layers(stage) for kind, stage in stages.items() if stage is not None}
     normalised = [kind for kind, count in layers.items() if count]
     if normalised:

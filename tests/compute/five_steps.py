@@ -41,7 +41,15 @@ def trainer_of(words, processes, folder):
     pipeline = build_pipeline(recipe, ImageShape.of(data.train, len(data.classes)))
     pipeline = pipeline.double().to(memory_format=torch.channels_last)
     size = recipe.training.batch_size
-    batches = Batches(data.train, size, 0, DEVICE, workers=0, share=processes.share(size))
+    batches = Batches(
+        data.train,
+        size,
+        0,
+        DEVICE,
+        labels=pipeline.supervised,
+        workers=0,
+        share=processes.share(size),
+    )
     pipeline.train()
     return Trainer(recipe, pipeline, batches, DEVICE, "fp32", folder, processes)
 

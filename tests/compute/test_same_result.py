@@ -20,7 +20,12 @@ SMALLER = {"infonce": "infonce+encoder:small-cnn"}
 BESIDES = ("cpc+data:moving-digits", "simclr+encoder:vit+head.batch_norm=false")
 SPLIT = "+training.micro_batch=4"
 APART = f"+training.batch_statistics=micro-batch{SPLIT}"
-SPLITS = ("mae", "autoencoder", "simclr+encoder:vit+head.batch_norm=false")
+SPLITS = (
+    "classification+encoder:vit+encoder.depth=1",
+    "mae",
+    "autoencoder",
+    "simclr+encoder:vit+head.batch_norm=false",
+)
 APARTS = ("simclr", "moco", "byol")
 
 #: The largest effect of float64 rounding on five steps, as a fraction of the norm. An adaptive
@@ -64,8 +69,8 @@ def _apart(one, other):
     return found
 
 
-#: One method with negatives from the batch, one with a teacher and a queue.
-USUAL = ("simclr", "moco")
+#: One method with negatives from the batch, one with a teacher and a queue, one with labels.
+USUAL = ("simclr", "moco", "classification")
 
 
 @pytest.mark.slow
@@ -78,7 +83,7 @@ def test_gradients_and_weights_of_every_method_are_those_of_one_process_and_a_wh
 def test_gradients_and_weights_are_those_of_one_process_and_of_a_whole_batch(tmp_path):
     names = [name for name in _shipped() if name.partition("+")[0] in USUAL]
     assert len(names) == len(USUAL)
-    _hold(tmp_path, names, SPLITS[:1], APARTS[:1], counts=(2,))
+    _hold(tmp_path, names, SPLITS[:2], APARTS[:1], counts=(2,))
 
 
 def _hold(folder, names, splits, aparts, counts):

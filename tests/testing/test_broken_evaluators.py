@@ -222,6 +222,64 @@ class NoDefaultForPixels:
         return {"rebuilt_mse": float((reconstructions - test_views).square().mean())}
 
 
+class GoodLogits:
+    """The accuracies of a trained classifier; every part of it can be broken."""
+
+    def __call__(self, test_labels: Tensor, test_logits: Tensor | None = None) -> dict[str, float]:
+        if test_logits is None:
+            return {}
+        right = self.right(test_logits, test_labels)
+        return {"accuracy": float(right.mean()), "balanced_acc": self.balanced(right, test_labels)}
+
+    def right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return (logits.argmax(1) == labels).double()
+
+    def balanced(self, right: Tensor, labels: Tensor) -> float:
+        return float(
+            torch.stack([right[labels == label].mean() for label in labels.unique()]).mean()
+        )
+
+
+class NoDefaultForBaselines(GoodLogits):
+    def __call__(self, test_labels, test_logits):  # type: ignore[override]
+        return super().__call__(test_labels, test_logits)
+
+
+class TiesAreRight(GoodLogits):
+    def right(self, logits, labels):
+        return (logits.gather(1, labels[:, None])[:, 0] >= logits.amax(1)).double()
+
+
+class LogitsAbove0(GoodLogits):
+    def right(self, logits, labels):
+        sure = logits.amax(1) > 0
+        return super().right(logits, labels) * sure
+
+
+class LargestLogitOfAll(GoodLogits):
+    def right(self, logits, labels):
+        return super().right(logits, labels) * (logits.amax(1) > logits.amax() - 2)
+
+
+class LeastLogit(GoodLogits):
+    def right(self, logits, labels):
+        return super().right(-logits, labels)
+
+
+class BalancedOverImages(GoodLogits):
+    def balanced(self, right, labels):
+        return float(right.mean())
+
+
+class ClustersOfLogits(GoodLogits):
+    def right(self, logits, labels):
+        right = torch.zeros(len(labels)).double()
+        for label in labels.unique():
+            own = labels == label
+            right[own] = (logits.argmax(1)[own] == logits.argmax(1)[own].mode().values).double()
+        return right
+
+
 BROKEN = {
     TrainsOnTestImages: "test-labels-only-score",
     ChoosesByTestScore: "test-labels-only-score",
@@ -244,10 +302,17 @@ BROKEN = {
     NaNOfConstantFeatures: "metrics-follow-the-contract",
     SumOfSquares: "errors-are-mean-squares",
     NoDefaultForPixels: "pixels-have-no-reconstructions",
+    NoDefaultForBaselines: "baselines-have-no-logits",
+    TiesAreRight: "test-labels-only-score",
+    LogitsAbove0: "a-shift-of-logits-changes-nothing",
+    LargestLogitOfAll: "a-shift-of-logits-changes-nothing",
+    LeastLogit: "perfect-features-score-1",
+    BalancedOverImages: "a-balanced-accuracy-counts-classes-alike",
+    ClustersOfLogits: "wrong-labels-score-0",
 }
 
 
-@pytest.mark.parametrize("evaluator", [NearestMean, GoodRetrieval, Rebuilding])
+@pytest.mark.parametrize("evaluator", [NearestMean, GoodRetrieval, Rebuilding, GoodLogits])
 def test_an_evaluator_in_order_passes_every_check(evaluator):
     rows = {case.id: case.row() for case in cases(EvaluatorSpec(evaluator))}
     failed = {name: row.reason for name, row in rows.items() if row.status not in ("pass", "n/a")}

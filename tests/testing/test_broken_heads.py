@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from sslcore.signals import Predictions, Projections, Reconstructions, StepPredictions
+from sslcore.signals import Logits, Predictions, Projections, Reconstructions, StepPredictions
 from sslcore.testing import HeadSpec, cases
 
 
@@ -140,6 +140,34 @@ class TooSmallAnImage(nn.Module):
         return {"reconstructions": self.layer(features).unflatten(-1, shape)}
 
 
+class GoodClassifier(nn.Module):
+    """A layer with a logit for each class."""
+
+    def __init__(self, feature_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(feature_dim, num_classes + self.too_many)
+
+    too_many = 0
+
+    def forward(self, features: Tensor) -> Logits:
+        return {"logits": self.layer(features)}
+
+
+class AClassTooMany(GoodClassifier):
+    too_many = 1
+
+
+class MeanOfViews(GoodClassifier):
+    def forward(self, features: Tensor) -> Logits:
+        return {"logits": super().forward(features)["logits"].mean(0)}
+
+
+class TheClassItself(GoodClassifier):
+    def forward(self, features: Tensor) -> Logits:
+        logits = super().forward(features)["logits"]
+        return {"logits": (logits == logits.amax(-1, keepdim=True)).float()}
+
+
 BROKEN = {
     AveragesViews: "outputs-follow-the-contract",
     BatchFirst: "outputs-follow-the-contract",
@@ -157,10 +185,13 @@ BROKEN = {
     StepsLast: "outputs-follow-the-contract",
     RunsOverTheBatch: "an-image-is-on-its-own",
     TooSmallAnImage: "outputs-follow-the-contract",
+    AClassTooMany: "outputs-follow-the-contract",
+    MeanOfViews: "outputs-follow-the-contract",
+    TheClassItself: "gradient-reaches-everything",
 }
 
 
-@pytest.mark.parametrize("head", [GoodProjection, GoodSteps])
+@pytest.mark.parametrize("head", [GoodProjection, GoodSteps, GoodClassifier])
 def test_a_head_in_order_passes_every_check(head):
     rows = {case.id: case.row() for case in cases(HeadSpec(head))}
     failed = {name: row.reason for name, row in rows.items() if row.status not in ("pass", "n/a")}

@@ -104,6 +104,28 @@ def test_a_stateful_method_resumes_bit_identical_too(settings, registry, console
     _same(whole, sslcore.train(resume="killed", registry=registry, console=console, evaluate=False))
 
 
+@pytest.mark.parametrize("own", [{"layer_decay": 0.7}, {"freeze": "encoder"}], ids=str)
+def test_a_classifier_resumes_bit_identical_too(own, settings, registry, console, monkeypatch):
+    settings["training"] |= own
+    # Momentum for each group of parameters.
+    settings["optimizer"] = {"name": "SGD", "lr": 0.1, "momentum": 0.9}
+    options = {"settings": settings, "registry": registry, "console": console, "evaluate": False}
+    whole = sslcore.train("classification", data="noise", output="whole", **options)
+    train_step = Trainer.train_step
+
+    def killed(self, batch):
+        if batch.step == 5:
+            raise _Killed
+        return train_step(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "train_step", killed)
+        with pytest.raises(_Killed):
+            sslcore.train("classification", data="noise", output="killed", **options)
+    torch.rand(1000)
+    _same(whole, sslcore.train(resume="killed", registry=registry, console=console, evaluate=False))
+
+
 def test_a_finished_run_can_be_resumed_and_stays_as_it_is(settings, registry, console):
     options = {"registry": registry, "console": console}
     run = _train(output="done", settings=settings, **options)

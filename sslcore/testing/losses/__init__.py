@@ -3,6 +3,7 @@
 from sslcore.testing.losses import (  # noqa: F401
     barlow_twins,
     byol,
+    classification,
     cpc,
     custom,
     dino,

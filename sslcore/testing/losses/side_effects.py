@@ -167,14 +167,14 @@ def _declared_state(subject: LossSubject) -> str:
 
 def _shifted(example: Example) -> Example:
     """Return other numbers of the same shapes."""
-    return example.with_inputs(
-        **{
-            name: item.roll(1, 0) * 0.5 + 0.25
-            if item.is_floating_point()
-            else item | item.roll(1, -1)
-            for name, item in example.inputs.items()
-        }
-    )
+
+    def other(item: Tensor) -> Tensor:
+        if item.is_floating_point():
+            return item.roll(1, 0) * 0.5 + 0.25
+        # A mask must still hide something; labels must stay labels.
+        return item | item.roll(1, -1) if item.dtype == torch.bool else item.roll(1, -1)
+
+    return example.with_inputs(**{name: other(item) for name, item in example.inputs.items()})
 
 
 def _reordered(example: Example) -> Example:

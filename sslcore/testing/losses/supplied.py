@@ -6,9 +6,10 @@ from sslcore.testing.losses.example import Inputs
 
 #: Known parameters, with the signals and the dimension that each can be read from.
 _READ_OFF = (
-    ("num_views", ("projections", "predictions", "features", "reconstructions"), 0),
+    ("num_views", ("projections", "predictions", "features", "reconstructions", "logits"), 0),
     ("projection_dim", ("projections", "predictions"), -1),
     ("feature_dim", ("features",), -1),
+    ("num_classes", ("logits",), -1),
 )
 
 

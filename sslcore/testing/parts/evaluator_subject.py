@@ -103,6 +103,11 @@ def rank(metric: str) -> int:
     return int(found.group(1)) if found else 1
 
 
+def is_balanced(metric: str) -> bool:
+    """Whether a metric is a mean over the classes, and not over the images."""
+    return "balanced" in metric
+
+
 # Requirements of properties: each returns the reason why a property does not apply.
 
 
@@ -117,18 +122,31 @@ def scores_accuracy(subject: EvaluatorSubject) -> str:
 
 
 def fits_classes(subject: EvaluatorSubject) -> str:
-    """It learns from labelled training images, and scores predictions."""
-    if "train_labels" not in subject.asks():
-        return "it learns from no labelled training images"
+    """It learns from labelled training images or takes logits, and scores predictions."""
+    if not {"train_labels", "test_logits"} & subject.asks().keys():
+        return "it learns from no labelled training images, and asks for no logits"
     return scores_accuracy(subject)
 
 
 def searches_test_images(subject: EvaluatorSubject) -> str:
     """It compares the test images with each other."""
     asked = subject.asks()
-    if "test_labels" not in asked or "train_features" in asked or "train_views" in asked:
+    others = {"train_features", "train_views", "test_logits"}
+    if "test_labels" not in asked or others & asked.keys():
         return "it does not compare test images with each other"
     return scores_accuracy(subject)
+
+
+def scores_balanced(subject: EvaluatorSubject) -> str:
+    """It has an accuracy that is a mean over the classes."""
+    lacking = scores_accuracy(subject)
+    found = subject.accuracies(subject.scores(subject.scene("perfect")))
+    return lacking or ("" if any(map(is_balanced, found)) else "it has no balanced accuracy")
+
+
+def takes_logits(subject: EvaluatorSubject) -> str:
+    """It scores logits."""
+    return "" if "test_logits" in subject.asks() else "it asks for no logits"
 
 
 def rebuilds(subject: EvaluatorSubject) -> str:

@@ -170,7 +170,7 @@ def a_seed_decides(subject: EvaluatorSubject, shown: Scene) -> None:
 def order_of_test_images_does_not_matter(subject: EvaluatorSubject, shown: Scene) -> None:
     first = subject.scores(shown)
     for order in _orders(shown.test_labels):
-        _same(subject, first, subject.scores(shown.with_test(order)), shown, "order")
+        same(subject, first, subject.scores(shown.with_test(order)), shown, "order")
 
 
 @declare(
@@ -199,7 +199,8 @@ def _orders(labels: torch.Tensor) -> list[torch.Tensor]:
 @declare(
     "names-of-classes-do-not-matter",
     "V8",
-    formula="metrics are the same if classes are renumbered in both training and test labels",
+    formula="metrics are the same if classes are renumbered in training labels, test labels and "
+    "logits",
     kills="labels used as numbers, ties broken towards the lowest class, classes left out",
     anchors=kinds("overlapping"),
     applies=lambda subject: (
@@ -211,18 +212,22 @@ def names_of_classes_do_not_matter(subject: EvaluatorSubject, shown: Scene) -> N
     if shown.num_classes % 2 == 0:
         renamed = torch.arange(shown.num_classes).flip(0)
     other = replace(
-        shown, train_labels=renamed[shown.train_labels], test_labels=renamed[shown.test_labels]
+        shown,
+        train_labels=renamed[shown.train_labels],
+        test_labels=renamed[shown.test_labels],
+        test_logits=shown.test_logits[:, renamed.argsort()],
     )
     _same_on_average(subject, shown, other, "numbers of the classes")
 
 
-def _same(
+def same(
     subject: EvaluatorSubject,
     first: dict[str, float],
     other: dict[str, float],
     shown: Scene,
     what: str,
 ) -> None:
+    """Raise a violation if metrics differ by more than the class of one image."""
     # Rounding may change the class of one image if its votes are tied.
     tolerance = 1.5 / len(shown.test_labels)
     for name in first:
@@ -239,7 +244,7 @@ def _same(
 
 def _same_on_average(subject: EvaluatorSubject, shown: Scene, other: Scene, what: str) -> None:
     if "seed" not in subject.asks():
-        return _same(subject, subject.scores(shown), subject.scores(other), shown, what)
+        return same(subject, subject.scores(shown), subject.scores(other), shown, what)
     tables: list[dict[str, torch.Tensor]] = []
     for each in (shown, other):
         found = [subject.scores(replace(each, seed=seed)) for seed in range(_SEEDS)]

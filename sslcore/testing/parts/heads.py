@@ -59,6 +59,8 @@ def _shape_of(
     spec = subject.spec
     if name in ("projections", "predictions"):
         return (views, batch, None)
+    if name == "logits":
+        return (views, batch, getattr(spec, "num_classes", None))
     if name == "step_predictions":
         return (None, views, batch, getattr(spec, "feature_dim", None))
     if name == "reconstructions":
@@ -121,9 +123,9 @@ def predictions_look_back_only(subject: HeadSubject, example: PartExample) -> No
 HEAD = (
     *SHARED.contract(
         "projections and predictions: (V, B, D); step_predictions: (K, V, B, F); "
-        "reconstructions: (V, B, C, h, h); all float32, finite; forward returns the signals that "
-        "it declares",
-        "an average over views, batch and views exchanged, a wrong image size",
+        "reconstructions: (V, B, C, h, h); logits: (V, B, K), K = num_classes; all float32, "
+        "finite; forward returns the signals that it declares",
+        "an average over views, batch and views exchanged, a wrong image size or number of classes",
     ),
     *SHARED.properties(),
     predictions_look_back_only,

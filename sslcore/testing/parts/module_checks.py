@@ -30,6 +30,7 @@ _CARRIERS = {
     "predictions",
     "step_predictions",
     "reconstructions",
+    "logits",
 }
 
 

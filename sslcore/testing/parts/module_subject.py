@@ -180,6 +180,7 @@ class HeadSubject(ModuleSubject):
             "num_views": self.spec.num_views,
             "feature_dim": self.spec.feature_dim,
             "feature_map_shape": self.spec.feature_map_shape,
+            "num_classes": self.spec.num_classes,
         }
 
     def inputs(self, example: PartExample) -> Signals:

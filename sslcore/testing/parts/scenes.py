@@ -1,4 +1,4 @@
-"""Labelled features that evaluators are checked on: perfect, overlapping, or only noise."""
+"""Labelled features and logits that evaluators are checked on: perfect, overlapping, or noise."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Scene:
         train_features, test_features: (N, F) and (M, F).
         train_labels, test_labels: (N,) and (M,).
         train_views, test_views, reconstructions: (N or M, 1, 1, 6, 6).
+        test_logits: (M, K).
         num_classes: K.
         seed: for draws.
     """
@@ -33,6 +34,7 @@ class Scene:
     train_views: Tensor
     test_views: Tensor
     reconstructions: Tensor
+    test_logits: Tensor
     num_classes: int
     seed: int = 0
 
@@ -60,7 +62,7 @@ def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene
     Args:
         kind: "perfect" features are their class's unit vector; "overlapping" ones surround the
             centre of their class; "random" ones are independent of it; many "tied" ones are equal,
-            also across classes; "collapsed" ones are all the same.
+            also across classes; "collapsed" ones are all the same. So are the logits.
         classes: K.
         train: training images of each class.
         test: test images of each class.
@@ -82,8 +84,23 @@ def scene(kind: str, classes: int = 5, train: int = 24, test: int = 16) -> Scene
         train_views=views,
         test_views=tested,
         reconstructions=tested + 0.3 * noise,
+        test_logits=_logits(kind, labels[1], classes, generator),
         num_classes=classes,
     )
+
+
+def _logits(kind: str, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    own = torch.nn.functional.one_hot(labels, classes).float()
+    if kind == "perfect":
+        return 8 * own - 4
+    if kind == "collapsed":
+        return torch.full(own.shape, 0.7)
+    noise = torch.randn(own.shape, generator=generator)
+    if kind == "random":
+        return noise
+    drawn = own + 0.45 * noise
+    # Of two or three classes, the largest logits are often equal.
+    return drawn.round() if kind == "tied" else drawn
 
 
 def _features(kind: str, labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:

@@ -93,6 +93,7 @@ class HeadSpec(PartSpec):
         feature_map_shape: (F', h', w').
         image_size: side of the views, px.
         channels: number of channels of the views.
+        num_classes: number of classes K.
         batch: images in an ordinary batch.
         draw: whether to check drawn settings in addition to settings at their bounds.
         signals: makes, of a number of images B, every signal (V, B, …) that `forward` asks for;
@@ -104,6 +105,7 @@ class HeadSpec(PartSpec):
     feature_map_shape: tuple[int, int, int] = (8, 4, 4)
     image_size: int = 16
     channels: int = 1
+    num_classes: int = 3
     batch: int = 4
     draw: bool = True
     signals: Callable[[int], Mapping[str, Any]] | None = None
@@ -116,7 +118,7 @@ class EvaluatorSpec(PartSpec):
     Attributes:
         accuracies: the metrics that are accuracies, in [0, 1]; None means all metrics named
             `…_top1`, `…_accuracy` or `…_acc`.
-        num_classes: number of classes of the features that it is checked on.
+        num_classes: number of classes of the features and logits that it is checked on.
     """
 
     accuracies: Sequence[str] | None = None

@@ -27,6 +27,7 @@ _PUBLIC = {
     "Split": "sslcore.data",
     "SslcoreError": "sslcore.errors",
     "build": "sslcore.api",
+    "dedupe": "sslcore.api",
     "embed": "sslcore.api",
     "evaluate": "sslcore.api",
     "export": "sslcore.api",
@@ -37,6 +38,7 @@ _PUBLIC = {
     "predict": "sslcore.api",
     "preview": "sslcore.api",
     "report": "sslcore.api",
+    "search": "sslcore.api",
     "train": "sslcore.api",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "Tracker",
     "__version__",
     "build",
+    "dedupe",
     "embed",
     "evaluate",
     "export",
@@ -67,12 +70,14 @@ __all__ = [
     "predict",
     "preview",
     "report",
+    "search",
     "train",
 ]
 
 if TYPE_CHECKING:
     from sslcore.api import (
         build,
+        dedupe,
         embed,
         evaluate,
         export,
@@ -83,6 +88,7 @@ if TYPE_CHECKING:
         predict,
         preview,
         report,
+        search,
         train,
     )
     from sslcore.contract.hooks import hookimpl

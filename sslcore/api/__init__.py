@@ -6,6 +6,7 @@ from sslcore.api.classifier import load_classifier
 from sslcore.api.exporting import export
 from sslcore.api.features import embed
 from sslcore.api.fine_tuning import finetune
+from sslcore.api.neighbours import dedupe, search
 from sslcore.api.prediction import predict
 from sslcore.api.run import Run, open_run
 from sslcore.api.training import train
@@ -14,6 +15,7 @@ from sslcore.recipe.resolve import make_recipe
 __all__ = [
     "Run",
     "build",
+    "dedupe",
     "embed",
     "evaluate",
     "export",
@@ -25,5 +27,6 @@ __all__ = [
     "predict",
     "preview",
     "report",
+    "search",
     "train",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from sslcore.api.after import load_encoder, recipe_to_evaluate
 from sslcore.compute.device import pick_device
+from sslcore.data import Split
 from sslcore.errors import UsageError
-from sslcore.evaluation.embedding import check_output, write_features
+from sslcore.evaluation.embedding import checked_output, write_features
 from sslcore.pipeline.build import ImageShape, build_data
 from sslcore.recipe.request import Request, Settings
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.folder import Run
-from sslcore.system.files import user_path
 from sslcore.system.terminal import stderr_console
 
 if TYPE_CHECKING:
@@ -54,10 +56,28 @@ def embed(
         UsageError: there is no such run or no such data, or the file can't be written.
     """
     console, registry = console or stderr_console(), registry or default_registry()
-    path = user_path(output, "--output")
-    check_output(path)
+    path = checked_output(output)
     opened, where = Run.open(run), pick_device(device)
     extract = load_encoder(opened.path, teacher=teacher, device=device, registry=registry)
+    splits, classes = splits_for(opened, data, settings, split, console, registry)
+    with progress(console, sum(map(len, splits.values()))) as advance:
+        write_features(path, extract, splits, classes, device=where, progress=advance)
+    return path
+
+
+def splits_for(
+    opened: Run,
+    data: str | None,
+    settings: Settings,
+    split: Literal["all", "train", "test"],
+    console: Console,
+    registry: Registry,
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Return images for the encoder of a run, by split, and the names of their classes.
+
+    Raises:
+        UsageError: there is no such data, it has another shape than the run's, or no images.
+    """
     asked = Request.of(data=data, settings=settings)
     found = build_data(recipe_to_evaluate(opened, asked, registry, section="data").data)
     for note in found.notes:
@@ -72,18 +92,15 @@ def embed(
     splits = {"train": found.train, "test": found.test}
     if split != "all":
         splits = {split: splits[split]}
-    total = sum(map(len, splits.values()))
-    if not total:
+    if not any(map(len, splits.values())):
         raise UsageError(f"there are no images in the split {split}")
+    return splits, found.classes
+
+
+@contextmanager
+def progress(console: Console, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is given the number of images done, and draws it as a bar."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
-        write_features(
-            path,
-            extract,
-            splits,
-            found.classes,
-            device=where,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    return path
+        yield lambda done: bar.update(task, completed=done)

@@ -32,6 +32,8 @@ COMMANDS = {
     "predict": ("sslcore.cli.predict", "Classify images with a fine-tuned run."),
     "embed": ("sslcore.cli.embed", "Write the features of images to a file."),
     "export": ("sslcore.cli.export", "Write the encoder of a run for other programs."),
+    "search": ("sslcore.cli.search", "Find the images nearest to an image."),
+    "dedupe": ("sslcore.cli.dedupe", "Find groups of near-duplicates."),
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
     "runs": ("sslcore.cli.runs", "List runs."),
     "compare": ("sslcore.cli.runs", "Compare runs: settings, scores and curves."),

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import click
 
-from sslcore.cli.options import assignments, device_option, settings_option
-from sslcore.cli.words import complete_data, complete_runs
+from sslcore.cli.options import (
+    assignments,
+    data_option,
+    device_option,
+    settings_option,
+    split_option,
+    teacher_option,
+)
+from sslcore.cli.words import complete_runs
 
 
 @click.command()
@@ -17,22 +24,10 @@ from sslcore.cli.words import complete_data, complete_runs
     required=True,
     help="File to write: .npy with an index beside it (.csv), or .parquet.",
 )
-@click.option(
-    "--data",
-    "-d",
-    metavar="NAME|PATH",
-    shell_complete=complete_data,
-    help="Images to embed; those of the run by default.",
-)
+@data_option
 @settings_option
-@click.option(
-    "--split",
-    type=click.Choice(["all", "train", "test"]),
-    default="all",
-    show_default=True,
-    help="Which of the images.",
-)
-@click.option("--teacher", is_flag=True, help="Use the encoder of the run's teacher.")
+@split_option
+@teacher_option
 @device_option
 def embed(
     run: str,

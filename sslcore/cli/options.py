@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
-from sslcore.cli.words import complete_evaluators, complete_plugins, complete_settings
+from sslcore.cli.words import (
+    complete_data,
+    complete_evaluators,
+    complete_plugins,
+    complete_settings,
+)
 from sslcore.errors import SettingsError
 from sslcore.recipe.request import Assignment
 from sslcore.recipe.toml import parse_assignment
@@ -47,6 +52,26 @@ evaluator_option = click.option(
 
 device_option = click.option(
     "--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, cuda:1 or mps."
+)
+
+data_option = click.option(
+    "--data",
+    "-d",
+    metavar="NAME|PATH",
+    shell_complete=complete_data,
+    help="Images to take; those of the run by default.",
+)
+
+split_option = click.option(
+    "--split",
+    type=click.Choice(["all", "train", "test"]),
+    default="all",
+    show_default=True,
+    help="Which of the images.",
+)
+
+teacher_option = click.option(
+    "--teacher", is_flag=True, help="Use the encoder of the run's teacher."
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -8,7 +8,6 @@ import click
 
 from sslcore.cli.options import device_option, json_option
 from sslcore.cli.words import complete_runs
-from sslcore.errors import UsageError
 
 #: How the files end that can be written.
 _ENDINGS = (".csv", ".json")
@@ -51,18 +50,14 @@ def predict(
     """
     from sslcore import api
     from sslcore.cli.runs import print_rows
-    from sslcore.system.files import to_json, user_path, write_safely
+    from sslcore.system.files import output_path, to_json, write_safely
 
     path: Path | None = None
     if output is not None:
-        path = user_path(output, "--output")
-        if path.suffix not in _ENDINGS:
-            raise UsageError(f"--output {path}: it must end in {' or '.join(_ENDINGS)}")
-        if path.is_dir() or not path.parent.is_dir():
-            raise UsageError(f"--output {path}: it must be a file in a folder that exists")
+        path = output_path(output, _ENDINGS)
     found = api.predict(run, images, device=device)
     if path is not None:
-        csv = path.suffix == ".csv"
+        csv = path.suffix.lower() == ".csv"
         write_safely(path, found.to_csv() if csv else to_json(found.records(), indent=2))
         click.echo(str(path))
     elif as_json:

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from sslcore.data import Split
-from sslcore.data.reader import Rows
 from sslcore.errors import UsageError
-from sslcore.evaluation.evaluate import batch_size
-from sslcore.system.files import replacing, write_safely
+from sslcore.evaluation.evaluate import batches
+from sslcore.system.files import output_path, replacing, write_safely
 
 if TYPE_CHECKING:
     from sslcore.evaluation.extractor import FeatureExtractor
@@ -31,18 +30,16 @@ Item = tuple[str, str, str]
 Write = Callable[[Sequence[Item], Array], None]
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output that can't be written, before anything is computed.
+def checked_output(named: str | Path) -> Path:
+    """Return the path of an output; refuse it before anything is computed.
 
     Raises:
         UsageError: it ends in neither `.npy` nor `.parquet`, its folder is missing, or pyarrow is.
     """
-    if path.suffix not in ENDINGS:
-        raise UsageError(f"--output {path}: it must end in {' or '.join(ENDINGS)}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(f"--output {path}: it must be a file in a folder that exists")
-    if path.suffix == ".parquet":
+    path = output_path(named, ENDINGS)
+    if path.suffix.lower() == ".parquet":
         _pyarrow()
+    return path
 
 
 def write_features(
@@ -72,7 +69,7 @@ def write_features(
         RunFolderError: the file can't be written; an earlier file is unchanged.
     """
     total = sum(map(len, splits.values()))
-    parquet = path.suffix == ".parquet"
+    parquet = path.suffix.lower() == ".parquet"
     with replacing(path) as temporary:
         opened = _parquet(temporary) if parquet else _npy(temporary, path, total)
         with opened as write:
@@ -91,13 +88,13 @@ def _batches(
     device: torch.device,
 ) -> Iterator[tuple[list[Item], Array]]:
     for which, split in splits.items():
-        reader = Rows(split.images, split.file)
-        for rows in torch.arange(len(split)).split(batch_size(split)):
-            features = extract(reader.read(rows, device).to(device)).float().cpu().numpy()
-            yield [_item(which, split, row, classes) for row in rows.tolist()], features
+        for rows, images in batches(split, device):
+            features = extract(images).float().cpu().numpy()
+            yield [item(which, split, row, classes) for row in rows.tolist()], features
 
 
-def _item(which: str, split: Split, row: int, classes: Sequence[str]) -> Item:
+def item(which: str, split: Split, row: int, classes: Sequence[str]) -> Item:
+    """Return split, name and class of the image in a row."""
     label = -1 if split.labels is None else int(split.labels[row])
     named = classes[label] if 0 <= label < len(classes) else "" if label < 0 else str(label)
     return which, split.name_of(row), named

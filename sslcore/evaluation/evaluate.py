@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import numbers
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -85,17 +85,18 @@ def batch_size(split: Split) -> int:
     return max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
 
 
+def batches(split: Split, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the images of a split in order: rows (B,) and images (B, …) on the device."""
+    # Reading a file that was cut off raises an error; touching its mapping would end the process.
+    reader = Rows(split.images, split.file)
+    for rows in torch.arange(len(split)).split(batch_size(split)):
+        yield rows, reader.read(rows, device).to(device)
+
+
 @torch.no_grad()
 def in_batches(make: Callable[[Tensor], Tensor], split: Split, device: torch.device) -> Tensor:
     """Return what a function of images (B, …) makes of all images of a split, as float32."""
-    size = batch_size(split)
-    # Reading a file that was cut off raises an error; touching its mapping would end the process.
-    reader = Rows(split.images, split.file)
-    parts = [
-        make(reader.read(rows, device).to(device)).float()
-        for rows in torch.arange(len(split)).split(size)
-    ]
-    return torch.cat(parts)
+    return torch.cat([make(images).float() for _, images in batches(split, device)])
 
 
 def evaluate(

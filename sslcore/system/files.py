@@ -6,7 +6,7 @@ import errno
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -73,6 +73,22 @@ def _finite(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def output_path(named: str | Path, endings: Sequence[str]) -> Path:
+    """Return the path of a file to write, given by a user as `--output`.
+
+    Raises:
+        UsageError: it ends in none of these, it is a folder, or its folder does not exist.
+    """
+    path = user_path(named, "--output")
+    if path.suffix.lower() not in endings:
+        *others, last = endings
+        said = f"{', '.join(others)} or {last}" if others else last
+        raise UsageError(f"--output {path}: it must end in {said}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"--output {path}: it must be a file in a folder that exists")
+    return path
 
 
 def user_path(named: str | Path, option: str) -> Path:

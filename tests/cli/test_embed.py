@@ -12,7 +12,7 @@ import torch
 
 import sslcore
 import sslcore.cli
-from sslcore.evaluation import embedding
+from sslcore.evaluation import evaluate
 
 SETTINGS = {"training": {"epochs": 1, "batch_size": 16, "precision": "fp32"}}
 
@@ -38,7 +38,7 @@ def _index(path):
 
 @pytest.mark.parametrize("batch", [1024, 7])
 def test_each_row_has_the_features_of_the_image_that_the_index_names(run, batch, monkeypatch):
-    monkeypatch.setattr(embedding, "batch_size", lambda split: batch)
+    monkeypatch.setattr(evaluate, "batch_size", lambda split: batch)
     path = sslcore.embed(run.path, output="features.npy")
     vectors, rows = np.load(path), _index("features.csv")
     assert vectors.dtype == np.float32
@@ -75,7 +75,7 @@ def test_the_teacher_has_other_features(run):
 
 def test_a_parquet_file_has_the_same_rows(run, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
-    monkeypatch.setattr(embedding, "batch_size", lambda split: 7)
+    monkeypatch.setattr(evaluate, "batch_size", lambda split: 7)
     vectors = np.load(sslcore.embed(run.path, output="a.npy"))
     table = parquet.read_table(sslcore.embed(run.path, output="a.parquet")).to_pydict()
     assert np.array_equal(np.array(table["vector"], dtype=np.float32), vectors)
@@ -86,7 +86,7 @@ def test_a_parquet_file_has_the_same_rows(run, monkeypatch):
 def test_what_fails_on_the_way_leaves_the_earlier_file(run, monkeypatch):
     path = sslcore.embed(run.path, output="features.npy")
     before = path.read_bytes(), Path("features.csv").read_bytes()
-    monkeypatch.setattr(embedding, "batch_size", lambda split: 7)
+    monkeypatch.setattr(evaluate, "batch_size", lambda split: 7)
 
     def stop(done):
         if done > 10:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
+import re
 import socket
 import tarfile
 import tempfile
@@ -45,6 +47,21 @@ def impatient() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def named_by_hash(file: Path) -> bool:
+    """Whether a file has the SHA-256 whose beginning is in its name, as in `name-f37072fd.pth`.
+
+    torch.hub compares them after a download only, and not where the file is there already.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    named = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    if named is None:
+        return True
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest().startswith(named[1])
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sslcore.contract.counterpart import Counterpart
 from sslcore.signals import FeaturesAndMaps
-from sslcore_torchvision._download import impatient
+from sslcore_torchvision._download import impatient, named_by_hash
 
 _LARGEST_SMALL_IMAGE = 64
 
@@ -36,7 +36,8 @@ class ResNet(nn.Module):
             weights.
 
     Raises:
-        ValueError: the weights are unknown, don't fit, or can't be fetched.
+        ValueError: the weights are unknown, don't fit, can't be fetched, or their file in torch's
+            hub directory is not the published one.
     """
 
     architecture: ClassVar[str]
@@ -148,7 +149,13 @@ def _pretrained(architecture: str, name: str) -> dict[str, Tensor]:
             + ", ".join(known.__members__)
         )
     chosen = known[name]
+    file = Path(torch.hub.get_dir(), "checkpoints", chosen.url.rpartition("/")[2])
     try:
+        if file.exists() and not named_by_hash(file):
+            raise ValueError(
+                f"{file} is not the published file of weights {name!r}: its SHA-256 does not begin "
+                "as its name says; remove it to fetch it again"
+            )
         # torch.hub reports a download on stdout, which is for results only.
         with impatient(), contextlib.redirect_stdout(sys.stderr):
             # The files are pickles, which torch.hub would execute by default; weights_only=True
@@ -164,7 +171,6 @@ def _pretrained(architecture: str, name: str) -> dict[str, Tensor]:
         http.client.HTTPException,
         pickle.PickleError,
     ) as error:
-        file = Path(torch.hub.get_dir(), "checkpoints", chosen.url.rpartition("/")[2])
         raise ValueError(
             f"weights {name!r} of {architecture} can't be fetched from {chosen.url} ({error}); "
             f"put that file at {file} or leave weights at none"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import io
 import os
 import pickle
 
 import pytest
 import torch
 import torchvision
+from torchvision.models import WeightsEnum
 
 from sslcore_torchvision.resnet import ResNet18, ResNet34, ResNet50
 
@@ -22,6 +26,23 @@ def checkpoints(tmp_path, monkeypatch):
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture
+def publish(checkpoints, monkeypatch):
+    """Return a function that makes a file the published weights of ResNet-18, and puts it there."""
+
+    def published(content):
+        name = f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+        weights = dataclasses.replace(
+            torchvision.models.ResNet18_Weights.DEFAULT.value, url=f"https://nowhere.test/{name}"
+        )
+        known = WeightsEnum("Known", {"DEFAULT": weights})
+        monkeypatch.setattr(torchvision.models, "get_model_weights", lambda architecture: known)
+        (checkpoints / name).write_bytes(content)
+        return checkpoints / name
+
+    return published
 
 
 @pytest.mark.parametrize(("kind", "length"), [(ResNet18, 512), (ResNet34, 512), (ResNet50, 2048)])
@@ -68,21 +89,38 @@ def test_the_order_of_pixels_in_memory_makes_no_difference():
     torch.testing.assert_close(strided, plain, rtol=1e-3, atol=1e-4)
 
 
-def test_pretrained_weights_are_taken_from_a_file_that_is_there(checkpoints):
+def test_pretrained_weights_are_taken_from_a_file_that_is_there(publish):
     network = torchvision.models.resnet18()
-    torch.save(network.state_dict(), checkpoints / RESNET18_FILE)
+    publish(_saved(network))
     encoder = ResNet18(224, 3, weights="DEFAULT")
     assert torch.equal(encoder.layer4[1].conv2.weight, network.layer4[1].conv2.weight)
     assert torch.equal(encoder.conv1.weight, network.conv1.weight)
 
 
-def test_a_weights_file_that_would_run_code_is_refused(checkpoints, tmp_path):
+def test_a_file_with_other_weights_under_the_published_name_is_refused(publish):
+    file = publish(_saved(torchvision.models.resnet18()))
+    file.write_bytes(_saved(torchvision.models.resnet18()))
+    with pytest.raises(
+        ValueError, match="is not the published file of weights 'DEFAULT'"
+    ) as caught:
+        ResNet18(224, 3, weights="DEFAULT")
+    assert str(file) in str(caught.value)
+    assert str(caught.value).endswith("remove it to fetch it again")
+    assert "\n" not in str(caught.value)
+
+
+def _saved(network):
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    return file.getvalue()
+
+
+def test_a_weights_file_that_would_run_code_is_refused(publish, tmp_path):
     class Payload:
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "executed"),)
 
-    with (checkpoints / RESNET18_FILE).open("wb") as file:
-        pickle.dump(Payload(), file, protocol=2)
+    publish(pickle.dumps(Payload(), protocol=2))
     with pytest.raises(ValueError, match="can't be fetched"):
         ResNet18(224, 3, weights="DEFAULT")
     assert not (tmp_path / "executed").exists()

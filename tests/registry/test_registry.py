@@ -186,6 +186,7 @@ def test_every_shipped_plugin_is_active(registry):
     assert {plugin.name for plugin in shipped} == {
         "sslcore_autoencoder",
         "sslcore_byol",
+        "sslcore_classifier",
         "sslcore_cpc",
         "sslcore_dino",
         "sslcore_infonce",

@@ -26,6 +26,9 @@ KNOWN = {
     ),
 }
 
+#: What numbered parameters are called that mean two views.
+_OF_VIEWS = {"view", "views", "projection", "projections"}
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -34,7 +37,7 @@ def loss_part(given: object) -> type[nn.Module]:
 
     Args:
         given: a module, its class, or a function. Parameters are signals; two tensors of other
-            names are the projections of two views.
+            names are the projections of two views, or their features without a head.
 
     Raises:
         CompositionError: its parameters can't be read.
@@ -61,8 +64,10 @@ def _function_part(function: Callable[..., Tensor]) -> type[nn.Module]:
     def named(self: nn.Module, **signals: object) -> object:
         return function(**signals)
 
-    def of_two_views(self: nn.Module, projections: Tensor) -> object:
-        return function(*two_views(projections))
+    def of_two_views(
+        self: nn.Module, projections: Tensor | None = None, features: Tensor | None = None
+    ) -> object:
+        return function(*two_views(projections, features))
 
     forward: Callable[..., object] = named
     if _takes_two_views(list(own.parameters.values())):
@@ -79,22 +84,26 @@ def _function_part(function: Callable[..., Tensor]) -> type[nn.Module]:
 _SIGNALS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def _of_two_views(self: Any, projections: Tensor) -> object:
-    return self.module(*two_views(projections))
+def _of_two_views(
+    self: Any, projections: Tensor | None = None, features: Tensor | None = None
+) -> object:
+    return self.module(*two_views(projections, features))
 
 
-def two_views(projections: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the projections (B, D) of each of two views.
+def two_views(projections: Tensor | None, features: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the projections (B, D) of each of two views; without a head, their features.
 
     Raises:
         ValueError: there are not two views.
     """
-    if len(projections) != 2:
+    compared = features if projections is None else projections
+    if compared is None or len(compared) != 2:
+        count = 0 if compared is None else len(compared)
         raise ValueError(
-            f"a loss of two tensors compares two views, and the augmentation makes "
-            f"{len(projections)}; let the loss ask for `projections`, (V, B, D)"
+            f"a loss of two tensors compares two views, and there are {count}; let the loss ask "
+            "for `projections`, (V, B, D)"
         )
-    first, second = projections
+    first, second = compared
     return first, second
 
 
@@ -106,6 +115,11 @@ def _takes_two_views(parameters: list[inspect.Parameter]) -> bool:
         if each.default is inspect.Parameter.empty
         and each.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     ]
-    names = [each.name.removeprefix("teacher_") for each in needed]
-    unknown = all(name not in KNOWN and not nearest(name, KNOWN) for name in names)
-    return len(names) == 2 and unknown and all(each.kind in _POSITIONAL for each in needed)
+    names = [each.name for each in needed]
+    if len(names) != 2 or not all(each.kind in _POSITIONAL for each in needed):
+        return False
+    # Of names such as `view_1` and `view_2`, what stands before the number counts.
+    stems = {name[:-1].rstrip("_") for name in names}
+    if len(stems) == 1 and stems <= _OF_VIEWS:
+        return True
+    return not any(name in KNOWN or nearest(name, KNOWN) for name in names)

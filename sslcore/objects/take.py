@@ -105,7 +105,7 @@ def take(
             names[section] = _path(value)
         else:
             record, target = _record(section, value)
-            origin = _origin(value, record.name, recorded.get(section))
+            origin = _origin(value, record, recorded.get(section))
             _register(derived, record, origin, target)
             names[section] = origin.qualified(record.name)
             if isinstance(value, nn.Module) and section in ("encoder", "head", "loss"):
@@ -115,16 +115,13 @@ def take(
         for section, name in names.items()
         if name is not None and not isinstance(given[section], (str, PurePath))
     )
-    if recorded:
-        _register_method(derived, recorded)
     own: dict[str, object] = {"method": _OWN_METHOD}
     own |= {section: {"name": name} for section, name in names.items() if name}
     complete = bool(objects) and all(each in own for each in ("augmentation", "encoder", "loss"))
-    if method and complete:
-        _register_method(derived, own)
-    return Taken(
-        derived, names, objects, tuple(instances), _OWN_METHOD if method and complete else None
-    )
+    makes_method = method and not recorded and complete
+    _register_method(derived, own if makes_method else recorded)
+    named = _OWN_METHOD if makes_method else None
+    return Taken(derived, names, objects, tuple(instances), named)
 
 
 def check_given(taken: Taken, recorded: Mapping[str, object], but: tuple[str, ...] = ()) -> None:
@@ -183,18 +180,20 @@ def _makes_module(value: object) -> bool:
     return isinstance(value, nn.Module) or callable(value)
 
 
-def _origin(value: object, name: str, recorded: object) -> Origin:
-    fresh = Origin(name, OBJECT, qualified_name(value[0] if isinstance(value, tuple) else value))
-    if isinstance(recorded, Mapping) and recorded.get("name") == fresh.qualified(name):
+def _origin(value: object, record: Record, recorded: object) -> Origin:
+    # A head and an encoder may be of one class.
+    plugin = f"{record.kind}-{record.name}"
+    fresh = Origin(plugin, OBJECT, qualified_name(value[0] if isinstance(value, tuple) else value))
+    if isinstance(recorded, Mapping) and recorded.get("name") == fresh.qualified(record.name):
         stated = str(recorded.get("from", ""))
         if stated.startswith(f"{OBJECT} "):
-            return Origin(name, OBJECT, stated.removeprefix(f"{OBJECT} "))
+            return Origin(plugin, OBJECT, stated.removeprefix(f"{OBJECT} "))
     return fresh
 
 
 def _register(registry: Registry, record: Record, origin: Origin, target: object = None) -> None:
     plugin = _Plugin(record, target)
-    registry.load(Candidate(origin, f"{record.kind}-{record.name}", lambda: plugin))
+    registry.load(Candidate(origin, origin.plugin, lambda: plugin))
 
 
 def _register_method(registry: Registry, recipe: Mapping[str, object]) -> None:

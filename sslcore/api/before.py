@@ -11,6 +11,7 @@ from sslcore.api.objects import (
     DataLike,
     LossLike,
     ModuleLike,
+    recorded_in,
     take_parts,
     with_own_weights,
 )
@@ -118,12 +119,13 @@ def preview(
     path = checked_output(output)
     taken = take_parts(
         registry or default_registry(),
-        method=method is None and config is None,
+        method=method is None,
         data=data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
         loss=loss,
+        recorded=recorded_in(None, config),
     )
     request = Request.of(
         method=method or taken.method,

@@ -16,6 +16,7 @@ from sslcore.errors import UsageError
 from sslcore.objects.take import Taken, check_given, take
 from sslcore.recipe.recipe import OBJECT_PART
 from sslcore.recipe.request import Request
+from sslcore.recipe.toml import read_config
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.folder import Run
 
@@ -46,6 +47,15 @@ def take_parts(
     parts = (data, augmentation, encoder, head, loss)
     given = dict(zip(("data", *STAGES), parts, strict=True))
     return take(registry, given, method=method, recorded=recorded)
+
+
+def recorded_in(
+    run: str | Path | None, config: str | Path | Mapping[str, object] | None
+) -> Mapping[str, object] | None:
+    """Return the recipe that a call begins with: that of a run, or of a configuration file."""
+    if run is not None:
+        return Run.open(run).config()
+    return read_config(config) if isinstance(config, (str, Path)) else config
 
 
 def with_own_weights(request: Request, taken: Taken) -> Request:

@@ -14,6 +14,7 @@ from sslcore.api.objects import (
     DataLike,
     LossLike,
     ModuleLike,
+    recorded_in,
     take_parts,
     with_own_weights,
 )
@@ -117,13 +118,13 @@ def train(
     about = resume if resume is not None else extend
     taken = take_parts(
         registry or default_registry(),
-        method=method is None and config is None,
+        method=method is None,
         data=data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
         loss=loss,
-        recorded=None if about is None else RunFolder.open(about).config(),
+        recorded=recorded_in(about, config),
     )
     registry = taken.registry
     request = Request.of(

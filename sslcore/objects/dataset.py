@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -41,7 +42,8 @@ def data_source(given: object) -> Callable[..., Data]:
         train, test = given
 
         def both() -> Data:
-            return _together(train, _read(train), _read(test))
+            with _naming(train):
+                return _together(train, _read(train), _read(test))
 
         return both
     if not _is_images(given):
@@ -53,10 +55,20 @@ def data_source(given: object) -> Callable[..., Data]:
         Args:
             test_fraction: fraction of each class to hold out, in (0, 1).
         """
-        return _together(given, *_split(_read(given), test_fraction))
+        with _naming(given):
+            return _together(given, *_split(_read(given), test_fraction))
 
     held_out.__annotations__ = {"test_fraction": Annotated[float, Gt(0), Lt(1)]}
     return held_out
+
+
+@contextmanager
+def _naming(given: object) -> Iterator[None]:
+    """Name the data set in the message of an error."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"data {qualified_name(given)}: {error}") from error
 
 
 def _is_images(given: object) -> bool:
@@ -86,6 +98,11 @@ def _together(given: object, train: Split, test: Split) -> Data:
     """Return the splits as data, with the names of the classes."""
     if (train.labels is None) != (test.labels is None):
         raise DataError("one of the splits has labels, and the other one has none")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(
+            f"images to train on are of shape {tuple(train.images.shape[1:])}, and those to test "
+            f"on of {tuple(test.images.shape[1:])}"
+        )
     note = (
         f"{len(train) + len(test):,} images are in memory "
         f"({(train.images.nbytes + test.images.nbytes) / 2**20:,.1f} MiB)"
@@ -146,7 +163,7 @@ def _read(given: Any) -> Split:
         return given
     count = len(given)
     if not count:
-        raise DataError(f"{qualified_name(given)} has no items")
+        raise DataError("it has no items")
     images, labels = torch.empty(0), []
     # A transform within the data set may draw: what is read must not depend on the caller's draws.
     with own_randomness() as seed:

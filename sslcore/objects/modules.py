@@ -57,26 +57,43 @@ class Source:
         """The class of the module; None where only calling a function would show it."""
         if self.is_instance:
             return type(self.given)
-        if inspect.isclass(self.given):
-            return self.given
-        returned = _hints(self.given).get("return")
-        return returned if inspect.isclass(returned) else None
+        made_by = _unbound(self.given)
+        made = made_by if inspect.isclass(made_by) else _hints(made_by).get("return")
+        return made if inspect.isclass(made) else None
+
+    @property
+    def follows_contract(self) -> bool:
+        """Whether the module says what it provides, as parts of plugins do."""
+        return bool(provided_by(getattr(self.type, "forward", None)))
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters of the constructor that are settings or that the engine supplies."""
+        """The parameters of the constructor that are settings or that the engine supplies.
+
+        What a part of a plugin gets by name, such as `num_classes`, may mean something else in
+        other code, where it is supplied only if it has no default.
+        """
         if self.is_instance:
             return []
-        assert callable(self.given)
-        hints = _hints(self.given.__init__ if inspect.isclass(self.given) else self.given)
+        made_by = _unbound(self.given)
+        hints = _hints(made_by.__init__ if inspect.isclass(made_by) else made_by)
+        bound = self.given.keywords if isinstance(self.given, functools.partial) else {}
         return [
             each.replace(
                 annotation=hints.get(each.name, each.annotation),
                 kind=inspect.Parameter.KEYWORD_ONLY,
             )
             for each in signature_of(self.kind, self.given).parameters.values()
-            if each.kind in _NAMED and (each.name in SUPPLIED or _is_setting(each))
+            if each.kind in _NAMED and each.name not in bound and self._is_given(each)
         ]
+
+    def _is_given(self, parameter: inspect.Parameter) -> bool:
+        if parameter.default is inspect.Parameter.empty:
+            return True
+        if parameter.name in SUPPLIED:
+            return self.follows_contract
+        # A recipe reserves `name`, and can't hold other values; these keep their defaults.
+        return parameter.name != "name" and _is_plain(parameter.default)
 
     def make(self, settings: Mapping[str, object]) -> nn.Module:
         """Return a module: a copy of the instance, or one with new weights.
@@ -139,7 +156,7 @@ def as_it_is(source: Source) -> Forward | None:
     own = getattr(source.type, "forward", None)
     if own is None:
         return None
-    if provided_by(own):
+    if source.follows_contract:
         return passing_on(own)
     needed = [
         each.name
@@ -218,15 +235,14 @@ def _project(self: Any, features: Tensor) -> Projections:
     return {"projections": made.unflatten(0, features.shape[:2])}
 
 
-def _is_setting(parameter: inspect.Parameter) -> bool:
-    """Whether a recipe can hold a parameter; the others keep their defaults."""
-    if parameter.default is inspect.Parameter.empty:
-        return True
-    if parameter.name == "name":
-        return False
-    default = parameter.default
-    items = default if isinstance(default, (tuple, list)) else (default,)
+def _is_plain(value: object) -> bool:
+    items = value if isinstance(value, (tuple, list)) else (value,)
     return all(type(item) in _PLAIN for item in items)
+
+
+def _unbound(given: object) -> Any:
+    """Return the class or function behind a partial one."""
+    return _unbound(given.func) if isinstance(given, functools.partial) else given
 
 
 def _hints(function: object) -> dict[str, Any]:

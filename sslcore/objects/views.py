@@ -10,9 +10,8 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from sslcore.contract.interface import provided_by
 from sslcore.errors import CompositionError
-from sslcore.objects.modules import Source, module_part, passing_on
+from sslcore.objects.modules import Source, as_it_is, module_part
 from sslcore.objects.names import qualified_name
 from sslcore.objects.randomness import own_randomness
 from sslcore.random import BatchRandom
@@ -34,10 +33,9 @@ def augmentation_part(given: object) -> type[nn.Module]:
     Raises:
         CompositionError: it is neither.
     """
-    source = Source("augmentation", given)
-    own = getattr(source.type, "forward", None) if _is_module(given) else None
-    if own is not None and provided_by(own):
-        return module_part(source, passing_on(own))
+    own = as_it_is(Source("augmentation", given)) if _follows_contract(given) else None
+    if own is not None:
+        return module_part(Source("augmentation", given), own)
     if inspect.isclass(given):
         raise CompositionError(
             f"augmentation: {qualified_name(given)} is a class; give an instance of it"
@@ -46,8 +44,10 @@ def augmentation_part(given: object) -> type[nn.Module]:
     return _views_by(given)
 
 
-def _is_module(given: object) -> bool:
-    return isinstance(given, nn.Module) or (inspect.isclass(given) and issubclass(given, nn.Module))
+def _follows_contract(given: object) -> bool:
+    is_module = isinstance(given, nn.Module)
+    is_class = inspect.isclass(given) and issubclass(given, nn.Module)
+    return (is_module or is_class) and Source("augmentation", given).follows_contract
 
 
 def _views_by(transform: Transform) -> type[nn.Module]:

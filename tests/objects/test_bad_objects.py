@@ -66,7 +66,7 @@ BAD = {
     "data is iterable": ({"data": Stream()}, "Stream can only be iterated over"),
     "data is a loader": ({"data": torch.utils.data.DataLoader([1])}, "give its data set"),
     "data is an int": ({"data": 3}, "data: expected a name, a path, a map-style data set"),
-    "data is empty": ({"data": []}, "has no items"),
+    "data is empty": ({"data": []}, "data builtins.list: it has no items"),
     "sizes differ": (
         {"data": [torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)]},
         r"item 1 is of shape \(3, 9, 9\), and item 0 of \(3, 8, 8\); .*v2.Resize",

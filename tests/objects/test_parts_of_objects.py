@@ -64,6 +64,31 @@ def test_a_class_of_the_contract_keeps_its_settings_and_what_the_engine_supplies
     assert interface.provides == {"features": True}
 
 
+def test_what_other_code_calls_num_classes_is_not_that_of_the_engine():
+    class Other(nn.Linear):
+        def __init__(
+            self, width: int = 3, num_classes: int = 1000, *, activation=nn.ReLU, name="x"
+        ):
+            super().__init__(width, num_classes)
+
+    interface = interface_of(encoder_part(Source("encoder", Other)))
+    assert list(interface.settings) == ["width"]
+    assert interface.supplied == {}
+    bound = functools.partial(Described, 3, width=2)
+    interface = interface_of(encoder_part(Source("encoder", bound)))
+    assert (interface.settings, interface.supplied) == ({}, {})
+    assert interface.provides == {"features": True}
+
+
+def test_a_function_of_torchvision_makes_an_encoder(train, tmp_path):
+    import torchvision
+
+    make = torchvision.models.squeezenet1_1
+    run = train(tmp_path / "run", encoder=make, head=None, augmentation=v2.Resize(32))
+    assert run.config()["encoder"]["name"] == "(object):squeezenet1-1"
+    assert run.config()["encoder"]["weights"] == "none"
+
+
 def test_settings_of_a_class_are_set_and_recorded(train, tmp_path):
     more = {"encoder": {"width": 6}}
     run = train(tmp_path / "run", encoder=Described, head=None, settings=more)

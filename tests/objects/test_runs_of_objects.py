@@ -41,6 +41,16 @@ def test_five_objects_train_a_run_that_records_what_they_were(train, tmp_path):
     assert set(run.evaluation) == {"encoder", "random_init", "pixels"}
 
 
+def test_the_recipe_of_a_run_with_the_same_objects_is_the_same_run(train, tmp_path, objects):
+    run = train(tmp_path / "run")
+    again = train(tmp_path / "again", config=run.recipe_path)
+    assert equal(weights(run), weights(again))
+    with torch.no_grad():
+        objects["encoder"].body[0].weight.zero_()
+    with pytest.raises(UsageError, match="are not those that the recipe was written for"):
+        train(tmp_path / "third", config=run.recipe_path)
+
+
 def test_an_encoder_and_a_head_may_be_of_one_class(train, tmp_path):
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(432, 8))
     run = train(tmp_path / "run", encoder=encoder)

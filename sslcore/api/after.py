@@ -7,6 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslcore.api.objects import (
+    AugmentationLike,
+    DataLike,
+    LossLike,
+    ModuleLike,
+    registry_of_run,
+)
 from sslcore.compute.device import pick_device
 from sslcore.compute.torchrun import process_count
 from sslcore.contract.records import KINDS
@@ -17,6 +24,7 @@ from sslcore.pipeline.build import ImageShape, build_features
 from sslcore.recipe.recipe import ENCODER_PART, TEACHER_PART, Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import resolve
+from sslcore.registry.origin import OBJECT
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.maps import DEFAULT_MAP, check_map
 from sslcore.reports.report import write_report
@@ -48,7 +56,11 @@ def evaluate(
     *,
     evaluators: Sequence[str] = (),
     settings: Settings = (),
-    data: str | None = None,
+    data: DataLike | None = None,
+    augmentation: AugmentationLike | None = None,
+    encoder: ModuleLike | None = None,
+    head: ModuleLike | None = None,
+    loss: LossLike | None = None,
     device: str = "auto",
     console: Console | None = None,
     registry: Registry | None = None,
@@ -60,7 +72,11 @@ def evaluate(
         evaluators: names; the run's own by default.
         settings: of the section `evaluator`.
         data: another data set to evaluate on; its figures are added to a file of its own,
-            `evaluation-NAME.json`.
+            `evaluation-NAME.json`. Of a run that was trained on a Python object, the object.
+        augmentation: the object that the run was trained with, where it was one.
+        encoder: the same for its encoder.
+        head: the same for its head.
+        loss: the same for its loss.
         device: where to compute.
         console: where notes are printed; stderr by default.
         registry: where to look for parts; everything installed by default.
@@ -72,7 +88,17 @@ def evaluate(
     Raises:
         UsageError: names or settings are unknown, the data has no labels, or there is no run.
     """
-    asked = Request.of(evaluators=evaluators, settings=settings, data=data)
+    registry, other = registry_of_run(
+        run,
+        registry,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+        other_data=True,
+    )
+    asked = Request.of(evaluators=evaluators, settings=settings, data=other)
     return measure(run, asked, device=device, console=console, registry=registry)[0]
 
 
@@ -111,6 +137,11 @@ def report(
     run: str | Path,
     *,
     map: str = DEFAULT_MAP,
+    data: DataLike | None = None,
+    augmentation: AugmentationLike | None = None,
+    encoder: ModuleLike | None = None,
+    head: ModuleLike | None = None,
+    loss: LossLike | None = None,
     device: str = "auto",
     console: Console | None = None,
     registry: Registry | None = None,
@@ -120,6 +151,11 @@ def report(
     Args:
         run: the run's folder.
         map: how the features are placed on their map: "t-sne", "pca" or "umap".
+        data: the object that the run was trained with, where it was one.
+        augmentation: the same for its augmentation.
+        encoder: the same for its encoder.
+        head: the same for its head.
+        loss: the same for its loss.
         device: where to compute.
         console: where notes are printed; stderr by default.
         registry: where to look for parts; everything installed by default.
@@ -131,8 +167,17 @@ def report(
         UsageError: there is no such run or no such map, the run has no checkpoint, or what the map
             or the run needs is not installed.
     """
-    console, registry = console or stderr_console(), registry or default_registry()
+    console = console or stderr_console()
     check_map(map)
+    registry, _ = registry_of_run(
+        run,
+        registry,
+        data=data,
+        augmentation=augmentation,
+        encoder=encoder,
+        head=head,
+        loss=loss,
+    )
     opened, session, _ = _trained(run, Request.of(), device, console, registry)
     with console.status("drawing the report"):
         return write_report(session, opened, registry, map=map)
@@ -164,6 +209,12 @@ def _trained(
     if (found.image_size, found.channels) != (session.shape.image_size, session.shape.channels):
         raise UsageError(
             f"the run was trained on {session.shape}, and {recipe.data.name} has {found}"
+        )
+    own = asked.data is None and recipe.data.origin.distribution == OBJECT
+    if own and len(session.data.train) != opened.train_images():
+        raise UsageError(
+            f"the run was trained on {opened.train_images():,} images, and {recipe.data} has "
+            f"{len(session.data.train):,}: give the data that it was trained on"
         )
     checkpoint = load_checkpoint(opened.checkpoints)
     for skipped in checkpoint.skipped:
@@ -219,6 +270,8 @@ def load_encoder(
     run: str | Path,
     *,
     teacher: bool = False,
+    augmentation: AugmentationLike | None = None,
+    encoder: ModuleLike | None = None,
     device: str = "cpu",
     registry: Registry | None = None,
 ) -> FeatureExtractor:
@@ -230,6 +283,9 @@ def load_encoder(
     Args:
         run: the run's folder.
         teacher: whether to load the encoder of the teacher in place of the run's own.
+        augmentation: the object that the run was trained with, where it was one.
+        encoder: the same for its encoder. Its weights are not used, and not changed; the network
+            with the weights of the run is `load_encoder(…).encoder.module`.
         device: where to put it.
         registry: where to look for parts; everything installed by default.
 
@@ -240,13 +296,14 @@ def load_encoder(
     opened = Run.open(run)
     shape = opened.shape()
     kinds = ("augmentation", "encoder")
-    parts = recorded_parts(opened, kinds, registry or default_registry())
-    augmentation, encoder = build_features(parts[0], parts[1], shape)
+    registry, _ = registry_of_run(run, registry, augmentation=augmentation, encoder=encoder)
+    parts = recorded_parts(opened, kinds, registry)
+    built = build_features(parts[0], parts[1], shape)
     try:
-        encoder.load_state_dict(weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART))
+        built[1].load_state_dict(weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART))
     except RuntimeError as error:
         raise RunFolderError(
             f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
         ) from error
-    extractor = FeatureExtractor(augmentation, encoder, shape).requires_grad_(False)
+    extractor = FeatureExtractor(*built, shape).requires_grad_(False)
     return extractor.to(pick_device(device))

@@ -6,6 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslcore.api.objects import (
+    AugmentationLike,
+    DataLike,
+    LossLike,
+    ModuleLike,
+    recorded_in,
+    take_parts,
+    with_own_weights,
+)
 from sslcore.compute.device import pick_device
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.contract.records import Component
@@ -62,11 +71,11 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
 def preview(
     method: str | None = None,
     *,
-    data: str | None = None,
-    augmentation: str | None = None,
-    encoder: str | None = None,
-    head: str | None = None,
-    loss: str | None = None,
+    data: DataLike | None = None,
+    augmentation: AugmentationLike | None = None,
+    encoder: ModuleLike | None = None,
+    head: ModuleLike | None = None,
+    loss: LossLike | None = None,
     evaluators: Sequence[str] = (),
     config: str | Path | Mapping[str, object] | None = None,
     settings: Settings = (),
@@ -81,11 +90,18 @@ def preview(
 
     Args:
         method: the method.
-        data: a data set's name, or the path of a folder; the embedded digits by default.
-        augmentation: augmentation to use in place of the method's default.
-        encoder: encoder to use in place of the method's default.
-        head: head to use in place of the method's default; "none" for no head.
-        loss: loss to use in place of the method's default.
+        data: a data set's name, or the path of a folder; the embedded digits by default. Or a
+            map-style data set of (image, label) or of images, a `Split`, a pair (train, test) of
+            these, or a `Data`: images are PIL images, uint8, or floats in [0, 1].
+        augmentation: augmentation to use in place of the method's default: a name, or a function
+            from an image (C, H, W), float in [0, 1], to a view, such as a transform of torchvision.
+        encoder: encoder to use in place of the method's default: a name, an `nn.Module`, or a class
+            or function that makes one. It returns features (N, F), or maps (N, F, h', w').
+        head: head to use in place of the method's default, as for `encoder`: features (N, F) to
+            projections (N, D). "none" for no head.
+        loss: loss to use in place of the method's default: a name, or a function or an `nn.Module`
+            whose parameters are signals, such as `projections` (V, B, D), or the projections of
+            two views, (B, D) each. It returns a scalar.
         evaluators: evaluators to use in place of the method's default.
         config: a TOML file of settings by section, or the sections.
         settings: by section, `{"augmentation": {"crop_scale": (0.4, 1.0)}}`.
@@ -101,20 +117,30 @@ def preview(
         UsageError: the request can't be carried out as asked, or the picture can't be written.
     """
     path = checked_output(output)
-    request = Request.of(
-        method=method,
+    taken = take_parts(
+        registry or default_registry(),
+        method=method is None,
         data=data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
         loss=loss,
+        recorded=recorded_in(None, config),
+    )
+    request = Request.of(
+        method=method or taken.method,
+        data=taken.names["data"],
+        augmentation=taken.names["augmentation"],
+        encoder=taken.names["encoder"],
+        head=taken.names["head"],
+        loss=taken.names["loss"],
         evaluators=evaluators,
         config=config,
         settings=settings,
     )
     console = console or stderr_console()
     where = pick_device(device)
-    recipe, notes = resolve(request, registry or default_registry())
+    recipe, notes = resolve(with_own_weights(request, taken), taken.registry)
     for note in notes:
         console.print(f"note: {note}")
     with preserved_generators(where):

@@ -9,6 +9,15 @@ from pathlib import Path
 from rich.console import Console
 
 from sslcore.api.after import keep
+from sslcore.api.objects import (
+    AugmentationLike,
+    DataLike,
+    LossLike,
+    ModuleLike,
+    recorded_in,
+    take_parts,
+    with_own_weights,
+)
 from sslcore.api.run import Run
 from sslcore.compute.device import pick_device
 from sslcore.compute.processes import process_group
@@ -29,11 +38,11 @@ from sslcore.training.trackers import TRACKER, Trackers
 def train(
     method: str | None = None,
     *,
-    data: str | None = None,
-    augmentation: str | None = None,
-    encoder: str | None = None,
-    head: str | None = None,
-    loss: str | None = None,
+    data: DataLike | None = None,
+    augmentation: AugmentationLike | None = None,
+    encoder: ModuleLike | None = None,
+    head: ModuleLike | None = None,
+    loss: LossLike | None = None,
     evaluators: Sequence[str] = (),
     config: str | Path | Mapping[str, object] | None = None,
     settings: Settings = (),
@@ -54,16 +63,28 @@ def train(
 ) -> Run:
     """Train a method, evaluate it, and return the run's folder.
 
+    Objects may stand in place of the names of parts. The run begins with the weights that a module
+    has, and works on a copy of it; what is given as a class or function is made under the seed of
+    the run. Whoever opens the run gives the objects again.
+
     Under torchrun, every process calls this function; the main process writes the files, prints
     the progress and evaluates.
 
     Args:
-        method: the method to train.
-        data: a data set's name, or the path of a folder; the embedded digits by default.
-        augmentation: augmentation to use in place of the method's default.
-        encoder: encoder to use in place of the method's default.
-        head: head to use in place of the method's default; "none" for no head.
-        loss: loss to use in place of the method's default.
+        method: the method to train. It may be left out if augmentation, encoder and loss are
+            given, and one part is an object.
+        data: a data set's name, or the path of a folder; the embedded digits by default. Or a
+            map-style data set of (image, label) or of images, a `Split`, a pair (train, test) of
+            these, or a `Data`: images are PIL images, uint8, or floats in [0, 1].
+        augmentation: augmentation to use in place of the method's default: a name, or a function
+            from an image (C, H, W), float in [0, 1], to a view, such as a transform of torchvision.
+        encoder: encoder to use in place of the method's default: a name, an `nn.Module`, or a class
+            or function that makes one. It returns features (N, F), or maps (N, F, h', w').
+        head: head to use in place of the method's default, as for `encoder`: features (N, F) to
+            projections (N, D). "none" for no head.
+        loss: loss to use in place of the method's default: a name, or a function or an `nn.Module`
+            whose parameters are signals, such as `projections` (V, B, D), or the projections of
+            two views, (B, D) each. It returns a scalar.
         evaluators: evaluators to use in place of the method's default.
         config: a TOML file of settings by section, or the sections; a run's `recipe.toml` is one.
         settings: by section, `{"training": {"epochs": 10}, "loss": {"temperature": 0.2}}`; the
@@ -94,20 +115,33 @@ def train(
         TrainingError: training had to stop.
         InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
-    request = Request.of(
-        method=method,
+    about = resume if resume is not None else extend
+    taken = take_parts(
+        registry or default_registry(),
+        method=method is None,
         data=data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
         loss=loss,
+        recorded=recorded_in(about, config),
+    )
+    registry = taken.registry
+    request = Request.of(
+        method=method or taken.method,
+        data=taken.names["data"],
+        augmentation=taken.names["augmentation"],
+        encoder=taken.names["encoder"],
+        head=taken.names["head"],
+        loss=taken.names["loss"],
         evaluators=evaluators,
         config=config,
         settings=(*assigned(settings), *init_settings(init, init_from)),
     )
+    if about is None:
+        request = with_own_weights(request, taken)
     where = pick_device(device, local_rank=local_rank() if process_count() > 1 else None)
     console = Console(quiet=True) if rank() > 0 else console or stderr_console()
-    registry = registry or default_registry()
     told = request.settings_of(TRACKER)
     request = request.without(TRACKER)
     trackers = Trackers.of(track, told, registry, where) if rank() == 0 else Trackers()

@@ -20,7 +20,7 @@ from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
-from sslcore.recipe.recipe import RUN_PART, Part, Recipe
+from sslcore.recipe.recipe import Part, Recipe
 
 #: Images in a dummy batch, unless the batches of the run are smaller.
 _LARGEST_DUMMY = 4
@@ -154,7 +154,7 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
     encoder = dummies.encoder(recipe.encoder)
     head = None if recipe.head is None else dummies.head(recipe.head)
     loss = build_part(recipe.loss, dummies.supplied)
-    whole = recipe.init is not None and recipe.init.part == RUN_PART
+    whole = recipe.init is not None and recipe.init.whole
     if not whole:
         # Before a teacher is copied from it.
         load_into(encoder, initial)

@@ -115,6 +115,8 @@ ENCODER_PART = "encoder"
 TEACHER_PART = "teacher"
 #: What it is where a run goes on from another one, with the weights of all its parts.
 RUN_PART = "run"
+#: What it is where a part is a Python object with weights of its own.
+OBJECT_PART = "object"
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,21 @@ class Init:
     """The weights that the encoder begins with, section `init`.
 
     Attributes:
-        path: a run, or a file of weights.
+        path: a run, or a file of weights; for objects, the names of their classes.
         part: "encoder"; "teacher" for the teacher of a run, and "run" for all of its parts; of a
-            file, a part of the names.
+            file, a part of the names; "object" for the weights of all parts, where some are
+            Python objects.
         sha256: of the tensors that the encoder takes; empty until they have been read.
     """
 
     path: str
     part: str = ENCODER_PART
     sha256: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are the weights of all parts."""
+        return self.part in (RUN_PART, OBJECT_PART)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sslcore.contract.records import Method, Sections, Teacher
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.errors import CompositionError, UsageError, nearest
 from sslcore.recipe.names import Choice, choose, with_variants
-from sslcore.recipe.recipe import ENCODER_PART, Init, Part, Recipe, Training
+from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
@@ -266,6 +266,8 @@ class _Layers:
         valid = self.validation.settings("init", known, asked, "sslcore's initial weights")
         if valid is None:
             return None
+        if valid["part"] == OBJECT_PART:
+            return Init(**valid)
         return Init(**valid | {"path": str(user_path(valid["path"], "init.path").absolute())})
 
     def _suggested(self, section: str, known: Mapping[str, Setting]) -> dict[str, object]:

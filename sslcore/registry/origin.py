@@ -13,6 +13,10 @@ SHIPPED = "sslcore"
 #: In place of a distribution, for a plugin that `-p` names; the version is then the value of `-p`.
 FILE, MODULE = "(file)", "(module)"
 
+#: In place of a distribution, for an object that the Python API was given; the version is then the
+#: name of its class or function, with the module.
+OBJECT = "(object)"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -20,8 +24,9 @@ class Origin:
 
     Attributes:
         plugin: name of the entry point, the file or the module.
-        distribution: name of the installed distribution, `FILE` or `MODULE`.
-        version: of the distribution; for a file or module, the value of `-p`.
+        distribution: name of the installed distribution, `FILE`, `MODULE` or `OBJECT`.
+        version: of the distribution; for a file or module, the value of `-p`; for an object, the
+            name of its class or function.
     """
 
     plugin: str

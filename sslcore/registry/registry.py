@@ -41,6 +41,10 @@ class Registry:
     def __post_init__(self) -> None:
         self._loader = Loader()
 
+    def derived(self) -> Registry:
+        """Return a registry with the same plugins; what it loads further is not in this one."""
+        return Registry(list(self.plugins), self.warn)
+
     def register(
         self, plugin: object, *, name: str, distribution: str = "(unpackaged)", version: str = "0"
     ) -> PluginStatus:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sslcore.contract.records import KINDS
+from sslcore.contract.stages import SECTIONS, section_of
 from sslcore.errors import RunFolderError, UnknownNameError
 from sslcore.recipe.recipe import FROM, Part
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve_part
-from sslcore.registry.origin import FILE, Origin
+from sslcore.registry.origin import FILE, OBJECT, Origin
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 
@@ -32,11 +33,10 @@ def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(
             message names their distributions.
     """
     config = run.config()
-    missing = [
-        problem
-        for kind, name, origin in _recorded(config)
-        if kind in kinds and (problem := _missing(kind, name, origin, registry))
-    ]
+    wanted = [each for each in _recorded(config) if each[0] in kinds]
+    if objects := _missing_objects(wanted, registry):
+        raise RunFolderError(f"{run.path} {objects}")
+    missing = [problem for each in wanted if (problem := _missing(*each, registry))]
     if missing:
         raise RunFolderError(f"{run.path} can't be opened here:\n" + "\n".join(missing))
     return Request.of(config=config, source=str(run.recipe_path))
@@ -68,6 +68,24 @@ def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
     for kind, name, table in tables:
         if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
             yield kind, name or str(table.get("name", "")), table[FROM]
+
+
+def _missing_objects(recorded: Sequence[tuple[str, str, str]], registry: Registry) -> str:
+    """Return which Python objects a run needs again; empty where all are there."""
+    said = []
+    for kind, name, origin in recorded:
+        distribution, _, version = origin.partition(" ")
+        if distribution == OBJECT and kind != "method" and _missing(kind, name, origin, registry):
+            said.append((section_of(kind), version))
+    if not said:
+        return ""
+    said.sort(key=lambda each: SECTIONS.index(each[0]))
+    arguments = ", ".join(f"{section}=…" for section, _ in said)
+    return (
+        "was trained with Python objects, and needs them again: "
+        + ", ".join(f"{section} {version}" for section, version in said)
+        + f"; give them from Python, as in sslcore.evaluate(RUN, {arguments})"
+    )
 
 
 def _missing(kind: str, name: str, origin: str, registry: Registry) -> str:

@@ -15,7 +15,14 @@ from sslcore.pipeline.initial_weights import (
     match,
     read_tensors,
 )
-from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, TEACHER_PART, Init, Recipe
+from sslcore.recipe.recipe import (
+    ENCODER_PART,
+    OBJECT_PART,
+    RUN_PART,
+    TEACHER_PART,
+    Init,
+    Recipe,
+)
 from sslcore.recipe.request import Request
 from sslcore.runs.about import NORMALIZATION
 from sslcore.runs.checkpoint import load_checkpoint
@@ -43,7 +50,10 @@ def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights
         UsageError: they can't be read, nothing fits, or they are not those of the recipe.
     """
     path = Path(init.path)
-    if init.part == RUN_PART:
+    if init.part == OBJECT_PART:
+        # The pipeline has been built of them.
+        weights = {name: tensor.clone() for name, tensor in pipeline.state_dict().items()}
+    elif init.part == RUN_PART:
         weights = _of_all_parts(Run.open(path), pipeline)
         console.print(f"note: goes on from {path}, with a new optimizer and a new schedule")
     else:
@@ -95,7 +105,7 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
     init = recipe.init
     own = dict(recipe.augmentation.settings)
     names = [name for name in NORMALIZATION if name in own]
-    if init is None or not names:
+    if init is None or init.part == OBJECT_PART or not names:
         return recipe, []
     asked = request.settings_of("augmentation")
     theirs: object = {}

@@ -19,7 +19,7 @@ from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.pipeline.initial_weights import Weights, digest
 from sslcore.pipeline.pipeline import Pipeline
-from sslcore.recipe.recipe import Part, Recipe, settings_by_name
+from sslcore.recipe.recipe import OBJECT_PART, Part, Recipe, settings_by_name
 from sslcore.recipe.toml import plain
 from sslcore.runs.about import about_encoder
 from sslcore.runs.checkpoint import Checkpoint
@@ -112,7 +112,10 @@ class Session:
     @property
     def pretrained(self) -> bool:
         """Whether the encoder begins with trained weights."""
-        return bool(self.initial or getattr(self.pipeline.encoder, "pretrained", False))
+        own = getattr(self.pipeline.encoder, "pretrained", False)
+        init = self.recipe.init
+        # Weights of objects are those of all parts, and the encoder may have been drawn.
+        return bool(own or (init is not None and init.part != OBJECT_PART))
 
     def trainer(self, run: Run, *, compile: bool, workers: int | None) -> Trainer:
         """Return a trainer at step 0.

@@ -30,12 +30,18 @@ def test_the_engine_names_no_component_and_no_method(registry):
     names = {entry.name for kind in KINDS for entry in registry.entries(kind)}
     # The conformance kit names families of losses, some of which share a loss's name.
     kit = ROOT / "sslcore" / "testing" / "losses"
+    # Weights are written for other libraries, one of which shares its name with an encoder.
+    libraries = {"exports": {"timm"}, "cli/export.py": {"timm"}}
     for path in (ROOT / "sslcore").rglob("*.py"):
         if path.is_relative_to(kit):
             continue
+        place = path.relative_to(ROOT / "sslcore")
+        allowed = libraries.get(place.parts[0], set()) | libraries.get(place.as_posix(), set())
         for node in ast.walk(_without_exports(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert node.value not in names, f"{path} line {node.lineno} says {node.value!r}"
+                assert node.value not in names - allowed, (
+                    f"{path} line {node.lineno} says {node.value!r}"
+                )
 
 
 @pytest.mark.parametrize(

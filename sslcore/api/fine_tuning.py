@@ -162,7 +162,7 @@ def _folders(planned: FineTuning, base: Path, seeds: range) -> dict[tuple[str, i
         for variant in planned.variants:
             key = (variant.name, seed)
             if key != first:
-                found[key] = base / OTHERS / f"{variant.name}-seed-{seed}"
+                found[key] = base / OTHERS / f"{variant.name.replace(' ', '-')}-seed-{seed}"
     return found
 
 

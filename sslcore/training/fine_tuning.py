@@ -28,9 +28,9 @@ LOGITS = "logits"
 #: What is trained, by name.
 FINE_TUNED, LINEAR_PROBE, FROM_SCRATCH, AS_IT_BEGAN = (
     "fine-tuned",
-    "linear-probe",
-    "from-scratch",
-    "as-it-began",
+    "linear probe",
+    "from scratch",
+    "as it began",
 )
 
 #: Fewer steps than these don't train a network; few labels get more epochs.

@@ -99,7 +99,7 @@ def test_a_fine_tuned_run_is_extended_and_begun_with_like_any_other(finetune, co
 def test_with_freeze_the_linear_probe_is_the_result(finetune):
     made = finetune(seeds=1, freeze=True)
     assert config("tuned")["training"]["freeze"] == "encoder"
-    assert list(made.scores.scores) == ["linear-probe", "fine-tuned", "from-scratch"]
+    assert list(made.scores.scores) == ["linear probe", "fine-tuned", "from scratch"]
 
 
 def test_a_run_that_began_with_weights_is_compared_with_these(finetune, parent, console):
@@ -114,7 +114,7 @@ def test_a_run_that_began_with_weights_is_compared_with_these(finetune, parent, 
         console=console,
     )
     made = finetune(run=second.path, seeds=1)
-    assert "as-it-began" in made.scores.scores
+    assert "as it began" in made.scores.scores
     began = config("tuned/compared/as-it-began-seed-0")["init"]["path"]
     assert began == str(Path("second/initial.safetensors").absolute())
 
@@ -127,7 +127,7 @@ def test_scores_are_means_over_seeds_and_leads_are_paired_by_seed(finetune):
             "tuned/compared/fine-tuned-seed-1",
             "tuned/compared/fine-tuned-seed-2",
         ],
-        "from-scratch": [f"tuned/compared/from-scratch-seed-{seed}" for seed in range(3)],
+        "from scratch": [f"tuned/compared/from-scratch-seed-{seed}" for seed in range(3)],
     }
     values = {
         name: [Run(each).read_evaluation()["encoder"]["accuracy"] for each in folders]
@@ -139,11 +139,11 @@ def test_scores_are_means_over_seeds_and_leads_are_paired_by_seed(finetune):
         assert score.mean == pytest.approx(sum(each) / 3)
         assert score.spread == pytest.approx(torch.tensor(each).double().std().item())
     gaps = [a - b for a, b in zip(*values.values(), strict=True)]
-    lead = made.scores.leads["from-scratch"]["accuracy"]
+    lead = made.scores.leads["from scratch"]["accuracy"]
     assert lead.mean == pytest.approx(sum(gaps) / 3)
     assert lead.spread == pytest.approx(torch.tensor(gaps).double().std().item())
     written = json.loads(Path("tuned/fine-tuning.json").read_text())
-    assert written["leads"]["from-scratch"]["accuracy"]["mean"] == pytest.approx(lead.mean)
+    assert written["leads"]["from scratch"]["accuracy"]["mean"] == pytest.approx(lead.mean)
 
 
 def test_labels_are_drawn_by_the_seed_and_alike_for_all_trainings(finetune, monkeypatch):
@@ -201,7 +201,7 @@ def test_the_same_call_goes_on_where_it_was_stopped(finetune, monkeypatch):
     before = Path("tuned/encoder.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(api, "train_or_go_on", whole)
     made = finetune(seeds=1)
-    assert list(made.scores.scores) == ["fine-tuned", "linear-probe", "from-scratch"]
+    assert list(made.scores.scores) == ["fine-tuned", "linear probe", "from scratch"]
     assert Path("tuned/encoder.safetensors").stat().st_mtime_ns == before
 
 

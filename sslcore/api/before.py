@@ -49,6 +49,11 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
     Raises:
         UsageError: the name or a setting is unknown, or a value has the wrong type or range.
     """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"build takes the name of a part, got {type(name).__name__}; give an object to "
+            "sslcore.train as it is"
+        )
     registry = registry or default_registry()
     name, variant = registry.variant(kind, name)
     entry = registry.resolve(kind, name)

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data, Split
-from sslcore.errors import CompositionError, DataError, SslcoreError, first_line
+from sslcore.errors import CompositionError, DataError, SslcoreError, UsageError, first_line
 from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
-from sslcore.pipeline.initial_weights import load_into
+from sslcore.pipeline.initial_weights import differences, load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
@@ -167,7 +167,12 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         feature_dim=dummies.signals["features"].shape[-1],
         frozen=recipe.training.freeze == "encoder",
     )
-    if whole:
+    if whole and initial:
+        if unlike := differences(initial, pipeline):
+            raise UsageError(
+                f"the parts do not fit the weights that the run began with: {unlike} differ; use "
+                "the parts that it began with"
+            )
         load_into(pipeline, initial)
     if pipeline.teacher is not None:
         teach = Pipeline.teach

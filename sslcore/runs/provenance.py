@@ -34,7 +34,8 @@ def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(
     """
     config = run.config()
     wanted = [each for each in _recorded(config) if each[0] in kinds]
-    if objects := _missing_objects(wanted, registry):
+    by = "load_encoder" if set(kinds) == {"augmentation", "encoder"} else "evaluate"
+    if objects := _missing_objects(wanted, registry, by):
         raise RunFolderError(f"{run.path} {objects}")
     missing = [problem for each in wanted if (problem := _missing(*each, registry))]
     if missing:
@@ -70,7 +71,9 @@ def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
             yield kind, name or str(table.get("name", "")), table[FROM]
 
 
-def _missing_objects(recorded: Sequence[tuple[str, str, str]], registry: Registry) -> str:
+def _missing_objects(
+    recorded: Sequence[tuple[str, str, str]], registry: Registry, function: str
+) -> str:
     """Return which Python objects a run needs again; empty where all are there."""
     said = []
     for kind, name, origin in recorded:
@@ -84,7 +87,7 @@ def _missing_objects(recorded: Sequence[tuple[str, str, str]], registry: Registr
     return (
         "was trained with Python objects, and needs them again: "
         + ", ".join(f"{section} {version}" for section, version in said)
-        + f"; give them from Python, as in sslcore.evaluate(RUN, {arguments})"
+        + f"; give them from Python, as in sslcore.{function}(RUN, {arguments})"
     )
 
 

@@ -27,7 +27,7 @@ KNOWN = {
 }
 
 #: What numbered parameters are called that mean two views.
-_OF_VIEWS = {"view", "views", "projection", "projections"}
+_OF_VIEWS = ("views", "projections")
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -119,7 +119,7 @@ def _takes_two_views(parameters: list[inspect.Parameter]) -> bool:
     if len(names) != 2 or not all(each.kind in _POSITIONAL for each in needed):
         return False
     # Of names such as `view_1` and `view_2`, what stands before the number counts.
-    stems = {name[:-1].rstrip("_") for name in names}
-    if len(stems) == 1 and stems <= _OF_VIEWS:
+    stems = {name[:-1].rstrip("_").removesuffix("s") + "s" for name in names}
+    if len(stems) == 1 and stems <= {*_OF_VIEWS}:
         return True
     return not any(name in KNOWN or nearest(name, KNOWN) for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def export(
         raise UsageError(
             f"--no-preprocessing is for onnx and torchscript; {format} has no preprocessing"
         )
-    path = _path(chosen, opened, output)
+    variant = ("-teacher" if teacher else "") + ("" if preprocessing else "-views")
+    path = _path(chosen, opened, output, variant)
     exported = _exported(opened, registry or default_registry(), teacher=teacher)
     with _folder(path.parent) if output is None else nullcontext():
         load = chosen.write(exported, path, preprocessing)
@@ -101,21 +103,30 @@ def _folder(path: Path) -> Iterator[None]:
             path.rmdir()
 
 
-def _path(chosen: Format, run: Run, output: str | Path | None) -> Path:
+def _path(chosen: Format, run: Run, output: str | Path | None, variant: str) -> Path:
     """Return the path to write, checked.
+
+    Args:
+        chosen: the format.
+        run: the run.
+        output: the path asked for, or None.
+        variant: what the default name ends in, so that other exports are kept.
 
     Raises:
         UsageError: it can't be written.
     """
     if output is None:
         ending = chosen.endings[0] if chosen.endings else ""
-        path = run.path / EXPORTS / f"{chosen.name}{ending}"
+        path = run.path / EXPORTS / f"{chosen.name}{variant}{ending}"
     else:
         path = user_path(output, "--output")
         if chosen.endings and path.suffix not in chosen.endings:
             raise UsageError(f"--output {path}: it must end in {' or '.join(chosen.endings)}")
         if not path.parent.is_dir():
             raise UsageError(f"--output {path}: its folder does not exist")
+    folder = path.parent if path.parent.is_dir() else run.path
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} can't be written; choose another --output")
     if chosen.endings and path.is_dir():
         raise UsageError(f"--output {path}: it is a folder, and a file is written")
     if not chosen.endings and path.exists():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
+
+from torch import Tensor
 
 from sslcore.contract.counterpart import Counterpart
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.exports.exported import Exported
-from sslcore.exports.libraries import call, check_in_library, counterpart_of, weights_for
+from sslcore.exports.libraries import call, check_in_library, weights_for
 from sslcore.exports.model_card import model_card
 from sslcore.exports.tensors import description, weights_of
 from sslcore.recipe.toml import plain
@@ -26,15 +27,9 @@ def write_huggingface(exported: Exported, path: Path, _: bool) -> str:
     Raises:
         UsageError: the folder exists, or can't be written.
     """
-    counterpart: Counterpart | None = None
-    weights = weights_of(exported)
-    with suppress(UsageError):
-        counterpart = counterpart_of("timm", exported)
-        named, counterpart = weights_for("timm", exported)
-        check_in_library("timm", exported, named, counterpart)
-        weights = named
+    counterpart, weights = _for_timm(exported) or (None, weights_of(exported))
     load = (
-        f'timm.create_model("local-dir:{path}")'
+        f'timm.create_model("local-dir:{path}", pretrained=True)'
         if counterpart is not None
         else f'safetensors.torch.load_file("{path / WEIGHTS}")'
     )
@@ -51,6 +46,16 @@ def write_huggingface(exported: Exported, path: Path, _: bool) -> str:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return load
+
+
+def _for_timm(exported: Exported) -> tuple[Counterpart, dict[str, Tensor]] | None:
+    """Return timm's model and the weights by its names; None where timm can't hold them."""
+    try:
+        weights, counterpart = weights_for("timm", exported)
+        check_in_library("timm", exported, weights, counterpart)
+    except UsageError:
+        return None
+    return counterpart, weights
 
 
 def _config(exported: Exported, counterpart: Counterpart | None) -> dict[str, object]:

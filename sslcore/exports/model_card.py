@@ -66,7 +66,7 @@ def _loading(exported: Exported, timm: str | None) -> list[str]:
             'weights = load_file("model.safetensors")',
             f"# The encoder {exported.about.get('encoder')} of sslcore takes them:",
             "# sslcore train --init model.safetensors --encoder "
-            f"{exported.about.get('encoder')} --method simclr --data DIR",
+            f"{exported.about.get('encoder')} --method {exported.about.get('method')} --data DIR",
         ]
     return [
         "import timm",

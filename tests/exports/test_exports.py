@@ -6,10 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -331,7 +331,91 @@ def test_the_command_prints_the_path_and_how_to_load_it(trained, capsys):
     said = capsys.readouterr()
     assert said.out == "run/exports/onnx.onnx\n"
     assert 'load it with: onnxruntime.InferenceSession("run/exports/onnx.onnx")' in said.err
-    assert np.isfinite(Path("run/exports/onnx.onnx").stat().st_size)
+    onnx.checker.check_model("run/exports/onnx.onnx")
+
+
+@pytest.mark.parametrize("method", ["simclr", "classification"])
+def test_the_call_that_is_printed_loads_what_was_written(trained, images, method):
+    run = trained(method=method)
+    views = views_of(run, images)
+    expected = (
+        features_of(run, images)
+        if method == "simclr"
+        else sslcore.load_classifier(run.path)(images)
+    )
+    for name in FORMATS:
+        made = sslcore.export(run.path, format=name)
+        call, _, weights = made.load.partition(".load_state_dict(")
+        loaded = eval(
+            call,
+            {
+                "onnxruntime": onnxruntime,
+                "safetensors": safetensors,
+                "timm": timm,
+                "torch": torch,
+                "torchvision": torchvision,
+            },
+        )
+        if weights:
+            eval(f"loaded.load_state_dict({weights}", globals() | {"loaded": loaded})
+        if isinstance(loaded, dict):
+            assert loaded["conv1.weight"].shape == (64, 3, 7, 7)
+        elif isinstance(loaded, onnxruntime.InferenceSession):
+            (found,) = loaded.run(None, {"images": images.numpy()})
+            assert close(torch.from_numpy(found), expected, 1e-4)
+        else:
+            if name == "torchvision" and method == "simclr":
+                loaded.fc = torch.nn.Identity()
+            given = images if name == "torchscript" else views
+            assert close(loaded.eval()(given), expected, 1e-4)
+
+
+def test_a_folder_for_the_hub_without_a_model_of_timm_promises_none(trained, monkeypatch):
+    run = trained()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    made = sslcore.export(run.path, format="huggingface", output="hub")
+    assert made.load == 'safetensors.torch.load_file("hub/model.safetensors")'
+    assert json.loads((made.path / "config.json").read_text()).keys() == {"sslcore"}
+    assert "timm" not in (made.path / "README.md").read_text()
+    assert load_file(made.path / "model.safetensors").keys() == run.read_encoder().keys()
+    with pytest.raises(UsageError, match="--format timm needs timm: pip install timm"):
+        sslcore.export(run.path, format="timm")
+
+
+def test_a_head_that_is_not_linear_is_held_by_graphs_alone(trained, images):
+    from sslcore.exports.exported import Exported
+
+    run = trained(method="classification")
+    classifier = sslcore.load_classifier(run.path)
+
+    class Deep(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(512, 2)
+
+        def forward(self, features):
+            return {"logits": self.linear(features.relu()) * 2}
+
+    exported = Exported(classifier.extractor, Deep(), ("ant", "bee"), {}, None, "", 0, ())
+    assert exported.classifier() is None
+    assert (
+        Exported(
+            classifier.extractor, classifier.head, ("ant", "bee"), {}, None, "", 0, ()
+        ).classifier()
+        is not None
+    )
+
+
+def test_exports_of_the_teacher_and_of_views_have_names_of_their_own(trained):
+    trained("small-cnn", method="byol", settings={})
+    sslcore.export("run", format="torchscript")
+    sslcore.export("run", format="torchscript", teacher=True)
+    sslcore.export("run", format="torchscript", preprocessing=False)
+    assert {path.name for path in Path("run/exports").iterdir()} == {
+        "torchscript.pt",
+        "torchscript-teacher.pt",
+        "torchscript-views.pt",
+    }
 
 
 def test_the_formats_of_the_command_are_those_of_the_engine():

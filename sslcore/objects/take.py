@@ -88,8 +88,7 @@ def take(
         registry: the registry to derive from; it is not changed.
         given: by section, a name, an object or None.
         method: whether the parts make a method of their own, since none is named.
-        recorded: the recipe of the run that the call is about. An object then has the origin that
-            the recipe states, whichever module it is imported from now.
+        recorded: the recipe of the run that the call is about, or the configuration it begins with.
 
     Raises:
         UsageError: an object is none that its section takes.
@@ -105,7 +104,7 @@ def take(
             names[section] = _path(value)
         else:
             record, target = _record(section, value)
-            origin = _origin(value, record, recorded.get(section))
+            origin = _origin(value, record)
             _register(derived, record, origin, target)
             names[section] = origin.qualified(record.name)
             if isinstance(value, nn.Module) and section in ("encoder", "head", "loss"):
@@ -118,7 +117,7 @@ def take(
     own: dict[str, object] = {"method": _OWN_METHOD}
     own |= {section: {"name": name} for section, name in names.items() if name}
     complete = bool(objects) and all(each in own for each in ("augmentation", "encoder", "loss"))
-    makes_method = method and not recorded and complete
+    makes_method = method and "method" not in recorded and complete
     _register_method(derived, own if makes_method else recorded)
     named = _OWN_METHOD if makes_method else None
     return Taken(derived, names, objects, tuple(instances), named)
@@ -180,15 +179,10 @@ def _makes_module(value: object) -> bool:
     return isinstance(value, nn.Module) or callable(value)
 
 
-def _origin(value: object, record: Record, recorded: object) -> Origin:
+def _origin(value: object, record: Record) -> Origin:
+    whose = value[0] if isinstance(value, tuple) else value
     # A head and an encoder may be of one class.
-    plugin = f"{record.kind}-{record.name}"
-    fresh = Origin(plugin, OBJECT, qualified_name(value[0] if isinstance(value, tuple) else value))
-    if isinstance(recorded, Mapping) and recorded.get("name") == fresh.qualified(record.name):
-        stated = str(recorded.get("from", ""))
-        if stated.startswith(f"{OBJECT} "):
-            return Origin(plugin, OBJECT, stated.removeprefix(f"{OBJECT} "))
-    return fresh
+    return Origin(f"{record.kind}-{record.name}", OBJECT, qualified_name(whose))
 
 
 def _register(registry: Registry, record: Record, origin: Origin, target: object = None) -> None:

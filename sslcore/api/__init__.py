@@ -1,11 +1,11 @@
 """sslcore from Python: build a part, preview, train, evaluate, report, load an encoder."""
 
-from sslcore.api.after import evaluate, load_encoder, report
+from sslcore.api.after import evaluate, report
 from sslcore.api.before import build, preview
-from sslcore.api.classifier import load_classifier
 from sslcore.api.exporting import export
 from sslcore.api.features import embed
 from sslcore.api.fine_tuning import finetune
+from sslcore.api.loading import load_classifier, load_encoder
 from sslcore.api.neighbours import dedupe, search
 from sslcore.api.prediction import predict
 from sslcore.api.run import Run, open_run

@@ -1,4 +1,4 @@
-"""After a run: evaluate it, report on it, load its encoder."""
+"""After a run: evaluate it, and report on it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from sslcore.api.objects import (
 from sslcore.compute.device import pick_device
 from sslcore.compute.torchrun import process_count
 from sslcore.contract.records import KINDS
-from sslcore.errors import RunFolderError, UsageError, last_line
+from sslcore.errors import UsageError
 from sslcore.evaluation.evaluate import Table
-from sslcore.evaluation.extractor import FeatureExtractor
-from sslcore.pipeline.build import ImageShape, build_features
-from sslcore.recipe.recipe import ENCODER_PART, TEACHER_PART, Recipe
+from sslcore.pipeline.build import ImageShape
+from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.origin import OBJECT
@@ -30,10 +29,9 @@ from sslcore.reports.maps import DEFAULT_MAP, check_map
 from sslcore.reports.report import write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
-from sslcore.runs.provenance import recorded_parts, recorded_request
+from sslcore.runs.provenance import recorded_request
 from sslcore.runs.scores import Details
 from sslcore.system.terminal import stderr_console
-from sslcore.training.initial import weights_of_run
 from sslcore.training.monitor import restore_best
 from sslcore.training.resume import unfinished
 from sslcore.training.session import Session
@@ -264,46 +262,3 @@ def recipe_to_evaluate(
         side = ("data", "image_size", run.shape().image_size)
         recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
     return recipe
-
-
-def load_encoder(
-    run: str | Path,
-    *,
-    teacher: bool = False,
-    augmentation: AugmentationLike | None = None,
-    encoder: ModuleLike | None = None,
-    device: str = "cpu",
-    registry: Registry | None = None,
-) -> FeatureExtractor:
-    """Load a run's trained encoder: a module from images in [0, 1] or uint8 to features (B, F).
-
-    It normalises as in training; the bare encoder is its attribute `encoder`. It is in eval mode
-    and builds no graph, until `train()` is called for fine-tuning.
-
-    Args:
-        run: the run's folder.
-        teacher: whether to load the encoder of the teacher in place of the run's own.
-        augmentation: the object that the run was trained with, where it was one.
-        encoder: the same for its encoder. Its weights are not used, and not changed; the network
-            with the weights of the run is `load_encoder(…).encoder.module`.
-        device: where to put it.
-        registry: where to look for parts; everything installed by default.
-
-    Raises:
-        UsageError: there is no such run, it has no teacher, or its augmentation or encoder is not
-            installed (no other part is needed).
-    """
-    opened = Run.open(run)
-    shape = opened.shape()
-    kinds = ("augmentation", "encoder")
-    registry, _ = registry_of_run(run, registry, augmentation=augmentation, encoder=encoder)
-    parts = recorded_parts(opened, kinds, registry)
-    built = build_features(parts[0], parts[1], shape)
-    try:
-        built[1].load_state_dict(weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART))
-    except RuntimeError as error:
-        raise RunFolderError(
-            f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
-        ) from error
-    extractor = FeatureExtractor(*built, shape).requires_grad_(False)
-    return extractor.to(pick_device(device))

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 
-from sslcore.api.after import load_encoder
-from sslcore.api.classifier import load_classifier
+from sslcore.api.loading import load_classifier, load_encoder
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.evaluation.table import cells_of
 from sslcore.exports.exported import Exported

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from sslcore.api.after import load_encoder, recipe_to_evaluate
+from sslcore.api.after import recipe_to_evaluate
+from sslcore.api.loading import load_encoder
 from sslcore.compute.device import pick_device
 from sslcore.data import Split
 from sslcore.errors import UsageError

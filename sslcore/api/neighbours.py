@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sslcore.api.after import load_encoder
 from sslcore.api.features import progress, splits_for
 from sslcore.api.images import open_image
+from sslcore.api.loading import load_encoder
 from sslcore.compute.device import pick_device
 from sslcore.data import Split
 from sslcore.errors import UsageError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslcore.api.classifier import load_classifier
 from sslcore.api.images import open_images
+from sslcore.api.loading import load_classifier
 from sslcore.compute.device import pick_device
 from sslcore.errors import UsageError
 from sslcore.evaluation.evaluate import in_batches

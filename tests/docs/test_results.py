@@ -50,9 +50,11 @@ def test_the_readme_quotes_the_results_as_they_are():
     assert all(row in everything for row in rows("README.md"))
 
 
-def test_every_method_has_its_row():
+def test_every_method_without_labels_has_its_row():
     methods = default_registry().entries("method")
-    names = {entry.name for entry in methods if entry.origin.shipped}
+    shipped = [entry for entry in methods if entry.origin.shipped]
+    # Training on labels is compared with other trainings on the same labels.
+    names = {entry.name for entry in shipped if not entry.record.fine_tunes}
     assert names <= {row[0].strip("`") for row in rows("docs/results.md")}
 
 

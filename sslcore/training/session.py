@@ -9,11 +9,11 @@ import torch
 
 from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
-from sslcore.contract.interface import interface_of, load_reference
+from sslcore.contract.interface import load_reference
 from sslcore.data import Data
 from sslcore.data.batches import Batches
-from sslcore.data.labelled import labelled, with_classes
-from sslcore.errors import RunFolderError, TrainingError, UsageError
+from sslcore.data.labelled import with_classes
+from sslcore.errors import RunFolderError, TrainingError
 from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
@@ -28,6 +28,7 @@ from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
 from sslcore.training.initial import initial_weights, kept_weights
+from sslcore.training.labels import training_on_labels
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.trackers import Trackers
@@ -89,7 +90,7 @@ class Session:
                 together.
         """
         with processes.local_main_first():
-            data = _training_on_labels(recipe, build_data(recipe.data))
+            data = training_on_labels(recipe, build_data(recipe.data))
         for note in data.notes:
             console.print(f"note: {note}")
         if run is not None and (classes := run.class_names()):
@@ -311,27 +312,6 @@ class Session:
                 f"out: {', '.join(left_out)}"
             )
         return kept
-
-
-def _training_on_labels(recipe: Recipe, data: Data) -> Data:
-    """Return the data with the labelled images that a supervised loss trains on.
-
-    Raises:
-        UsageError: the loss needs labels and the data has none, or settings of labels are given
-            for another loss.
-    """
-    training = recipe.training
-    if "labels" in interface_of(load_reference(recipe.loss.build)).needs:
-        return labelled(
-            data,
-            per_class=training.labels_per_class,
-            fraction=training.label_fraction,
-            seed=training.seed,
-        )
-    for name in ("labels_per_class", "label_fraction"):
-        if getattr(training, name) is not None:
-            raise UsageError(f"training.{name}: {recipe.loss} does not train on labels")
-    return data
 
 
 def _on(device: torch.device, pipeline: Pipeline) -> Pipeline:

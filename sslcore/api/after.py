@@ -258,7 +258,13 @@ def recipe_to_evaluate(
     recipe, _ = resolve(request, registry)
     if asked.data is None:
         return recipe
-    if "image_size" in recipe.data.settings and "image_size" not in request.asked("data"):
-        side = ("data", "image_size", run.shape().image_size)
-        recipe, _ = resolve(replace(request, settings=(*request.settings, side)), registry)
+    # A data set that can choose the form of its images opens them as those of the run.
+    shape, given = run.shape(), request.asked("data")
+    form = [
+        ("data", name, value)
+        for name, value in (("image_size", shape.image_size), ("channels", shape.channels))
+        if name in recipe.data.settings and name not in given
+    ]
+    if form:
+        recipe, _ = resolve(replace(request, settings=(*request.settings, *form)), registry)
     return recipe

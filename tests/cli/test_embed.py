@@ -119,3 +119,8 @@ def test_bad_input_is_one_line(run, arguments, said, capsys, monkeypatch):
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
+
+
+def test_grey_images_are_opened_in_the_channels_of_the_run(run, photos):
+    grey = photos({"": 5}, size=24, channels=1, name="grey")
+    assert len(np.load(sslcore.embed(run.path, output="grey.npy", data=str(grey)))) == 5

@@ -59,6 +59,19 @@ def backbone_called(
         ) from error
 
 
+def normalization_of(model: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and std of the images that the weights of a backbone were trained on.
+
+    None where timm is missing or does not know it without fetching anything.
+    """
+    try:
+        from timm.models import get_pretrained_cfg
+    except ImportError:
+        return None
+    config = None if model.startswith(HUB) else get_pretrained_cfg(model)
+    return None if config is None else (tuple(config.mean), tuple(config.std))
+
+
 def _check_name(model: str, timm: Any, *, pretrained: bool) -> None:
     if model.startswith(HUB):
         if not pretrained:

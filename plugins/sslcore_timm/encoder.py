@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sslcore.contract.counterpart import Counterpart
 from sslcore.errors import first_line
-from sslcore_timm.building import HUB, backbone_called
+from sslcore_timm.building import HUB, backbone_called, normalization_of
 
 
 class FeaturesPerhapsMaps(TypedDict):
@@ -36,8 +36,8 @@ class Timm(nn.Module):
             "resnet26d" or "vit_tiny_patch16_224.augreg_in21k"; "hf-hub:OWNER/NAME" names one on
             Hugging Face and needs `pretrained`.
         pretrained: whether to start from timm's weights, downloaded once, instead of random ones.
-            They expect views normalised as in their training, usually with the augmentation's
-            mean=0.485,0.456,0.406 and std=0.229,0.224,0.225.
+            Views are then normalised as in their training, unless the augmentation's mean or std
+            is set.
 
     Raises:
         ValueError: timm is not installed, has no such backbone, or can't fetch its weights; or
@@ -66,6 +66,13 @@ class Timm(nn.Module):
         made: FeaturesPerhapsMaps = {"features": self.backbone.forward_head(last)}
         maps = _as_maps(last, self.backbone)
         return made if maps is None else {**made, "feature_maps": maps}
+
+    @staticmethod
+    def expected_normalization(
+        *, model: str, pretrained: bool = False
+    ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return mean and std of the images that timm's weights were trained on, if it knows."""
+        return normalization_of(model) if pretrained else None
 
     def counterpart(self, library: str) -> Counterpart:
         """Return the backbone as timm has it.

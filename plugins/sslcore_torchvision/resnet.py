@@ -74,6 +74,17 @@ class ResNet(nn.Module):
         maps = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
         return {"features": maps.mean((-2, -1)), "feature_maps": maps}
 
+    @classmethod
+    def expected_normalization(
+        cls, *, weights: str | None = None, **_: object
+    ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Return mean and std of the images that torchvision trained its weights on."""
+        known = torchvision.models.get_model_weights(cls.architecture).__members__
+        if weights is None or weights not in known:
+            return None
+        preprocessing = known[weights].transforms()
+        return tuple(preprocessing.mean), tuple(preprocessing.std)
+
     def counterpart(self, library: str) -> Counterpart:
         """Return the same network in torchvision, or in timm, which names its layers alike.
 

@@ -54,6 +54,10 @@ EVALUATION_SIGNALS = {
 #: Those of them that a head makes: the name of its signal.
 FROM_HEAD = {"reconstructions": "reconstructions", "test_logits": "logits"}
 
+#: The optional static method of an encoder's class that takes its settings by name, and returns
+#: mean and std, one for each channel, that the weights expect which these settings load; None where
+#: they load none.
+EXPECTED = "expected_normalization"
 
 #: Keys of a line of metrics.jsonl that the engine writes: no part may log a number under these.
 ENGINE_KEYS = (

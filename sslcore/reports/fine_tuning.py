@@ -80,7 +80,7 @@ class FineTuningScores:
         first = next(iter(self.scores))
         found = []
         for name, leads in self.leads.items():
-            worse = [metric for metric, lead in leads.items() if lead.mean < 0]
+            worse = [metric for metric, lead in leads.items() if lead.mean < -(lead.within or 0.0)]
             unclear = [
                 metric for metric in leads if metric not in worse and not self._clear(name, metric)
             ]

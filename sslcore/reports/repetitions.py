@@ -31,13 +31,17 @@ class Score:
 
     @property
     def within(self) -> float | None:
-        """Its spread over the seeds, or of a single run; None where neither is known."""
-        return self.spread if self.spread is not None else self.error
+        """Its spread over the seeds, or of a single run; None where neither is known.
+
+        Seeds with equal scores, as few test images give them, tell nothing of the spread.
+        """
+        return self.spread or self.error
 
     def __str__(self) -> str:
-        if self.spread is None:
+        within = self.within
+        if self.spread is None or not within:
             return rounded(self.mean, self.error)
-        return f"{rounded(self.mean, self.spread)} ±{rounded(self.spread, self.spread)}"
+        return f"{rounded(self.mean, within)} ±{rounded(within, within)}"
 
     def noise(self, other: Score) -> tuple[float, str] | None:
         """Return the spread of the difference from another score, and what it comes from.

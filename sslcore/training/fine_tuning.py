@@ -33,6 +33,8 @@ FINE_TUNED, LINEAR_PROBE, FROM_SCRATCH, AS_IT_BEGAN = (
     "as it began",
 )
 
+#: With fewer test images than these, accuracies are coarse.
+_FEW_TESTED = 100
 #: Fewer steps than these don't train a network; few labels get more epochs.
 _FEWEST_STEPS = 600
 
@@ -198,6 +200,12 @@ def _long_enough(
     if data.test.labels is None or not len(data.test):
         raise UsageError("the data has no labelled test images, on which classifiers are compared")
     notes = []
+    if (images := len(data.test)) < _FEW_TESTED:
+        error = 0.5 / math.sqrt(images)
+        notes.append(
+            f"there are {images} test images, so accuracies are known to about ±{error:.2f}; more "
+            "labelled images, or a folder of test images, make them surer"
+        )
     tested = set(data.test.labels.unique().tolist())
     if missing := [name for label, name in enumerate(data.classes) if label not in tested]:
         notes.append(f"no test image is of the class {', '.join(missing)}")

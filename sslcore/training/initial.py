@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslcore.contract.interface import EXPECTED, load_reference
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.pipeline.initial_weights import (
     Match,
@@ -99,15 +100,17 @@ def kept_weights(run: Run, init: Init) -> Weights:
 def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str]]:
     """Return the recipe with the normalisation that its initial weights expect, and notes on it.
 
-    A run says how its views were normalised, and its values are taken where the user gave none; a
-    file does not say it.
+    A run says how its views were normalised, an encoder may say it of the weights that its settings
+    load, and their values are taken where the user gave none; a file does not say it.
     """
     init = recipe.init
     own = dict(recipe.augmentation.settings)
     names = [name for name in NORMALIZATION if name in own]
+    asked = request.settings_of("augmentation")
+    if init is None and names and not any(name in asked for name in names):
+        return _as_encoder_expects(recipe)
     if init is None or init.part == OBJECT_PART or not names:
         return recipe, []
-    asked = request.settings_of("augmentation")
     theirs: object = {}
     if (Path(init.path) / RECIPE).is_file():
         theirs = Run.open(init.path).config().get("augmentation")
@@ -130,6 +133,25 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
     augmentation = replace(recipe.augmentation, settings=own | taken)
     said = ", ".join(f"{name} {value or 'none'}" for name, value in taken.items())
     note = f"views are normalised as in {init.path}: {said}"
+    return replace(recipe, augmentation=augmentation), [note]
+
+
+def _as_encoder_expects(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    """Return the recipe with the normalisation for the weights that the encoder's settings load."""
+    own = dict(recipe.augmentation.settings)
+    expected = getattr(load_reference(recipe.encoder.build), EXPECTED, None)
+    found = None if expected is None else expected(**recipe.encoder.settings)
+    if found is None or not all(name in own for name in NORMALIZATION):
+        return recipe, []
+    taken = dict(zip(NORMALIZATION, map(tuple, found), strict=True))
+    if any(isinstance(value := own[name], tuple) and len(value) == 1 for name in NORMALIZATION):
+        # The data set has grey images, for which the library adds up the channels.
+        taken = {name: (sum(values) / len(values),) for name, values in taken.items()}
+    if all(own[name] == value for name, value in taken.items()):
+        return recipe, []
+    augmentation = replace(recipe.augmentation, settings=own | taken)
+    said = ", ".join(f"{name} {value}" for name, value in taken.items())
+    note = f"views are normalised as the weights of {recipe.encoder.name} expect: {said}"
     return replace(recipe, augmentation=augmentation), [note]
 
 

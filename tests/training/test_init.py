@@ -12,6 +12,9 @@ from safetensors.torch import load_file, save_file
 import sslcore
 import sslcore.cli
 from sslcore.errors import InterruptedRun, RunFolderError, UsageError
+from sslcore.recipe.request import Request
+from sslcore.registry.registry import default_registry
+from sslcore.training.start import plan
 
 SETTINGS = {
     "training": {"epochs": 1, "batch_size": 512, "precision": "fp32"},
@@ -180,3 +183,47 @@ def test_runs_that_began_differently_are_told_apart(first, console, capsys):
     records = json.loads(capsys.readouterr().out)
     assert records[0]["init.path"] is None
     assert records[1]["init.path"] == str(first.path.absolute())
+
+
+@pytest.mark.parametrize(
+    ("encoder", "settings", "mean"),
+    [
+        ("resnet18", {"weights": "DEFAULT", "stem": "imagenet"}, [0.485, 0.456, 0.406]),
+        ("timm", {"model": "vit_tiny_patch16_224", "pretrained": True}, [0.5, 0.5, 0.5]),
+        ("timm", {"model": "resnet10t", "pretrained": True}, [0.485, 0.456, 0.406]),
+    ],
+)
+def test_views_are_normalised_as_pretrained_weights_expect(encoder, settings, mean):
+    def planned(**augmentation):
+        request = Request.of(
+            method="simclr",
+            data="cifar10",
+            encoder=encoder,
+            settings={"encoder": settings, "augmentation": augmentation},
+        )
+        found = plan(request, default_registry())
+        return found.recipe.to_dict()["augmentation"], [
+            note for note in found.notes if "normalised" in note
+        ]
+
+    augmentation, notes = planned()
+    assert augmentation["mean"] == mean
+    assert notes == [note for note in notes if f"the weights of {encoder} expect" in note]
+    assert len(notes) == 1
+    # The user wins, and weights that are drawn expect nothing.
+    assert planned(mean=[0.1])[0]["mean"] == [0.1]
+    assert planned(mean=[0.1])[1] == []
+
+
+def test_drawn_weights_take_the_normalisation_of_the_data_set():
+    for encoder in ("resnet18", "timm:resnet10t"):
+        request = Request.of(method="simclr", data="cifar10", encoder=encoder)
+        found = plan(request, default_registry())
+        assert found.recipe.to_dict()["augmentation"]["mean"] == [0.4914, 0.4822, 0.4465]
+
+
+def test_grey_images_take_the_mean_over_the_channels():
+    settings = {"encoder": {"pretrained": True, "model": "resnet10t"}}
+    request = Request.of(method="simclr", data="digits", encoder="timm", settings=settings)
+    mean = plan(request, default_registry()).recipe.to_dict()["augmentation"]["mean"]
+    assert mean == [pytest.approx((0.485 + 0.456 + 0.406) / 3)]

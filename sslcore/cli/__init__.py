@@ -28,10 +28,10 @@ COMMANDS = {
     "preview": ("sslcore.cli.preview", "Draw images and the views that training makes of them."),
     "train": ("sslcore.cli.train", "Train a method on images and evaluate it."),
     "evaluate": ("sslcore.cli.evaluate", "Evaluate a run beside its two baselines."),
-    "finetune": ("sslcore.cli.finetune", "Train a classifier on the encoder of a run."),
-    "predict": ("sslcore.cli.predict", "Classify images with a fine-tuned run."),
+    "finetune": ("sslcore.cli.finetune", "Train a classifier on a run's encoder, as a new run."),
+    "predict": ("sslcore.cli.predict", "Classify images with the run that finetune made."),
     "embed": ("sslcore.cli.embed", "Write the features of images to a file."),
-    "export": ("sslcore.cli.export", "Write the encoder of a run for other programs."),
+    "export": ("sslcore.cli.export", "Write a run's encoder or classifier as ONNX, for timm, …"),
     "search": ("sslcore.cli.search", "Find the images nearest to an image."),
     "dedupe": ("sslcore.cli.dedupe", "Find groups of near-duplicates."),
     "report": ("sslcore.cli.report", "Write the report of a run anew."),
@@ -90,6 +90,7 @@ def cli() -> None:
     \b
     sslcore train --method simclr              train on the embedded digits in a minute
     sslcore train --method simclr --data DIR   train on a folder of images
+    sslcore finetune RUN --data LABELLED       train a classifier on its encoder
     sslcore methods                            list the methods
     sslcore components                         list the components of methods
     """

@@ -134,9 +134,13 @@ def place(tmp_path, pictures, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
     known = set(sys.modules)
     yield place
-    written = {path.stem for path in place.rglob("*")}
+    written = {path.stem for path in place.rglob("*.py")} | {
+        path.name for path in place.rglob("*") if path.is_dir()
+    }
     for name in set(sys.modules) - known:
-        if name.partition(".")[0] in written:
+        # A page may write a file called like an installed library, whose modules must stay.
+        installed = "site-packages" in str(getattr(sys.modules[name], "__file__", ""))
+        if name.partition(".")[0] in written and not installed:
             del sys.modules[name]
 
 

@@ -37,6 +37,7 @@ class Match:
         absent: names of the encoder's tensors that the file does not have.
         unused: names of the file's tensors under the prefix that the encoder does not have.
         others: other prefixes under which as many tensors fit.
+        summed: names of the tensors that were summed over the colours, for grey images.
     """
 
     weights: Weights
@@ -46,6 +47,7 @@ class Match:
     absent: tuple[str, ...]
     unused: tuple[str, ...]
     others: tuple[str, ...]
+    summed: tuple[str, ...] = ()
 
     @property
     def enough(self) -> bool:
@@ -56,6 +58,8 @@ class Match:
         """Describe the match in a sentence."""
         under = f" (names that begin with {self.prefix!r})" if self.prefix else ""
         said = [f"it has {len(self.weights)} of the {self.total} tensors of the encoder{under}"]
+        if self.summed:
+            said.append(f"summed over red, green and blue, for grey images: {_some(self.summed)}")
         if self.unlike:
             said.append(f"of another shape: {_some(self.unlike)}")
         if self.absent:
@@ -123,11 +127,15 @@ def match(tensors: Mapping[str, Tensor], encoder: nn.Module, part: str = "") -> 
     count, prefix, naming = best
     if not count:
         raise UsageError(_nothing_fits(tensors, own, part))
-    weights, unlike, absent = {}, [], []
+    weights, unlike, absent, summed = {}, [], [], []
     for name, alias in naming.items():
         found = tensors.get(prefix + alias)
         if found is None:
             absent.append(name)
+        elif _is_in_colour(found, own[name]):
+            # The same response to a grey image as to that image in colour.
+            weights[name] = found.sum(1, keepdim=True).to(own[name].dtype)
+            summed.append(name)
         elif found.shape != own[name].shape:
             unlike.append(f"{name}, {_shape(found)} there and {_shape(own[name])} here")
         else:
@@ -139,8 +147,21 @@ def match(tensors: Mapping[str, Tensor], encoder: nn.Module, part: str = "") -> 
         # These are the weights of such an encoder, whose blocks may be alike.
         others = []
     return Match(
-        weights, len(own), prefix, tuple(unlike), tuple(absent), tuple(unused), tuple(others)
+        weights,
+        len(own),
+        prefix,
+        tuple(unlike),
+        tuple(absent),
+        tuple(unused),
+        tuple(others),
+        tuple(summed),
     )
+
+
+def _is_in_colour(found: Tensor, own: Tensor) -> bool:
+    """Whether a tensor is a convolution of colour images, and the own one that of grey images."""
+    grey = found.dim() == 4 and found.shape[1] == 3 and own.shape[1:2] == (1,)
+    return grey and found.shape[:1] + found.shape[2:] == own.shape[:1] + own.shape[2:]
 
 
 def differences(weights: Mapping[str, Tensor], module: nn.Module) -> str:

@@ -196,3 +196,25 @@ def test_the_digest_is_of_names_shapes_types_and_values():
         {"a": weights["a"], "c": weights["b"]},
     ]
     assert len({digest(each) for each in (weights, *others)}) == 5
+
+
+def test_weights_for_colour_are_summed_for_grey_images_and_the_match_says_so(theirs):
+    encoder = ResNet18(image_size=64, channels=1, stem="imagenet").eval()
+    found = match(theirs.state_dict(), encoder)
+    assert found.summed == ("conv1.weight",)
+    assert not found.unlike
+    assert "summed over red, green and blue, for grey images: conv1.weight" in found.in_words()
+    encoder.load_state_dict(found.weights)
+    grey = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = encoder(grey)["features"]
+    torch.testing.assert_close(
+        features, _features(theirs, grey.expand(-1, 3, -1, -1)), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_weights_for_grey_images_do_not_fit_colour(theirs):
+    grey = ResNet18(image_size=64, channels=1, stem="imagenet")
+    found = match(grey.state_dict(), ResNet18(image_size=64, channels=3, stem="imagenet"))
+    assert found.summed == ()
+    assert "conv1.weight" in found.unlike[0]

@@ -25,7 +25,7 @@ def write_huggingface(exported: Exported, path: Path, _: bool) -> str:
     """Write the folder; timm loads it where the encoder has a model there.
 
     Raises:
-        UsageError: the folder exists, or can't be written.
+        UsageError: the folder can't be written, or timm has the model and is not installed.
     """
     counterpart, weights = _for_timm(exported) or (None, weights_of(exported))
     load = (
@@ -52,9 +52,9 @@ def _for_timm(exported: Exported) -> tuple[Counterpart, dict[str, Tensor]] | Non
     """Return timm's model and the weights by its names; None where timm can't hold them."""
     try:
         weights, counterpart = weights_for("timm", exported)
-        check_in_library("timm", exported, weights, counterpart)
     except UsageError:
         return None
+    check_in_library("timm", exported, weights, counterpart)
     return counterpart, weights
 
 

@@ -41,7 +41,9 @@ def write_for(library: str, exported: Exported, path: Path) -> str:
     else:
         save_torch({name: each.clone() for name, each in weights.items()}, path)
         load = f'torch.load("{path}", weights_only=True)'
-    strict = "" if exported.classes else ", strict=False"
+    # timm builds its models without the classifier, and torchvision can't.
+    whole = exported.classes or library == "timm"
+    strict = "" if whole else ", strict=False"
     return f"{call(library, exported, counterpart)}.load_state_dict({load}{strict})"
 
 
@@ -91,7 +93,7 @@ def weights_for(library: str, exported: Exported) -> tuple[dict[str, Tensor], Co
         if linear is None:
             raise UsageError(
                 f"{library} holds a linear classifier, and the head of this run is none; formats "
-                "that can hold it: onnx, torchscript"
+                "that can hold it: torch, safetensors, onnx, torchscript, huggingface"
             )
         weights[f"{counterpart.classifier}.weight"] = linear.weight.detach().cpu()
         if linear.bias is not None:
@@ -123,7 +125,10 @@ def check_in_library(
     try:
         build = getattr(importlib.import_module(module), builder)
     except ImportError as error:
-        raise UsageError(f"--format {library} needs {library}: pip install {library}") from error
+        extra = "sslcore" if library == "torchvision" else f"sslcore[{library}]"
+        raise UsageError(
+            f"the model of {library} is checked there: pip install '{extra}'"
+        ) from error
     model: Any = build(counterpart.model, **_arguments(library, exported, counterpart))
     found = model.load_state_dict(weights, strict=False)
     missing = [

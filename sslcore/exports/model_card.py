@@ -72,7 +72,7 @@ def _loading(exported: Exported, timm: str | None) -> list[str]:
         "import timm",
         "",
         'model = timm.create_model("local-dir:.", pretrained=True)',
-        f"# or: {timm}.load_state_dict(safetensors.torch.load_file('model.safetensors'))",
+        f"# or, with safetensors.torch: {timm}.load_state_dict(load_file('model.safetensors'))",
         "data = timm.data.resolve_model_data_config(model)",
         "transform = timm.data.create_transform(**data, is_training=False)",
     ]

@@ -370,19 +370,25 @@ def test_the_call_that_is_printed_loads_what_was_written(trained, images, method
             assert close(loaded.eval()(given), expected, 1e-4)
 
 
-def test_a_folder_for_the_hub_without_a_model_of_timm_promises_none(trained, monkeypatch):
-    run = trained()
-    monkeypatch.setitem(sys.modules, "timm", None)
+def test_a_folder_for_the_hub_without_a_model_of_timm_promises_none(trained):
+    run = trained(settings={})
     made = sslcore.export(run.path, format="huggingface", output="hub")
     assert made.load == 'safetensors.torch.load_file("hub/model.safetensors")'
     assert json.loads((made.path / "config.json").read_text()).keys() == {"sslcore"}
     assert "timm" not in (made.path / "README.md").read_text()
     assert load_file(made.path / "model.safetensors").keys() == run.read_encoder().keys()
-    with pytest.raises(UsageError, match="--format timm needs timm: pip install timm"):
-        sslcore.export(run.path, format="timm")
 
 
-def test_a_head_that_is_not_linear_is_held_by_graphs_alone(trained, images):
+@pytest.mark.parametrize("name", ["timm", "huggingface"])
+def test_without_timm_its_models_are_not_written(trained, monkeypatch, name):
+    run = trained()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UsageError, match=r"pip install 'sslcore\[timm\]'"):
+        sslcore.export(run.path, format=name)
+    assert not (run.path / "exports").exists()
+
+
+def test_a_head_that_is_not_linear_is_not_taken_for_one(trained):
     from sslcore.exports.exported import Exported
 
     run = trained(method="classification")

@@ -44,7 +44,8 @@ def write_for(library: str, exported: Exported, path: Path) -> str:
     # timm builds its models without the classifier, and torchvision can't.
     whole = exported.classes or library == "timm"
     strict = "" if whole else ", strict=False"
-    return f"{call(library, exported, counterpart)}.load_state_dict({load}{strict})"
+    built = call(library, exported, counterpart)
+    return f"model = {built}; model.load_state_dict({load}{strict})"
 
 
 def call(library: str, exported: Exported, counterpart: Counterpart) -> str:

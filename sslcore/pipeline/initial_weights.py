@@ -51,8 +51,8 @@ class Match:
 
     @property
     def enough(self) -> bool:
-        """Whether nearly all tensors of the encoder are from the file."""
-        return len(self.weights) >= _ENOUGH * self.total
+        """Whether nearly all tensors are from the file, and none has another shape there."""
+        return len(self.weights) >= _ENOUGH * self.total and not self.unlike
 
     def in_words(self) -> str:
         """Describe the match in a sentence."""
@@ -66,7 +66,7 @@ class Match:
             said.append(f"not in it: {_some(self.absent)}")
         if self.unused:
             said.append(f"not used: {_some(self.unused)}")
-        if self.others:
+        if self.others and self.enough:
             said.append(
                 f"the names that begin with {_some(self.others)} would fit as well: choose with "
                 "--init-from"

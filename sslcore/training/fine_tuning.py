@@ -11,6 +11,7 @@ from torch import nn
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
+from sslcore.data import Data
 from sslcore.data.labelled import labelled
 from sslcore.errors import CompositionError, RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape, build_data, build_features
@@ -33,6 +34,8 @@ FINE_TUNED, LINEAR_PROBE, FROM_SCRATCH, AS_IT_BEGAN = (
     "as it began",
 )
 
+#: Classes that a note names, at the most.
+_TOLD = 12
 #: With fewer test images than these, accuracies are coarse.
 _FEW_TESTED = 100
 #: Fewer steps than these don't train a network; few labels get more epochs.
@@ -199,7 +202,7 @@ def _long_enough(
         raise UsageError(f"{parent.path} was trained on {shape}, and the data has {found}")
     if data.test.labels is None or not len(data.test):
         raise UsageError("the data has no labelled test images, on which classifiers are compared")
-    notes = []
+    notes = [_classes(data)]
     if (images := len(data.test)) < _FEW_TESTED:
         error = 0.5 / math.sqrt(images)
         notes.append(
@@ -223,6 +226,15 @@ def _long_enough(
             f"{epochs} epochs"
         )
     return replace(request, settings=(*request.settings, *settings)), notes
+
+
+def _classes(data: Data) -> str:
+    """Return a note on the classes, by which a wrong folder is noticed before training."""
+    assert data.train.labels is not None
+    counts = data.train.labels.bincount(minlength=len(data.classes)).tolist()
+    told = [f"{name} {count:,}" for name, count in zip(data.classes, counts, strict=True)]
+    more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"{len(told)} classes, with labelled images: {', '.join(told[:_TOLD])}{more}"
 
 
 def _variants(parent: Run, part: str) -> list[Variant]:

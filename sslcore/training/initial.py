@@ -120,8 +120,8 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
         return recipe, [
             f"{init.path} does not say how views were normalised for its weights; here the mean is "
             f"{own.get('mean') or 0.5} and the std {own.get('std') or 0.25}. For weights of "
-            "ImageNet: --set augmentation.mean=[0.485,0.456,0.406] --set "
-            "augmentation.std=[0.229,0.224,0.225]"
+            "ImageNet: --set 'augmentation.mean=[0.485,0.456,0.406]' --set "
+            "'augmentation.std=[0.229,0.224,0.225]'"
         ]
     taken = {
         name: tuple(value) if isinstance(value, list) else None

@@ -179,7 +179,7 @@ def test_timm_loads_its_model_strictly(trained, images, encoder, settings, model
     theirs = timm.create_model(model, num_classes=0, **size)
     theirs.load_state_dict(load_file(made.path), strict=True)
     assert close(theirs.eval()(views_of(run, images)), features_of(run, images))
-    assert made.load.startswith(f'timm.create_model("{model}"')
+    assert made.load.startswith(f'model = timm.create_model("{model}"')
 
 
 def test_timm_loads_the_folder_of_hugging_face(trained, images):
@@ -345,19 +345,18 @@ def test_the_call_that_is_printed_loads_what_was_written(trained, images, method
     )
     for name in FORMATS:
         made = sslcore.export(run.path, format=name)
-        call, _, weights = made.load.partition(".load_state_dict(")
-        loaded = eval(
-            call,
-            {
-                "onnxruntime": onnxruntime,
-                "safetensors": safetensors,
-                "timm": timm,
-                "torch": torch,
-                "torchvision": torchvision,
-            },
-        )
-        if weights:
-            eval(f"loaded.load_state_dict({weights}", globals() | {"loaded": loaded})
+        namespace = {
+            "onnxruntime": onnxruntime,
+            "safetensors": safetensors,
+            "timm": timm,
+            "torch": torch,
+            "torchvision": torchvision,
+        }
+        if made.load.startswith("model = "):
+            exec(made.load, namespace)
+            loaded = namespace["model"]
+        else:
+            loaded = eval(made.load, namespace)
         if isinstance(loaded, dict):
             assert loaded["conv1.weight"].shape == (64, 3, 7, 7)
         elif isinstance(loaded, onnxruntime.InferenceSession):

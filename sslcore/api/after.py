@@ -29,7 +29,7 @@ from sslcore.reports.maps import DEFAULT_MAP, check_map
 from sslcore.reports.report import write_report
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
-from sslcore.runs.provenance import recorded_request
+from sslcore.runs.provenance import form_of_images, recorded_request
 from sslcore.runs.scores import Details
 from sslcore.system.terminal import stderr_console
 from sslcore.training.monitor import restore_best
@@ -258,13 +258,6 @@ def recipe_to_evaluate(
     recipe, _ = resolve(request, registry)
     if asked.data is None:
         return recipe
-    # A data set that can choose the form of its images opens them as those of the run.
-    shape, given = run.shape(), request.asked("data")
-    form = [
-        ("data", name, value)
-        for name, value in (("image_size", shape.image_size), ("channels", shape.channels))
-        if name in recipe.data.settings and name not in given
-    ]
-    if form:
+    if form := form_of_images(run, request, recipe):
         recipe, _ = resolve(replace(request, settings=(*request.settings, *form)), registry)
     return recipe

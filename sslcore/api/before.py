@@ -12,6 +12,7 @@ from sslcore.api.objects import (
     LossLike,
     ModuleLike,
     recorded_in,
+    request_for,
     take_parts,
     with_own_weights,
 )
@@ -21,7 +22,7 @@ from sslcore.contract.records import Component
 from sslcore.errors import UsageError
 from sslcore.pipeline.build import build_part
 from sslcore.recipe.recipe import Part
-from sslcore.recipe.request import Request, Settings
+from sslcore.recipe.request import Settings
 from sslcore.recipe.resolve import resolve
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
@@ -132,13 +133,9 @@ def preview(
         loss=loss,
         recorded=recorded_in(None, config),
     )
-    request = Request.of(
-        method=method or taken.method,
-        data=taken.names["data"],
-        augmentation=taken.names["augmentation"],
-        encoder=taken.names["encoder"],
-        head=taken.names["head"],
-        loss=taken.names["loss"],
+    request = request_for(
+        taken,
+        method,
         evaluators=evaluators,
         config=config,
         settings=settings,

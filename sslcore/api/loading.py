@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torch import nn
+
 from sslcore.api.objects import AugmentationLike, ModuleLike, registry_of_run
 from sslcore.compute.device import pick_device
 from sslcore.errors import RunFolderError, UsageError, last_line
 from sslcore.evaluation.classifier import Classifier
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.pipeline.build import build_features, build_stages
+from sslcore.pipeline.initial_weights import Weights
 from sslcore.recipe.recipe import ENCODER_PART, TEACHER_PART
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.folder import Run
@@ -50,12 +53,8 @@ def load_encoder(
     registry, _ = registry_of_run(run, registry, augmentation=augmentation, encoder=encoder)
     parts = recorded_parts(opened, kinds, registry)
     built = build_features(parts[0], parts[1], shape)
-    try:
-        built[1].load_state_dict(weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART))
-    except RuntimeError as error:
-        raise RunFolderError(
-            f"{opened.path}: its encoder does not fit its recipe: {last_line(error)}"
-        ) from error
+    weights = weights_of_run(opened, TEACHER_PART if teacher else ENCODER_PART)
+    _load(opened, "encoder", built[1], weights)
     extractor = FeatureExtractor(*built, shape).requires_grad_(False)
     return extractor.to(pick_device(device))
 
@@ -85,15 +84,26 @@ def load_classifier(
             f"{opened.path} has no classifier; train one on labels: "
             f"sslcore finetune {opened.path} --data DIR"
         )
-    extractor = load_encoder(opened.path, registry=registry)
+    shape = opened.shape()
     parts = recorded_parts(opened, ("augmentation", "encoder", "head"), registry)
-    _, _, head = build_stages(parts[0], parts[1], parts[2], opened.shape())
+    augmentation, encoder, head = build_stages(parts[0], parts[1], parts[2], shape)
     assert head is not None
-    try:
-        head.load_state_dict(weights_of_head(opened))
-    except RuntimeError as error:
-        raise RunFolderError(
-            f"{opened.path}: its head does not fit its recipe: {last_line(error)}"
-        ) from error
+    _load(opened, "encoder", encoder, weights_of_run(opened, ENCODER_PART))
+    _load(opened, "head", head, weights_of_head(opened))
+    extractor = FeatureExtractor(augmentation, encoder, shape)
     classifier = Classifier(extractor, head, classes).requires_grad_(False)
     return classifier.to(pick_device(device))
+
+
+def _load(run: Run, what: str, module: nn.Module, weights: Weights) -> None:
+    """Load weights of a run into one of its modules.
+
+    Raises:
+        RunFolderError: they don't fit.
+    """
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunFolderError(
+            f"{run.path}: its {what} does not fit its recipe: {last_line(error)}"
+        ) from error

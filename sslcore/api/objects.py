@@ -15,7 +15,7 @@ from sslcore.data import Data, Split
 from sslcore.errors import UsageError
 from sslcore.objects.take import Taken, check_given, take
 from sslcore.recipe.recipe import OBJECT_PART
-from sslcore.recipe.request import Request
+from sslcore.recipe.request import Request, Settings
 from sslcore.recipe.toml import read_config
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.runs.folder import Run
@@ -56,6 +56,28 @@ def recorded_in(
     if run is not None:
         return Run.open(run).config()
     return read_config(config) if isinstance(config, (str, Path)) else config
+
+
+def request_for(
+    taken: Taken,
+    method: str | None,
+    *,
+    evaluators: Sequence[str],
+    config: str | Path | Mapping[str, object] | None,
+    settings: Settings,
+) -> Request:
+    """Return the request for the parts of a call; without a method, with that of the objects."""
+    return Request.of(
+        method=method or taken.method,
+        data=taken.names["data"],
+        augmentation=taken.names["augmentation"],
+        encoder=taken.names["encoder"],
+        head=taken.names["head"],
+        loss=taken.names["loss"],
+        evaluators=evaluators,
+        config=config,
+        settings=settings,
+    )
 
 
 def with_own_weights(request: Request, taken: Taken) -> Request:

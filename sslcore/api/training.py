@@ -15,6 +15,7 @@ from sslcore.api.objects import (
     LossLike,
     ModuleLike,
     recorded_in,
+    request_for,
     take_parts,
     with_own_weights,
 )
@@ -24,7 +25,7 @@ from sslcore.compute.processes import process_group
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.compute.torchrun import local_rank, process_count, rank
 from sslcore.errors import InterruptedRun, first_line
-from sslcore.recipe.request import Request, Settings, assigned, init_settings
+from sslcore.recipe.request import Settings, assigned, init_settings
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.report import FIGURES, wants_reports, write_report
 from sslcore.runs.folder import Run as RunFolder
@@ -127,13 +128,9 @@ def train(
         recorded=recorded_in(about, config),
     )
     registry = taken.registry
-    request = Request.of(
-        method=method or taken.method,
-        data=taken.names["data"],
-        augmentation=taken.names["augmentation"],
-        encoder=taken.names["encoder"],
-        head=taken.names["head"],
-        loss=taken.names["loss"],
+    request = request_for(
+        taken,
+        method,
         evaluators=evaluators,
         config=config,
         settings=(*assigned(settings), *init_settings(init, init_from)),

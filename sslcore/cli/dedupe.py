@@ -64,6 +64,7 @@ def dedupe(
     """
     from sslcore import api
     from sslcore.cli.runs import print_rows
+    from sslcore.cli.tables import write_list
     from sslcore.system.files import output_path, to_json, write_safely
 
     path = None if output is None else output_path(output, _ENDINGS)
@@ -78,9 +79,10 @@ def dedupe(
     )
     images = sum(map(len, found.groups))
     if path is not None and (found.groups or path.suffix.lower() != ".png"):
-        form = path.suffix.lower()
-        content: bytes | str = found.to_png() if form == ".png" else found.to_csv()
-        write_safely(path, to_json(found.records(), indent=2) if form == ".json" else content)
+        if path.suffix.lower() == ".png":
+            write_safely(path, found.to_png())
+        else:
+            write_list(path, found)
     if as_json:
         click.echo(to_json(found.records(), indent=2))
         return

@@ -50,15 +50,15 @@ def predict(
     """
     from sslcore import api
     from sslcore.cli.runs import print_rows
-    from sslcore.system.files import output_path, to_json, write_safely
+    from sslcore.cli.tables import write_list
+    from sslcore.system.files import output_path, to_json
 
     path: Path | None = None
     if output is not None:
         path = output_path(output, _ENDINGS)
     found = api.predict(run, images, device=device)
     if path is not None:
-        csv = path.suffix.lower() == ".csv"
-        write_safely(path, found.to_csv() if csv else to_json(found.records(), indent=2))
+        write_list(path, found)
         click.echo(str(path))
     elif as_json:
         click.echo(to_json(found.records(), indent=2))

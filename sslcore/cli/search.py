@@ -65,6 +65,7 @@ def search(
     """
     from sslcore import api
     from sslcore.cli.runs import print_rows
+    from sslcore.cli.tables import write_list
     from sslcore.system.files import output_path, to_json, write_safely
 
     if output is None and not as_json:
@@ -81,9 +82,10 @@ def search(
         device=device,
     )
     if path is not None:
-        form = path.suffix.lower()
-        content: bytes | str = found.to_png() if form == ".png" else found.to_csv()
-        write_safely(path, to_json(found.records(), indent=2) if form == ".json" else content)
+        if path.suffix.lower() == ".png":
+            write_safely(path, found.to_png())
+        else:
+            write_list(path, found)
     if as_json:
         click.echo(to_json(found.records(), indent=2))
         return

@@ -6,12 +6,14 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import click
 from rich.table import Table
 
 from sslcore.registry.loading import Entry
+from sslcore.system.files import to_json, write_safely
 from sslcore.system.printable import printable
 from sslcore.system.terminal import stdout_console
 
@@ -87,3 +89,23 @@ def print_json(value: object) -> None:
     """Print JSON; control characters and marks that reorder text are escaped."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     click.echo(_ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+class Listed(Protocol):
+    """What a command has found, as a list."""
+
+    def records(self) -> list[dict[str, object]]:
+        """Return a dict for each entry."""
+
+    def to_csv(self) -> str:
+        """Return the list as CSV."""
+
+
+def write_list(path: Path, found: Listed) -> None:
+    """Write what a command has found, as JSON to a file that ends in `.json`, else as CSV.
+
+    Raises:
+        RunFolderError: the file can't be written.
+    """
+    json_file = path.suffix.lower() == ".json"
+    write_safely(path, to_json(found.records(), indent=2) if json_file else found.to_csv())

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from sslcore.data import Data, Split
-from sslcore.data.reader import Rows
+from sslcore.data.sample import rows_of
 from sslcore.errors import UsageError, nearest
 from sslcore.random import generator_for
 
@@ -53,7 +53,7 @@ def labelled(
         order = torch.randperm(len(rows), generator=generator_for(seed, "labels", label))
         kept.append(rows[order[:count]])
     return Data(
-        train=_rows(split, torch.cat(kept).sort().values),
+        train=rows_of(split, torch.cat(kept).sort().values),
         test=data.test,
         classes=data.classes,
         notes=(*data.notes, *notes),
@@ -89,13 +89,4 @@ def with_classes(data: Data, classes: Sequence[str]) -> Data:
         test=renumbered(data.test),
         probe=None if data.probe is None else renumbered(data.probe),
         classes=tuple(classes),
-    )
-
-
-def _rows(split: Split, rows: torch.Tensor) -> Split:
-    assert split.labels is not None
-    return Split(
-        Rows(split.images, split.file).read(rows),
-        split.labels[rows],
-        names=[split.name_of(row) for row in rows.tolist()],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.reader import Rows
@@ -20,6 +21,11 @@ def sample(split: Split, most: int) -> Split:
     """
     most = max(2, min(most, _BYTES // max(1, split.images[0].nbytes)))
     rows = torch.linspace(0, len(split) - 1, min(most, len(split))).round().long()
+    return rows_of(split, rows)
+
+
+def rows_of(split: Split, rows: Tensor) -> Split:
+    """Return some images of a split in memory, by their rows (B,), int64."""
     images = Rows(split.images, split.file).read(rows)
     labels = None if split.labels is None else split.labels[rows]
     return Split(images, labels, names=[split.name_of(row) for row in rows.tolist()])

@@ -9,8 +9,8 @@ from pathlib import Path
 from sslcore.contract.records import KINDS
 from sslcore.contract.stages import SECTIONS, section_of
 from sslcore.errors import RunFolderError, UnknownNameError
-from sslcore.recipe.recipe import FROM, Part
-from sslcore.recipe.request import Request
+from sslcore.recipe.recipe import FROM, Part, Recipe
+from sslcore.recipe.request import Assignment, Request
 from sslcore.recipe.resolve import resolve_part
 from sslcore.registry.origin import FILE, OBJECT, Origin
 from sslcore.registry.registry import Registry
@@ -51,6 +51,22 @@ def recorded_parts(run: Run, kinds: Sequence[str], registry: Registry) -> list[P
     """
     request = recorded_request(run, registry, kinds)
     return [resolve_part(kind, request, registry) for kind in kinds]
+
+
+def form_of_images(run: Run, request: Request, recipe: Recipe) -> list[Assignment]:
+    """Return the settings by which a data set opens its images in the form of a run's.
+
+    Args:
+        run: the run.
+        request: what the user asked for, which wins.
+        recipe: with the data set, which may have no such settings.
+    """
+    shape, given = run.shape(), request.asked("data")
+    return [
+        ("data", name, value)
+        for name, value in (("image_size", shape.image_size), ("channels", shape.channels))
+        if name in recipe.data.settings and name not in given
+    ]
 
 
 def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:

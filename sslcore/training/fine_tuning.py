@@ -12,7 +12,6 @@ from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.data import Data
-from sslcore.data.labelled import labelled
 from sslcore.errors import CompositionError, RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape, build_data, build_features
 from sslcore.pipeline.normalization import Normalization, normalization_of
@@ -21,7 +20,8 @@ from sslcore.recipe.request import Assignment, Request
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import INITIAL, Run
-from sslcore.runs.provenance import recorded_parts, recorded_request
+from sslcore.runs.provenance import form_of_images, recorded_parts, recorded_request
+from sslcore.training.labels import is_supervised, training_on_labels
 
 #: The signal of a classifier's head.
 LOGITS = "logits"
@@ -100,7 +100,7 @@ def plan_fine_tuning(
     shape = parent.shape()
     if shape.num_frames is not None:
         raise UsageError(f"{parent.path} was trained on {shape}, and fine-tuning takes images")
-    request = _with_data(parent, asked, registry, shape)
+    request = _with_data(parent, asked, registry)
     request = replace(
         request,
         method=asked.method or _method(registry),
@@ -131,9 +131,8 @@ def plan_fine_tuning(
 
 
 def _check_classifies(recipe: Recipe) -> None:
-    loss = interface_of(load_reference(recipe.loss.build))
     head = None if recipe.head is None else interface_of(load_reference(recipe.head.build))
-    if "labels" not in loss.needs or head is None or LOGITS not in head.provides:
+    if not is_supervised(recipe) or head is None or LOGITS not in head.provides:
         raise UsageError(
             f"{recipe.method} does not classify: fine-tuning needs a loss with labels, and a head "
             f"that gives {LOGITS}"
@@ -147,20 +146,13 @@ def _method(registry: Registry) -> str:
     raise UsageError("no installed method is for fine-tuning; name one with --method")
 
 
-def _with_data(parent: Run, asked: Request, registry: Registry, shape: ImageShape) -> Request:
+def _with_data(parent: Run, asked: Request, registry: Registry) -> Request:
     """Return the request with the data of the run, or with other data in the form of its images."""
     if asked.data is None:
         config = recorded_request(parent, registry, ("dataset",)).config
         return replace(asked, config={**asked.config, "data": config["data"]})
     recipe, _ = resolve(replace(asked, method=asked.method or _method(registry)), registry)
-    form = {"image_size": shape.image_size, "channels": shape.channels}
-    given = asked.settings_of("data")
-    more = [
-        ("data", name, value)
-        for name, value in form.items()
-        if name in recipe.data.settings and name not in given
-    ]
-    return replace(asked, settings=(*more, *asked.settings))
+    return replace(asked, settings=(*form_of_images(parent, asked, recipe), *asked.settings))
 
 
 def _seen_alike(
@@ -191,12 +183,7 @@ def _long_enough(
 ) -> tuple[Request, list[str]]:
     """Return the request with a batch that fits the labelled images, and with enough steps."""
     training, asked = recipe.training, request.settings_of("training")
-    data = labelled(
-        build_data(recipe.data),
-        per_class=training.labels_per_class,
-        fraction=training.label_fraction,
-        seed=training.seed,
-    )
+    data = training_on_labels(recipe, build_data(recipe.data))
     found = ImageShape.of(data.train)
     if (found.image_size, found.channels) != (shape.image_size, shape.channels):
         raise UsageError(f"{parent.path} was trained on {shape}, and the data has {found}")

@@ -17,7 +17,7 @@ def training_on_labels(recipe: Recipe, data: Data) -> Data:
             for another loss.
     """
     training = recipe.training
-    if "labels" in interface_of(load_reference(recipe.loss.build)).needs:
+    if is_supervised(recipe):
         return labelled(
             data,
             per_class=training.labels_per_class,
@@ -28,3 +28,8 @@ def training_on_labels(recipe: Recipe, data: Data) -> Data:
         if getattr(training, name) is not None:
             raise UsageError(f"training.{name}: {recipe.loss} does not train on labels")
     return data
+
+
+def is_supervised(recipe: Recipe) -> bool:
+    """Whether the loss of a recipe asks for labels."""
+    return "labels" in interface_of(load_reference(recipe.loss.build)).needs

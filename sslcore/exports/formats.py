@@ -21,39 +21,34 @@ class Format:
     Attributes:
         name: what a user types.
         endings: of its files, the usual one first; empty for a folder.
-        summary: one line.
         write: writes it to a path that does not exist yet, and returns how to load it.
         graph: whether it holds the computation too, with or without the preprocessing.
     """
 
     name: str
     endings: tuple[str, ...]
-    summary: str
     write: Callable[[Exported, Path, bool], str]
     graph: bool = False
 
 
 _ALL = (
-    Format("torch", (".pt", ".pth"), "A PyTorch file of weights", write_torch),
-    Format("safetensors", (".safetensors",), "A safetensors file of weights", write_safetensors),
-    Format("onnx", (".onnx",), "The network as an ONNX graph", write_onnx, graph=True),
-    Format("torchscript", (".pt",), "The network as TorchScript", write_torchscript, graph=True),
+    Format("torch", (".pt", ".pth"), write_torch),
+    Format("safetensors", (".safetensors",), write_safetensors),
+    Format("onnx", (".onnx",), write_onnx, graph=True),
+    Format("torchscript", (".pt",), write_torchscript, graph=True),
     Format(
         "torchvision",
         (".pth", ".safetensors"),
-        "Weights for the model of torchvision",
         lambda exported, path, _: write_for("torchvision", exported, path),
     ),
     Format(
         "timm",
         (".safetensors", ".pth"),
-        "Weights for the model of timm",
         lambda exported, path, _: write_for("timm", exported, path),
     ),
     Format(
         "huggingface",
         (),
-        "A folder with weights, configuration and model card",
         write_huggingface,
     ),
 )

@@ -6,7 +6,7 @@ its own; these are the common ones.
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -17,6 +17,23 @@ _BATCH_AXES = {"images": 0, "labels": 0, "step_predictions": 2}
 def batch_axis(name: str) -> int:
     """Return the axis along which a signal has the images of a batch."""
     return _BATCH_AXES.get(name.removeprefix("teacher_"), 1)
+
+
+class Boxes(NamedTuple):
+    """Boxes of the original images of a batch, in px, and the side that they are resized to.
+
+    Attributes:
+        top, left, height, width: int64, (V, B): V boxes of each image; each lies in its image.
+        size: side of what is delivered, px.
+        interpolation: the filter, with antialiasing.
+    """
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    size: int
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
 
 class Views(TypedDict):

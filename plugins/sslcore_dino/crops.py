@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from sslcore import BatchRandom, transforms
-from sslcore.signals import ViewsOfTwoSizes
+from sslcore.signals import Boxes, ViewsOfTwoSizes
 
 Probability = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
@@ -119,26 +119,55 @@ class MultiCrop(nn.Module):
         self.whole = crops(side, 2, crop_scale, (1.0, 0.1), (0.0, 0.2))
         self.parts = crops(local_side, local_views, local_scale, 0.5, 0.0)
 
-    def forward(self, images: Tensor, random: BatchRandom | None = None) -> ViewsOfTwoSizes:
+    def boxes(self, sizes: Tensor, random: BatchRandom) -> dict[str, Boxes]:
+        """Return the boxes of original images, of heights and widths (B, 2), to make views of."""
+        boxes = {"crops": self.whole.boxes(sizes, random.fork("global"))}
+        if self.parts.views:
+            boxes["local_crops"] = self.parts.boxes(sizes, random.fork("local"))
+        return boxes
+
+    def forward(
+        self,
+        images: Tensor | None = None,
+        random: BatchRandom | None = None,
+        crops: Tensor | None = None,
+        local_crops: Tensor | None = None,
+    ) -> ViewsOfTwoSizes:
         """Return the views of `images` (B, C, H, W) in [0, 1].
+
+        Args:
+            images: the whole images; in eval mode, and where there are no `crops`.
+            random: the step's random numbers; not used in eval mode.
+            crops: the boxes of original images that `boxes` asked for, (2, B, C, size, size).
+            local_crops: the smaller ones, (local_views, B, C, local_size, local_size).
 
         Raises:
             ValueError: `random` is missing in training mode.
         """
         if not self.training:
+            assert images is not None
             return {"views": self.whole.whole(images)}
         if random is None:
             raise ValueError("multi-crop needs random numbers in training mode; pass `random`")
-        made: ViewsOfTwoSizes = {"views": self.whole(images, random.fork("global"))}
+        made: ViewsOfTwoSizes
+        if crops is not None:
+            made = {"views": self.whole.of_crops(crops, random.fork("global"))}
+            if local_crops is not None:
+                made["local_views"] = self.parts.of_crops(local_crops, random.fork("local"))
+            return made
+        assert images is not None
+        made = {"views": self.whole(images, random.fork("global"))}
         if self.parts.views:
             made["local_views"] = self.parts(images, random.fork("local"))
         return made
 
-    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+    def describe(
+        self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None
+    ) -> dict[str, list[list[str]]]:
         """Describe the draws for each view of each image, for previews."""
-        words = {"views": self.whole.describe(images, random.fork("global"))}
+        words = {"views": self.whole.describe(images, random.fork("global"), sizes)}
         if self.parts.views:
-            words["local_views"] = self.parts.describe(images, random.fork("local"))
+            words["local_views"] = self.parts.describe(images, random.fork("local"), sizes)
         return words
 
 

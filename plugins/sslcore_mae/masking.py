@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sslcore import BatchRandom, transforms
 from sslcore.patches import patch_side
+from sslcore.signals import Boxes
 
 Positive = Annotated[float, Gt(0)]
 
@@ -89,28 +90,44 @@ class PatchMask(nn.Module):
             std=(0.25,) if std is None else tuple(std),
         )
 
-    def forward(self, images: Tensor, random: BatchRandom | None = None) -> MaskedViews:
+    def boxes(self, sizes: Tensor, random: BatchRandom) -> dict[str, Boxes]:
+        """Return the boxes of original images, of heights and widths (B, 2), to make views of."""
+        return {"crops": self.crops.boxes(sizes, random)}
+
+    def forward(
+        self,
+        images: Tensor | None = None,
+        random: BatchRandom | None = None,
+        crops: Tensor | None = None,
+    ) -> MaskedViews:
         """Return views (1, B, C, h, h), `mask` (1, B, L) and `visible` (1, B, K).
 
         Args:
-            images: (B, C, H, W), in [0, 1].
+            images: (B, C, H, W), in [0, 1]; in eval mode, and where there are no `crops`.
             random: the step's random numbers; not used in eval mode.
+            crops: the boxes of original images that `boxes` asked for, (1, B, C, h, h).
 
         Raises:
             ValueError: `random` is missing in training mode.
         """
         if not self.training:
+            assert images is not None
             order = torch.arange(self.patches, device=images.device).expand(len(images), -1)
             return self._masked(self.crops.whole(images), order, hidden=0)
         if random is None:
             raise ValueError("patch-mask needs random numbers in training mode; pass `random`")
         # A source of their own, so that changing the crops leaves what is hidden as it was.
         order = random.fork("mask").permutations(self.patches)
+        if crops is not None:
+            return self._masked(self.crops.of_crops(crops, random), order, self.hidden)
+        assert images is not None
         return self._masked(self.crops(images, random), order, self.hidden)
 
-    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+    def describe(
+        self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None
+    ) -> dict[str, list[list[str]]]:
         """Describe the draws for each view of each image, for previews."""
-        return {"views": self.crops.describe(images, random)}
+        return {"views": self.crops.describe(images, random, sizes)}
 
     def _masked(self, views: Tensor, order: Tensor, hidden: int) -> MaskedViews:
         """Return views (1, B, C, h, h) with what is hidden: the first of `order` (B, L)."""

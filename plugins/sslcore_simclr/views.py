@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from sslcore import BatchRandom, transforms
-from sslcore.signals import Views
+from sslcore.signals import Boxes, Views
 
 Probability = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
@@ -131,18 +131,38 @@ class TwoViews(nn.Module):
             std=(0.25,) if std is None else tuple(std),
         )
 
-    def forward(self, images: Tensor, random: BatchRandom | None = None) -> Views:
+    def boxes(self, sizes: Tensor, random: BatchRandom) -> dict[str, Boxes]:
+        """Return the boxes of original images, of heights and widths (B, 2), to make views of."""
+        return {"crops": self.random_views.boxes(sizes, random)}
+
+    def forward(
+        self,
+        images: Tensor | None = None,
+        random: BatchRandom | None = None,
+        crops: Tensor | None = None,
+    ) -> Views:
         """Return `views` (V, B, C, size, size) of `images` (B, C, H, W) in [0, 1].
+
+        Args:
+            images: the whole images; in eval mode, and where there are no `crops`.
+            random: the step's random numbers; not used in eval mode.
+            crops: the boxes of original images that `boxes` asked for, (V, B, C, size, size).
 
         Raises:
             ValueError: `random` is missing in training mode.
         """
         if not self.training:
+            assert images is not None
             return {"views": self.random_views.whole(images)}
         if random is None:
             raise ValueError("two-views needs random numbers in training mode; pass `random`")
+        if crops is not None:
+            return {"views": self.random_views.of_crops(crops, random)}
+        assert images is not None
         return {"views": self.random_views(images, random)}
 
-    def describe(self, images: Tensor, random: BatchRandom) -> dict[str, list[list[str]]]:
+    def describe(
+        self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None
+    ) -> dict[str, list[list[str]]]:
         """Describe the draws for each view of each image, for previews."""
-        return {"views": self.random_views.describe(images, random)}
+        return {"views": self.random_views.describe(images, random, sizes)}

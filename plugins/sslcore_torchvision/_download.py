@@ -19,7 +19,7 @@ import numpy as np
 from torchvision.datasets.utils import download_and_extract_archive
 
 from sslcore.errors import DataError
-from sslcore_torchvision._cache import cache_directory
+from sslcore.system.cache import cache_directory
 
 #: Seconds that a server may stay silent.
 _PATIENCE = 20.0

@@ -1,38 +1,39 @@
-"""Image files and folders that a user names, decoded as the images of a `folder` are."""
+"""Image files and folders that a user names."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from sslcore.data import Split
-from sslcore.errors import DataError, LeftOutWarning
-from sslcore_torchvision._decoding import Format, decode
+from sslcore.errors import DataError
 from sslcore_torchvision._listing import EXTENSIONS, image_files, printable
 
-#: Images that are in memory at a time.
-_AT_A_TIME = 1024
+
+class NamedFiles:
+    """Image files by their paths."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def fetch(self, row: int) -> bytes:
+        """Return the content of a file."""
+        return self.paths[row].read_bytes()
 
 
-def image_files_at(paths: Sequence[str], *, image_size: int, channels: int) -> Iterator[Split]:
-    """Yield all images at the paths, a part at a time, named by their paths.
+def image_files_at(paths: Sequence[str]) -> Split:
+    """Return all images at the paths, named by their paths.
 
     Args:
         paths: image files, and folders, in which images at any depth are taken, sorted by path.
-        image_size: side S, px: the short side is scaled to S and the centre is cropped.
-        channels: 1 for grey, 3 for colour.
 
     Raises:
-        DataError: a path does not exist, a folder holds no images, or an image that was named
-            can't be read. Files in folders that can't be read are left out, with a
-            `LeftOutWarning`.
+        DataError: a path does not exist, or a folder holds no images.
     """
     found: list[Path] = []
-    named = set()
     for path in map(Path, paths):
         if path.is_dir():
             below = [path.joinpath(*file.parts) for file in image_files(path)]
@@ -44,33 +45,6 @@ def image_files_at(paths: Sequence[str], *, image_size: int, channels: int) -> I
             found += below
         elif path.exists():
             found.append(path)
-            named.add(path)
         else:
             raise DataError(f"there is no image {printable(str(path))}")
-    for start in range(0, len(found), _AT_A_TIME):
-        part = found[start : start + _AT_A_TIME]
-        split = _decoded(part, named, Format(image_size, channels))
-        if split is not None:
-            yield split
-
-
-def _decoded(paths: Sequence[Path], named: set[Path], form: Format) -> Split | None:
-    readable, names, left_out = [], [], []
-    for path, pixels in zip(paths, decode(paths, form), strict=True):
-        name = printable(str(path))
-        if pixels is not None:
-            readable.append(pixels)
-            names.append(name)
-        elif path in named:
-            raise DataError(f"{name} can't be read as an image")
-        else:
-            left_out.append(name)
-    if left_out:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        warnings.warn(
-            f"{len(left_out)} files can't be read as images and are left out: "
-            f"{', '.join(left_out[:3])}{more}",
-            LeftOutWarning,
-            stacklevel=2,
-        )
-    return Split(torch.from_numpy(np.stack(readable)), names=names) if readable else None
+    return Split(NamedFiles(found), names=[printable(str(path)) for path in found])

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Data, Split
+from sslcore.data.mapping import mapped
 from sslcore.errors import DataError
 from sslcore_torchvision._download import Published, archive, read, require_rows
-from sslcore_torchvision._mapped import mapped
 
 _SIDE = 96
 _URL = "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz"

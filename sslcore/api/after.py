@@ -258,6 +258,6 @@ def recipe_to_evaluate(
     recipe, _ = resolve(request, registry)
     if asked.data is None:
         return recipe
-    if form := form_of_images(run, request, recipe):
+    if form := form_of_images(run, request):
         recipe, _ = resolve(replace(request, settings=(*request.settings, *form)), registry)
     return recipe

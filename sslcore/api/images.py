@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import torch
 
 from sslcore.contract.interface import load_reference
 from sslcore.contract.records import Dataset
 from sslcore.data import Split
-from sslcore.errors import DataError, SslcoreError, UsageError, first_line
+from sslcore.data.form import UNIT, Form
+from sslcore.data.prepare import originals_of, readable
+from sslcore.errors import DataError, LeftOutWarning, SslcoreError, UsageError, first_line
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
+from sslcore.runs.provenance import form_of
 from sslcore.system.files import user_path
+
+#: Images in memory at a time.
+_AT_A_TIME = 1024
+#: Number of unreadable images to name; the others are only counted.
+_NAMED = 3
 
 
 def open_images(
@@ -28,7 +39,8 @@ def open_images(
         UsageError: an image can't be read, the run was trained on clips, or no installed data set
             opens image files.
     """
-    shape = Run.open(run).shape()
+    opened = Run.open(run)
+    shape = opened.shape()
     if shape.num_frames is not None:
         raise UsageError(f"{run} was trained on {shape}, and these are single images")
     if not paths:
@@ -43,12 +55,41 @@ def open_images(
     entry, reference = openers[0]
     names = [str(user_path(path, "the path of an image")) for path in paths]
     try:
-        opened = load_reference(reference)
-        yield from opened(names, image_size=shape.image_size, channels=shape.channels)
+        split = load_reference(reference)(names)
+        yield from _read(split, form_of(opened), frozenset(names))
     except SslcoreError as error:
         raise error if isinstance(error, UsageError) else DataError(str(error)) from error
     except Exception as error:
         raise DataError(f"{entry}: {first_line(error)}") from error
+
+
+def _read(split: Split, form: Form, named: frozenset[str]) -> Iterator[Split]:
+    """Yield the images in a form, a part at a time; only files of folders may be unreadable."""
+    originals = originals_of(split, form)
+    left_out: list[str] = []
+    for start in range(0, len(split), _AT_A_TIME):
+        rows = range(start, min(start + _AT_A_TIME, len(split)))
+        squares = []
+        for row, square in zip(rows, readable(originals, rows), strict=True):
+            if square is not None:
+                squares.append((row, square))
+            elif split.name_of(row) in named:
+                # Again, for the reason.
+                originals.square(row)
+            else:
+                left_out.append(split.name_of(row))
+        if squares:
+            images = torch.stack([square for _, square in squares])
+            names = [split.name_of(row) for row, _ in squares]
+            yield Split(images, names=names, range=UNIT if form.floats else None)
+    if left_out:
+        more = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+        warnings.warn(
+            f"{len(left_out)} files can't be read as images and are left out: "
+            f"{', '.join(left_out[:_NAMED])}{more}",
+            LeftOutWarning,
+            stacklevel=2,
+        )
 
 
 def open_image(run: str | Path, path: str | Path, registry: Registry) -> Split:

@@ -170,8 +170,8 @@ class Dataset(Component):
         default: whether a run that names no data uses this one.
         opens_paths: whether a path given as data is opened with it, as its setting `path`.
         opens_images: the function that opens single images, as `"package.module:attribute"`: from
-            paths of files and folders, `image_size` and `channels` to `sslcore.data.Split`s,
-            one after the other; empty where there is none.
+            paths of files and folders to a `sslcore.data.Split`, whose names are the paths of the
+            images; empty where there is none.
         defaults: settings of other sections that suit these images; each applies only where the
             chosen component has that setting, and yields to the method's own.
     """

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from sslcore.data.reader import MappedFile
+from sslcore.data.originals import Originals
+from sslcore.data.reader import MappedFile, Rows
+from sslcore.data.sources import EncodedImages, Images
 from sslcore.errors import DataError
+from sslcore.signals import Boxes
 
-__all__ = ["Data", "MappedFile", "Split"]
+__all__ = ["Boxes", "Data", "EncodedImages", "Images", "MappedFile", "Split"]
+
+#: Types that the values of images may have.
+DTYPES = (torch.uint8, torch.uint16, torch.int16, torch.int32, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -19,30 +26,40 @@ class Split:
     """Images with or without labels.
 
     Attributes:
-        images: uint8, (N, C, H, W), or (N, T, C, H, W) for clips; H = W. It may be memory-mapped:
-            the engine reads only the rows of each batch.
+        images: a tensor (N, C, H, W), or (N, T, C, H, W) for clips, of uint8, uint16, int16, int32
+            or float32; it may be memory-mapped: the engine reads only the rows of each batch. Or
+            a source of images of any size: `Images`, or `EncodedImages`.
         labels: int64, (N,), or None.
-        file: the file that `images` is mapped from, or None. The engine then reads batches from
+        file: the file that a tensor is mapped from, or None. The engine then reads batches from
             the file, so that a cut-off file raises an error.
-        names: a name for each image, such as its file, for pictures and messages; or None.
+        names: a name for each image, such as its file, for pictures and messages; or None. Only
+            its length and its items are asked for.
+        range: the values that become 0 and 1. None means 0 and 255 for uint8; for other types the
+            engine finds them in the data.
 
     Raises:
         DataError: a shape or type is wrong, or the numbers of images, labels and names differ.
     """
 
-    images: Tensor
+    images: Tensor | Images | EncodedImages
     labels: Tensor | None = None
     file: MappedFile | None = None
     names: Sequence[str] | None = None
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if self.images.dtype != torch.uint8 or self.images.dim() not in (4, 5):
+        if isinstance(self.images, Tensor):
+            if self.images.dtype not in DTYPES or self.images.dim() not in (4, 5):
+                raise DataError(
+                    "images must be uint8, uint16, int16, int32 or float32, of shape (N, C, H, W) "
+                    f"or (N, T, C, H, W), got {self.images.dtype} of shape "
+                    f"{tuple(self.images.shape)}"
+                )
+        elif not isinstance(self.images, (Images, EncodedImages, Originals)):
             raise DataError(
-                "images must be uint8 of shape (N, C, H, W) or (N, T, C, H, W), "
-                f"got {self.images.dtype} of shape {tuple(self.images.shape)}"
+                "images must be a tensor, or an object with `__len__` and `read(rows)` or "
+                f"`fetch(row)`, got {type(self.images).__name__}"
             )
-        if self.images.shape[-1] != self.images.shape[-2]:
-            raise DataError(f"images must be square, got {tuple(self.images.shape[-2:])}")
         if self.labels is not None and self.labels.shape != (len(self.images),):
             raise DataError(
                 f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}"
@@ -57,20 +74,67 @@ class Split:
         """Return the name of an image, or its number where the images have no names."""
         return f"image {row}" if self.names is None else self.names[row]
 
+    @cached_property
+    def reader(self) -> Rows | Originals:
+        """What reads the images of the split.
+
+        Raises:
+            DataError: the images have no common form yet.
+        """
+        if isinstance(self.images, Tensor):
+            return Rows(self.images, self.file, self.range)
+        return self._originals
+
+    def read(self, rows: Tensor, device: torch.device | None = None) -> Tensor:
+        """Return the images of some rows (B,): (B, C, S, S), or clips (B, T, C, S, S).
+
+        Args:
+            rows: int64.
+            device: where they go afterwards; for a CUDA device they are in pinned memory.
+
+        Returns:
+            uint8, or float32 in [0, 1].
+
+        Raises:
+            OSError, DataError: an image can't be read.
+        """
+        return self.reader.read(rows, device)
+
+    def subset(self, rows: Tensor) -> Split:
+        """Return the images of some rows, int64 (N,); a tensor's are copied into memory."""
+        labels = None if self.labels is None else self.labels[rows]
+        names = [self.name_of(row) for row in rows.tolist()]
+        if isinstance(self.images, Tensor):
+            images = Rows(self.images, self.file).raw(rows)
+            return Split(images, labels, names=names, range=self.range)
+        return Split(self._originals.subset(rows), labels, names=names)
+
+    @property
+    def _originals(self) -> Originals:
+        if not isinstance(self.images, Originals):
+            raise DataError("the images of a source have no form before they are prepared")
+        return self.images
+
     @property
     def channels(self) -> int:
         """Number of channels of an image."""
-        return self.images.shape[-3]
+        if isinstance(self.images, Tensor):
+            return self.images.shape[-3]
+        return self._originals.form.channels
 
     @property
     def image_size(self) -> int:
         """Side of an image, px."""
-        return self.images.shape[-1]
+        if isinstance(self.images, Tensor):
+            return self.images.shape[-1]
+        return self._originals.form.image_size
 
     @property
     def num_frames(self) -> int | None:
         """Number of frames of a clip; None for images."""
-        return self.images.shape[1] if self.images.dim() == 5 else None
+        if not isinstance(self.images, Tensor) or self.images.dim() == 4:
+            return None
+        return self.images.shape[1]
 
 
 @dataclass(frozen=True)

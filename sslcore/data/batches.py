@@ -6,6 +6,7 @@ without interruption.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,15 +17,20 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sslcore.compute.device import free_memory
+from sslcore.compute.threads import one_thread_each
 from sslcore.data import Split
+from sslcore.data.originals import Originals
 from sslcore.data.reader import Rows, current_device
+from sslcore.data.sources import Boxing, Crops
 from sslcore.errors import UsageError
-from sslcore.random import epoch_order
+from sslcore.random import BatchRandom, epoch_order
 
 #: Fraction of the free memory that images may use; the rest is for weights and activations.
 _RESIDENT = 0.4
 #: Batches read ahead, and threads that read them: a disk is faster with several requests.
 _AHEAD, _READERS = 3, 4
+#: Threads that decode images, of which each takes a batch: no more than cores.
+_MOST_DECODERS = 16
 #: Bytes of images moved to the device at once.
 _BLOCK = 2**26
 
@@ -35,13 +41,14 @@ class Batch:
 
     Attributes:
         step: counted from 0 over the whole run.
-        images: the images of this process, uint8, (B, …).
+        images: the images of this process, (B, …), uint8 or float in [0, 1]; or the boxes of the
+            originals that the augmentation asks for.
         labels: their labels, int64, (B,), or None.
         size: images in the global batch, over all processes.
     """
 
     step: int
-    images: Tensor
+    images: Tensor | Crops
     labels: Tensor | None
     size: int
 
@@ -58,6 +65,8 @@ class Batches:
         workers: processes that read ahead. None reads ahead with threads if the images don't fit
             on the device; 0 never reads ahead.
         share: the rows of the global batch that this process takes; None takes all.
+        boxing: from the sizes of originals to the boxes that the augmentation asks for; they are
+            cut out of images that are read as originals. None takes whole images.
 
     Raises:
         UsageError: the split is smaller than a batch.
@@ -73,6 +82,7 @@ class Batches:
         labels: bool = False,
         workers: int | None = None,
         share: slice | None = None,
+        boxing: Boxing | None = None,
     ) -> None:
         if batch_size > len(split):
             raise UsageError(
@@ -85,11 +95,14 @@ class Batches:
         self.steps_per_epoch = len(split) // batch_size
         self.workers = workers or 0
         self._ahead = _AHEAD if workers is None else 0
-        self.reader = Rows(split.images, split.file)
-        # The system caches the file in main memory, where a copy would be a second one.
-        in_place = device.type == "cpu" and self.reader.file is not None
-        fits = split.images.nbytes <= _RESIDENT * free_memory(device)
-        self.resident = fits and not in_place and self.workers == 0
+        self.reader = split.reader
+        self.boxing = boxing if isinstance(self.reader, Originals) else None
+        self.resident = False
+        if isinstance(self.reader, Rows):
+            # The system caches the file in main memory, where a copy would be a second one.
+            in_place = device.type == "cpu" and self.reader.file is not None
+            fits = self.reader.nbytes <= _RESIDENT * free_memory(device)
+            self.resident = fits and not in_place and self.workers == 0
         self._images: Tensor | None = None
         self._epoch: int | None = None
 
@@ -114,40 +127,71 @@ class Batches:
         return self._by_threads(start, stop)
 
     def _from_memory(self, start: int, stop: int) -> Iterator[Batch]:
+        assert isinstance(self.reader, Rows)
         if self._images is None:
-            self._images = self._all_on_device()
+            self._images = self._all_on_device(self.reader)
         for step in range(start, stop):
             rows = self.rows(step)[self.share]
-            yield self._batch(step, self._images[self._to_device(rows)], rows)
+            images = self._images[self._to_device(rows)]
+            yield self._batch(step, self.reader.in_range(images), rows)
 
-    def _all_on_device(self) -> Tensor:
-        """Return all images on the device."""
+    def _all_on_device(self, reader: Rows) -> Tensor:
+        """Return all images on the device, as they are stored."""
         images = self.split.images
-        if self.reader.file is None:
+        assert isinstance(images, Tensor)
+        if reader.file is None:
             return images.to(self.device)
         moved = torch.empty(images.shape, dtype=images.dtype, device=self.device)
         for rows in torch.split(torch.arange(len(images)), max(1, _BLOCK // images[0].nbytes)):
-            moved[rows[0] : rows[-1] + 1] = self.reader.read(rows)
+            moved[rows[0] : rows[-1] + 1] = reader.raw(rows)
         return moved
 
+    def first(self, count: int) -> Tensor | Crops:
+        """Return the first images of the first batch on the device, for checks."""
+        rows = self.rows(0)[: min(count, self.batch_size)]
+        random = BatchRandom(self.seed, 0, self.batch_size, rows=slice(0, len(rows)))
+        return self._read(rows, random).to(self.device)
+
+    def _read(self, rows: Tensor, random: BatchRandom | None) -> Tensor | Crops:
+        """Return the images of some rows, or their boxes."""
+        if self.boxing is not None and random is not None:
+            assert isinstance(self.reader, Originals)
+            crops = self.reader.crops(rows, self.boxing, random)
+            return crops.pin_memory() if self.device.type == "cuda" else crops
+        return self.reader.read(rows, self.device)
+
+    def _random(self, step: int) -> BatchRandom | None:
+        """Return the random numbers for the boxes of a step, on the CPU."""
+        if self.boxing is None:
+            return None
+        share = None if self.share == slice(None) else self.share
+        return BatchRandom(self.seed, step, self.batch_size, rows=share)
+
     def _by_threads(self, start: int, stop: int) -> Iterator[Batch]:
-        ahead: deque[tuple[int, Tensor, Future[Tensor]]] = deque()
-        pool = ThreadPoolExecutor(_READERS, thread_name_prefix="sslcore-reader")
+        ahead: deque[tuple[int, Tensor, Future[Tensor | Crops]]] = deque()
+        decoded = isinstance(self.reader, Originals)
+        readers = min(_MOST_DECODERS, os.cpu_count() or 1) if decoded else _READERS
+        most = readers + 1 if decoded else self._ahead
+        pool = ThreadPoolExecutor(
+            readers,
+            thread_name_prefix="sslcore-reader",
+            initializer=one_thread_each if decoded else None,
+        )
         try:
             for step in range(start, stop):
                 rows = self.rows(step)[self.share]
                 if not self._ahead:
-                    yield self._batch(step, self.reader.read(rows, self.device), rows)
+                    yield self._batch(step, self._read(rows, self._random(step)), rows)
                     continue
-                ahead.append((step, rows, pool.submit(self.reader.read, rows, self.device)))
-                if len(ahead) > self._ahead:
+                ahead.append((step, rows, pool.submit(self._read, rows, self._random(step))))
+                if len(ahead) > most:
                     yield self._next(ahead)
             while ahead:
                 yield self._next(ahead)
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _next(self, ahead: deque[tuple[int, Tensor, Future[Tensor]]]) -> Batch:
+    def _next(self, ahead: deque[tuple[int, Tensor, Future[Tensor | Crops]]]) -> Batch:
         step, rows, read = ahead.popleft()
         return self._batch(step, read.result(), rows)
 
@@ -155,13 +199,13 @@ class Batches:
         # Rows that the loader requested and did not return yet.
         requested: deque[Tensor] = deque()
 
-        def rows_of_steps() -> Iterator[Tensor]:
+        def rows_of_steps() -> Iterator[tuple[int, Tensor]]:
             for step in range(start, stop):
                 requested.append(self.rows(step)[self.share])
-                yield requested[-1]
+                yield step, requested[-1]
 
         loader = DataLoader(
-            _Batched(self.reader, len(self.split)),
+            _Batched(self),
             batch_sampler=rows_of_steps(),  # type: ignore[arg-type]
             num_workers=self.workers,
             collate_fn=_as_is,  # type: ignore[arg-type]
@@ -174,7 +218,20 @@ class Batches:
         for step, images in enumerate(read, start):
             yield self._batch(step, images, requested.popleft())
 
-    def _batch(self, step: int, images: Tensor, rows: Tensor) -> Batch:
+    def read_in_process(self, step: int, rows: Tensor) -> Tensor | Crops:
+        """Return the images of some rows in main memory, in a reading process."""
+        if self.boxing is None:
+            return self.reader.read(rows)
+        assert isinstance(self.reader, Originals)
+        random = self._random(step)
+        assert random is not None
+        return self.reader.crops(rows, self.boxing, random)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what a reading process does not need."""
+        return self.__dict__ | {"_images": None, "split": None, "device": torch.device("cpu")}
+
+    def _batch(self, step: int, images: Tensor | Crops, rows: Tensor) -> Batch:
         labels = None if self.labels is None else self._to_device(self.labels[rows])
         images = images.to(self.device, non_blocking=True)
         return Batch(step, images, labels, self.batch_size)
@@ -187,18 +244,19 @@ class Batches:
             return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
-class _Batched(torch.utils.data.Dataset[Tensor]):
+class _Batched(torch.utils.data.Dataset["Tensor | Crops"]):
     """Lets a reading process read a whole batch at once."""
 
-    def __init__(self, reader: Rows, size: int) -> None:
-        self.reader, self.size = reader, size
+    def __init__(self, batches: Batches) -> None:
+        self.batches, self.size = batches, len(batches.split)
 
     def __len__(self) -> int:
         return self.size
 
-    def __getitems__(self, rows: Tensor) -> Tensor:
-        return self.reader.read(torch.as_tensor(rows))
+    def __getitems__(self, asked: tuple[int, Tensor]) -> Tensor | Crops:
+        step, rows = asked
+        return self.batches.read_in_process(step, torch.as_tensor(rows))
 
 
-def _as_is(batch: Tensor) -> Tensor:
+def _as_is(batch: Tensor | Crops) -> Tensor | Crops:
     return batch

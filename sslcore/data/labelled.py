@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 
 from sslcore.data import Data, Split
-from sslcore.data.sample import rows_of
 from sslcore.errors import UsageError, nearest
 from sslcore.random import generator_for
 
@@ -53,7 +52,7 @@ def labelled(
         order = torch.randperm(len(rows), generator=generator_for(seed, "labels", label))
         kept.append(rows[order[:count]])
     return Data(
-        train=rows_of(split, torch.cat(kept).sort().values),
+        train=split.subset(torch.cat(kept).sort().values),
         test=data.test,
         classes=data.classes,
         notes=(*data.notes, *notes),

@@ -14,6 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sslcore.data.form import scaled
+from sslcore.errors import DataError
+
 
 class MappedFile:
     """The file from which the images of a split are memory-mapped.
@@ -25,7 +28,7 @@ class MappedFile:
     Args:
         path: the file.
         offset: position in the file where the mapped tensor begins, bytes.
-        images: the mapped tensor, uint8, or a view of it.
+        images: the mapped tensor, or a view of it.
 
     Raises:
         OSError: the file can't be opened.
@@ -62,17 +65,24 @@ class MappedFile:
 
 
 class Rows:
-    """Reads rows of images (N, …), uint8, from memory or from the file that they are mapped from.
+    """Reads rows of images (N, …) from memory or from the file that they are mapped from.
 
     Reading uses one thread and releases the GIL; several threads may read at once.
 
     Args:
         images: the images.
         file: the file that they are mapped from, or None.
+        range: the values that become 0 and 1; None for uint8, which is returned as it is.
     """
 
-    def __init__(self, images: Tensor, file: MappedFile | None = None) -> None:
-        self.shape = images.shape[1:]
+    def __init__(
+        self,
+        images: Tensor,
+        file: MappedFile | None = None,
+        range: tuple[float, float] | None = None,
+    ) -> None:
+        self.shape, self._dtype, self._range = images.shape[1:], images.dtype, range
+        self.nbytes = images.nbytes
         self._strides, self._size = images.stride()[1:], self.shape.numel()
         self._begin, self._step = images.storage_offset(), images.stride(0)
         extent = 1 + sum((n - 1) * s for n, s in zip(self.shape, self._strides, strict=True))
@@ -83,18 +93,41 @@ class Rows:
         self._images = images if self.file is None else None
 
     def read(self, rows: Tensor, device: torch.device | None = None) -> Tensor:
-        """Return the rows (B,) as (B, …), in pinned memory if `device` is a CUDA device.
+        """Return the rows (B,) as (B, …), uint8 or float32 in [0, 1].
+
+        They are in pinned memory if `device` is a CUDA device.
 
         Raises:
             OSError: the file can't be read, or is too short.
+            DataError: the values have no range.
         """
+        return self.in_range(self.raw(rows, device))
+
+    def in_range(self, images: Tensor) -> Tensor:
+        """Return images, as they are stored, as uint8 or float32 in [0, 1].
+
+        Raises:
+            DataError: the values have no range.
+        """
+        if self._range is not None:
+            return scaled(images, self._range)
+        if images.dtype != torch.uint8:
+            raise DataError(
+                f"images are {images.dtype}, and the range of their values is not known"
+            )
+        return images
+
+    def raw(self, rows: Tensor, device: torch.device | None = None) -> Tensor:
+        """Return the rows (B,) as (B, …), as they are stored."""
         pinned = device is not None and device.type == "cuda"
         with current_device(device):
-            read = torch.empty(len(rows), self._size, dtype=torch.uint8, pin_memory=pinned)
+            read = torch.empty(len(rows), self._size, dtype=self._dtype, pin_memory=pinned)
         if self.file is not None:
             # Axes keep their order in the file, such as channels last.
+            size = self._dtype.itemsize
             for buffer, row in zip(read.numpy(), rows.tolist(), strict=True):
-                self.file.read_into(memoryview(buffer), self._begin + row * self._step)
+                start = (self._begin + row * self._step) * size
+                self.file.read_into(memoryview(buffer).cast("B"), start)
             return read.as_strided((len(rows), *self.shape), (self._size, *self._strides))
         assert self._images is not None
         read = read.view(len(rows), *self.shape)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Split
-from sslcore.data.reader import Rows
+from sslcore.data.form import UNIT
 
 #: Bytes of images that a sample holds at the most.
 _BYTES = 2**28
@@ -19,13 +19,15 @@ def sample(split: Split, most: int) -> Split:
         split: the split.
         most: how many images, at the most; fewer where they are large.
     """
-    most = max(2, min(most, _BYTES // max(1, split.images[0].nbytes)))
+    most = max(2, min(most, _BYTES // max(1, split.read(torch.tensor([0])).nbytes)))
     rows = torch.linspace(0, len(split) - 1, min(most, len(split))).round().long()
     return rows_of(split, rows)
 
 
 def rows_of(split: Split, rows: Tensor) -> Split:
     """Return some images of a split in memory, by their rows (B,), int64."""
-    images = Rows(split.images, split.file).read(rows)
+    images = split.read(rows)
     labels = None if split.labels is None else split.labels[rows]
-    return Split(images, labels, names=[split.name_of(row) for row in rows.tolist()])
+    names = [split.name_of(row) for row in rows.tolist()]
+    # Floats are in [0, 1] already.
+    return Split(images, labels, names=names, range=UNIT if images.is_floating_point() else None)

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.data import Data, Split
-from sslcore.data.reader import Rows
 from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.functional import as_float
@@ -72,7 +71,7 @@ def _of_head(pipeline: Pipeline, images: Tensor) -> Signals:
 
 
 def _pixels(images: Tensor) -> Tensor:
-    images = as_float(images)
+    images = as_float(images) if images.dtype == torch.uint8 else images
     if images.shape[-1] > _PIXELS_SIDE:
         flat = images.flatten(0, -4) if images.dim() == 5 else images
         small = nn.functional.adaptive_avg_pool2d(flat, _PIXELS_SIDE)
@@ -82,15 +81,14 @@ def _pixels(images: Tensor) -> Tensor:
 
 def batch_size(split: Split) -> int:
     """Return how many images of a split are computed at a time."""
-    return max(1, min(1024, _VALUES_PER_BATCH // max(1, split.images[0].numel())))
+    values = split.channels * split.image_size**2 * (split.num_frames or 1)
+    return max(1, min(1024, _VALUES_PER_BATCH // max(1, values)))
 
 
 def batches(split: Split, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the images of a split in order: rows (B,) and images (B, …) on the device."""
-    # Reading a file that was cut off raises an error; touching its mapping would end the process.
-    reader = Rows(split.images, split.file)
     for rows in torch.arange(len(split)).split(batch_size(split)):
-        yield rows, reader.read(rows, device).to(device)
+        yield rows, split.read(rows, device).to(device)
 
 
 @torch.no_grad()

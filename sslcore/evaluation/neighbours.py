@@ -64,7 +64,7 @@ def nearest_images(
         progress: receives the number of images done.
     """
     query = nn.functional.normalize(in_batches(extract, image, device))[0]
-    pixels = image.images[0].to(device)
+    pixels = image.read(torch.tensor([0]))[0].to(device)
     found: list[Neighbour] = []
     done = 0
     for which, split in splits.items():

@@ -7,14 +7,16 @@ runs through the parts before it. So a shape that does not fit is an error befor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sslcore.contract.interface import interface_of, load_reference
+from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
+from sslcore.data.prepare import prepared
 from sslcore.errors import CompositionError, DataError, SslcoreError, UsageError, first_line
 from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import differences, load_into
@@ -81,13 +83,28 @@ def build_part(part: Part, supplied: Mapping[str, object]) -> Any:
 
 
 def build_data(part: Part) -> Data:
-    """Load a data set.
+    """Load a data set, with all images in one form; see `open_data`."""
+    return open_data(part)[0]
+
+
+def open_data(part: Part, *, boxes: bool = False) -> tuple[Data, Part]:
+    """Load a data set, with all images in one form.
+
+    Args:
+        part: the data set; settings that it does not have itself are those of `Reading`.
+        boxes: whether training takes boxes of the original images.
+
+    Returns:
+        The data set, and the part with the settings that lead to the same form again.
 
     Raises:
         DataError: it can't be read, or does not return `sslcore.data.Data`.
     """
     try:
-        data = load_reference(part.build)(**part.settings)
+        target = load_reference(part.build)
+        own = interface_of(target).settings
+        chosen = {name: value for name, value in part.settings.items() if name not in own}
+        data = target(**{name: part.settings[name] for name in part.settings if name in own})
     except SslcoreError as error:
         if type(error) is SslcoreError:
             raise DataError(f"{part}: {error}") from error
@@ -96,7 +113,32 @@ def build_data(part: Part) -> Data:
         raise DataError(f"{part}: {first_line(error)}") from error
     if not isinstance(data, Data):
         raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
-    return data
+    reading = Reading(**chosen)
+    try:
+        data, found = prepared(data, reading, boxes=boxes)
+    except DataError as error:
+        raise DataError(f"{part}: {error}") from error
+    changed = {
+        item.name: getattr(found, item.name)
+        for item in fields(found)
+        if getattr(found, item.name) != item.default
+    }
+    own_settings = {name: value for name, value in part.settings.items() if name in own}
+    return data, replace(part, settings=own_settings | changed)
+
+
+def takes_boxes(recipe: Recipe) -> bool:
+    """Whether training takes boxes of original images.
+
+    It does where the augmentation asks for boxes, and no other stage needs whole images.
+    """
+    augmentation = load_reference(recipe.augmentation.build)
+    others = (recipe.encoder, recipe.head, recipe.loss)
+    return hasattr(augmentation, "boxes") and not any(
+        "images" in interface_of(load_reference(part.build)).needs
+        for part in others
+        if part is not None
+    )
 
 
 def build_pipeline(

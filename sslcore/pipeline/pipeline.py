@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import ENGINE_SIGNALS
+from sslcore.data.sources import Crops
 from sslcore.functional import as_float
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
@@ -71,7 +72,7 @@ class Pipeline(nn.Module):
 
     def forward(
         self,
-        images: Tensor,
+        images: Tensor | Crops,
         *,
         random: BatchRandom | None = None,
         progress: float = 0.0,
@@ -82,7 +83,8 @@ class Pipeline(nn.Module):
         """Return all signals of a batch, `loss` (a scalar with graph) among them.
 
         Args:
-            images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1].
+            images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1]; or the boxes that the
+                augmentation asked for.
             random: this step's random numbers.
             progress: the part of training that is done.
             labels: (B,), for a loss that is marked as supervised.
@@ -98,7 +100,9 @@ class Pipeline(nn.Module):
                 signals |= self.teach(signals)
         return signals | self.score(signals, processes)
 
-    def augment(self, images: Tensor, *, random: BatchRandom | None, progress: float) -> Signals:
+    def augment(
+        self, images: Tensor | Crops, *, random: BatchRandom | None, progress: float
+    ) -> Signals:
         """Return the engine's signals and those of the augmentation."""
         self.at = "augmentation"
         return augment(self.augmentation, images, random=random, progress=progress)
@@ -120,7 +124,7 @@ class Pipeline(nn.Module):
             if name in signals
         }
         if processes.several:
-            compared = gathered(compared, processes, len(signals["images"]))
+            compared = gathered(compared, processes, signals["views"].shape[1])
         compared.setdefault("rows", None)
         score = call(self.loss, compared)
         self.at = "gradient"
@@ -166,7 +170,7 @@ def call(stage: nn.Module, signals: Signals) -> Any:
 
 
 def engine_signals(
-    images: Tensor, random: BatchRandom | None, progress: float, *, as_floats: bool = True
+    images: Tensor | Crops, random: BatchRandom | None, progress: float, *, as_floats: bool = True
 ) -> Signals:
     """Return the signals that the engine provides to every stage of training.
 
@@ -174,19 +178,25 @@ def engine_signals(
     them before the loss.
 
     Args:
-        images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1].
+        images: (B, C, H, W) or (B, T, C, H, W), uint8 or float in [0, 1]; or boxes of originals,
+            which are signals in place of `images`.
         random: this step's random numbers; None in eval mode.
         progress: the part of training that is done, in [0, 1].
         as_floats: whether to convert the images, where no stage has done so.
     """
-    images = as_float(images) if as_floats and images.dtype == torch.uint8 else images
-    return {"images": images, "random": random, "progress": progress}
+    given = images.signals if isinstance(images, Crops) else {"images": images}
+    if as_floats:
+        given = {
+            name: as_float(item) if item.dtype == torch.uint8 else item
+            for name, item in given.items()
+        }
+    return {**given, "random": random, "progress": progress}
 
 
 @torch.no_grad()
 def augment(
     augmentation: nn.Module,
-    images: Tensor,
+    images: Tensor | Crops,
     *,
     random: BatchRandom | None = None,
     progress: float = 0.0,

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
+from sslcore.contract.interface import Interface
+from sslcore.contract.reading import Reading
 from sslcore.contract.records import Method, Sections, Teacher
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.errors import CompositionError, UsageError, nearest
@@ -21,6 +23,7 @@ from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe,
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
+from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.system.files import user_path
 
@@ -103,10 +106,28 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     entry = registry.resolve(kind, name)
     validation = Validation(request.origin_of)
     values = request.settings_of(kind, *entry.addresses)
-    known = entry.interface().settings
-    valid = validation.settings(kind, known, values, entry.owner)
+    if kind == "dataset":
+        part = _data_part(entry, entry.interface(), values, validation)
+    else:
+        valid = validation.settings(kind, entry.interface().settings, values, entry.owner)
+        part = Part.of(entry, valid or {})
     validation.check()
-    return Part.of(entry, valid or {})
+    return part
+
+
+def _data_part(
+    entry: Entry, interface: Interface, values: Mapping[str, object], validation: Validation
+) -> Part:
+    """Return a data set with its own settings, and those of `Reading` that are not the default."""
+    own = interface.settings
+    reading = {name: item for name, item in settings_of(Reading).items() if name not in own}
+    valid = validation.settings("data", {**own, **reading}, values, entry.owner) or {}
+    kept = {
+        name: value
+        for name, value in valid.items()
+        if name in own or value != reading[name].default
+    }
+    return Part.of(entry, kept)
 
 
 class _Layers:
@@ -160,7 +181,7 @@ class _Layers:
         values = self.request.settings_of("data", *entry.addresses)
         if self.choice.path:
             values["path"] = self.choice.path
-        return self._part("data", self.choice.data, values)
+        return _data_part(entry, self.choice.data[1], values, self.validation)
 
     def _part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
         """Return a component with its settings; a bad section has none, and is reported later."""

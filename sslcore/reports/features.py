@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sslcore.data.reader import Rows
 from sslcore.evaluation.collapse import read_collapse
 from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
 from sslcore.reports.maps import FEWEST, MAPS
@@ -119,7 +118,7 @@ def draw_neighbours(material: Material) -> Figure:
 
 def small(split: Split, row: int) -> Pixels:
     """Return an image as a small picture; of a clip, a few frames."""
-    image = Rows(split.images, split.file).read(torch.tensor([row]))[0]
+    image = split.read(torch.tensor([row]))[0]
     if image.dim() == 3:
         return enlarged(to_pixels(image[None])[0], image.shape[-1], _SMALL)
     some = image[np.linspace(0, len(image) - 1, min(_FRAMES, len(image))).round().astype(int)]

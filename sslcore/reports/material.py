@@ -183,7 +183,7 @@ class Material:
         pipeline, device = self.session.pipeline, self.session.device
         if pipeline.head is None:
             return None
-        images = self.test.images[:_DECODED].to(device)
+        images = self.test.read(torch.arange(min(_DECODED, len(self.test)))).to(device)
         augmentation = pipeline.augmentation.train()
         pipeline.encoder.eval()
         pipeline.head.eval()

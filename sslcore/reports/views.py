@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Split
+from sslcore.data.originals import Originals
+from sslcore.data.sources import Crops
 from sslcore.pipeline.pipeline import Signals, augment
 from sslcore.random import BatchRandom, epoch_order
 from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
@@ -40,7 +42,7 @@ class ViewSample:
     """A few images with the signals that the augmentation makes of them.
 
     Attributes:
-        images: uint8, (B, C, H, W) or (B, T, C, H, W).
+        images: uint8, or float in [0, 1], (B, C, H, W) or (B, T, C, H, W).
         captions: a text for each image: its name and class.
         signals: the signals of the augmentation, for these images.
         drawn: by signal, for each view and each image, the parameters that were drawn in words;
@@ -61,21 +63,26 @@ def first_views(session: Session, count: int = _IMAGES) -> ViewSample:
     training, split = session.recipe.training, session.data.train
     count = min(count, len(split), training.batch_size)
     rows = epoch_order(training.seed, 0, len(split))[:count]
-    images = split.images[rows].to(session.device)
+    images = split.read(rows)
 
-    def random() -> BatchRandom:
+    def random(device: torch.device | str = session.device) -> BatchRandom:
         return BatchRandom(
-            training.seed, 0, training.batch_size, rows=slice(0, count), device=session.device
+            training.seed, 0, training.batch_size, rows=slice(0, count), device=device
         )
 
     augmentation = session.pipeline.augmentation.train()
-    signals = augment(augmentation, images, random=random())
+    shown: Tensor | Crops = images
+    sizes: dict[str, Tensor] = {}
+    if isinstance(split.reader, Originals) and hasattr(augmentation, "boxes"):
+        sizes["sizes"] = split.reader.sizes(rows)
+        shown = split.reader.crops(rows, augmentation.boxes, random("cpu"))
+    signals = augment(augmentation, shown.to(session.device), random=random())
     describe = getattr(augmentation, "describe", None)
     return ViewSample(
         images,
         tuple(caption(split, int(row), session.data.classes) for row in rows),
         signals,
-        {} if describe is None else describe(signals["images"], random()),
+        {} if describe is None else describe(images.to(session.device), random(), **sizes),
         Normalization.of(augmentation, session.shape, session.device),
     )
 

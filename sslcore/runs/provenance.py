@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sslcore.contract.reading import Reading
 from sslcore.contract.records import KINDS
+from sslcore.contract.settings import settings_of
 from sslcore.contract.stages import SECTIONS, section_of
+from sslcore.data.form import Form
 from sslcore.errors import RunFolderError, UnknownNameError
-from sslcore.recipe.recipe import FROM, Part, Recipe
+from sslcore.recipe.recipe import FROM, Part
 from sslcore.recipe.request import Assignment, Request
 from sslcore.recipe.resolve import resolve_part
 from sslcore.registry.origin import FILE, OBJECT, Origin
@@ -53,20 +56,32 @@ def recorded_parts(run: Run, kinds: Sequence[str], registry: Registry) -> list[P
     return [resolve_part(kind, request, registry) for kind in kinds]
 
 
-def form_of_images(run: Run, request: Request, recipe: Recipe) -> list[Assignment]:
-    """Return the settings by which a data set opens its images in the form of a run's.
+def form_of_images(run: Run, request: Request) -> list[Assignment]:
+    """Return the settings by which the images of a data set get the form of a run's.
 
     Args:
         run: the run.
         request: what the user asked for, which wins.
-        recipe: with the data set, which may have no such settings.
     """
-    shape, given = run.shape(), request.asked("data")
+    given, form = request.asked("data"), form_of(run)
+    values = {name: getattr(form, name) for name in ("image_size", "channels", "range")}
     return [
         ("data", name, value)
-        for name, value in (("image_size", shape.image_size), ("channels", shape.channels))
-        if name in recipe.data.settings and name not in given
+        for name, value in values.items()
+        if name not in given and value is not None
     ]
+
+
+def form_of(run: Run) -> Form:
+    """Return the form of the images that a run was trained on."""
+    shape, recorded = run.shape(), run.config().get("data")
+    found: Mapping[str, object] = recorded if isinstance(recorded, Mapping) else {}
+    settings = {
+        name: item.validate(found[name])
+        for name, item in settings_of(Reading).items()
+        if name in ("range", "background") and name in found
+    }
+    return Form(shape.image_size, shape.channels, **settings)
 
 
 def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:

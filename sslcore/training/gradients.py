@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.compute.sync_batch_norm import SharedStatistics
 from sslcore.data.batches import Batch
+from sslcore.data.sources import Crops
 from sslcore.pipeline.pipeline import Pipeline, Signals, without_graphs
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Training
@@ -47,7 +48,7 @@ class Gradients:
         device: torch.device,
         precision: str,
         scaler: torch.amp.GradScaler,
-        sample: Tensor,
+        sample: Tensor | Crops,
         processes: Processes = ALONE,
     ) -> None:
         self.pipeline, self.device, self.precision = pipeline, device, precision
@@ -105,7 +106,7 @@ class Gradients:
         self.scaler.scale(signals["loss"]).backward()
         return signals
 
-    def _leaves_parameters_unused(self, sample: Tensor) -> bool:
+    def _leaves_parameters_unused(self, sample: Tensor | Crops) -> bool:
         """Whether some parameter has no gradient, at the start or in the middle of training."""
         parameters = self.pipeline.trainable()
         labels = torch.zeros(len(sample), dtype=torch.int64, device=self.device)
@@ -154,6 +155,6 @@ class _Scored(nn.Module):
         super().__init__()
         self.pipeline = pipeline
 
-    def forward(self, images: Tensor, **options: Any) -> Signals:
+    def forward(self, images: Tensor | Crops, **options: Any) -> Signals:
         """Return the signals of a batch, as the pipeline does."""
         return without_graphs(self.pipeline(images, **options), but=("loss",))

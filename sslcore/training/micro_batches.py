@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.rng_state import generator_states, restore_generators
+from sslcore.data.sources import Crops
 from sslcore.pipeline.pipeline import (
     Pipeline,
     Signals,
@@ -55,7 +56,7 @@ class MicroBatches:
 
     def __call__(
         self,
-        images: Tensor,
+        images: Tensor | Crops,
         *,
         labels: Tensor | None,
         random: BatchRandom,
@@ -66,7 +67,7 @@ class MicroBatches:
         """Return the loss and its inputs, without graphs.
 
         Args:
-            images: (B, …), the images of this process.
+            images: (B, …), the images of this process, or the boxes of their originals.
             labels: (B,), for a supervised loss.
             random: the random numbers of these images.
             progress: fraction of training that is done, in [0, 1).

@@ -16,7 +16,7 @@ from sslcore.data.labelled import with_classes
 from sslcore.errors import RunFolderError, TrainingError
 from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
 from sslcore.evaluation.table import verdict
-from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
+from sslcore.pipeline.build import ImageShape, build_pipeline, open_data, takes_boxes
 from sslcore.pipeline.initial_weights import Weights, digest
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import OBJECT_PART, Part, Recipe, settings_by_name
@@ -90,7 +90,9 @@ class Session:
                 together.
         """
         with processes.local_main_first():
-            data = training_on_labels(recipe, build_data(recipe.data))
+            data, part = open_data(recipe.data, boxes=takes_boxes(recipe))
+        recipe = replace(recipe, data=part)
+        data = training_on_labels(recipe, data)
         for note in data.notes:
             console.print(f"note: {note}")
         if run is not None and (classes := run.class_names()):
@@ -133,6 +135,7 @@ class Session:
             labels=self.pipeline.supervised,
             workers=workers,
             share=self.processes.share(training.batch_size),
+            boxing=getattr(self.pipeline.augmentation, "boxes", None),
         )
         if compile:
             self.pipeline.encoder.compile()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.sync_batch_norm import batch_norm_layers
+from sslcore.data.sources import Crops
 from sslcore.errors import UsageError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
 from sslcore.random import BatchRandom
@@ -25,7 +26,7 @@ _WITHOUT = {
 
 
 def check_splits(
-    pipeline: Pipeline, training: Training, processes: Processes, sample: Tensor
+    pipeline: Pipeline, training: Training, processes: Processes, sample: Tensor | Crops
 ) -> None:
     """Check that micro-batches give the same result as the whole batch.
 
@@ -77,14 +78,15 @@ def _largest_divisor(number: int, limit: int) -> int:
 
 
 @torch.no_grad()
-def _check_independence(pipeline: Pipeline, sample: Tensor) -> None:
+def _check_independence(pipeline: Pipeline, sample: Tensor | Crops) -> None:
     """Check that the outputs of encoder and head for an image don't depend on the other images."""
     encoder, head = copy.deepcopy(pipeline.encoder), copy.deepcopy(pipeline.head)
     for module in (*encoder.modules(), *(() if head is None else head.modules())):
         # Dropout differs between any two calls, and does not depend on other images.
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
-    random = BatchRandom(0, 0, len(sample), device=sample.device)
+    device = next(pipeline.parameters()).device
+    random = BatchRandom(0, 0, len(sample), device=device)
 
     def outputs(rows: slice) -> tuple[Signals, Signals]:
         views = augment(pipeline.augmentation, sample[rows], random=random.select(rows))

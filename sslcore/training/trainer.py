@@ -80,7 +80,7 @@ class Trainer:
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.state = TrainingState(pipeline, self.optimizer, self.scaler, device)
-        sample = batches.split.images[: min(_SAMPLE, self.training.batch_size)].to(device)
+        sample = batches.first(_SAMPLE)
         self.gradients = Gradients(
             pipeline, self.training, device, precision, self.scaler, sample, processes
         )

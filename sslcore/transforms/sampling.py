@@ -36,7 +36,7 @@ class ColorJitterParameters(NamedTuple):
 
 def crop_parameters(
     random: BatchRandom,
-    image_size: int | tuple[int, int],
+    image_size: int | tuple[int, int] | Tensor,
     *shape: int,
     scale: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
@@ -48,7 +48,8 @@ def crop_parameters(
 
     Args:
         random: source of the draws.
-        image_size: side of the images, px, or (height, width).
+        image_size: side of the images, px, or (height, width); or int64 (B, 2), the height and
+            width of each image.
         shape: boxes per image; `crop_parameters(random, 32, 2)` gives two, (B, 2).
         scale: least and greatest area of the box, as fractions of the image's area; > 0.
         ratio: least and greatest width / height of the box; > 0.
@@ -62,34 +63,50 @@ def crop_parameters(
     for name, (low, high) in (("scale", scale), ("ratio", ratio)):
         if not 0 < low <= high:
             raise ValueError(f"{name}: expected 0 < low ≤ high, got {(low, high)}")
-    image_height, image_width = (
-        (image_size, image_size) if isinstance(image_size, int) else image_size
-    )
+    heights, widths = _sides(image_size, random, len(shape))
     area = random.uniform(*shape, _ATTEMPTS, low=scale[0], high=scale[1])
     log_ratio = random.uniform(*shape, _ATTEMPTS, low=math.log(ratio[0]), high=math.log(ratio[1]))
     corner = random.uniform(*shape, 2)
 
-    area, stretch = area.mul_(image_height * image_width), log_ratio.exp_()
-    widths, heights = (area * stretch).sqrt_().round_(), (area / stretch).sqrt_().round_()
-    fits = (widths > 0) & (widths <= image_width) & (heights > 0) & (heights <= image_height)
+    area, stretch = area.mul_((heights * widths).unsqueeze(-1)), log_ratio.exp_()
+    wide, tall = (area * stretch).sqrt_().round_(), (area / stretch).sqrt_().round_()
+    fits = (wide > 0) & (wide <= widths.unsqueeze(-1))
+    fits &= (tall > 0) & (tall <= heights.unsqueeze(-1))
     first = fits.to(torch.uint8).argmax(-1, keepdim=True)
     found = fits.any(-1)
-    central_height, central_width = _central_box(image_height, image_width, ratio)
-    height = torch.where(found, heights.gather(-1, first).squeeze(-1), central_height)
-    width = torch.where(found, widths.gather(-1, first).squeeze(-1), central_width)
-    spare_height, spare_width = image_height - height, image_width - width
+    central_height, central_width = _central_box(heights, widths, ratio)
+    height = torch.where(found, tall.gather(-1, first).squeeze(-1), central_height)
+    width = torch.where(found, wide.gather(-1, first).squeeze(-1), central_width)
+    spare_height, spare_width = heights - height, widths - width
     top = torch.where(found, corner[..., 0] * (spare_height + 1), spare_height / 2).floor_()
     left = torch.where(found, corner[..., 1] * (spare_width + 1), spare_width / 2).floor_()
     return CropParameters(*(value.to(torch.int64) for value in (top, left, height, width)))
 
 
-def _central_box(height: int, width: int, ratio: tuple[float, float]) -> tuple[int, int]:
-    """Return height and width of the largest box with an aspect ratio in `ratio`, about."""
-    if width / height < ratio[0]:
-        return max(1, min(height, round(width / ratio[0]))), width
-    if width / height > ratio[1]:
-        return height, max(1, min(width, round(height * ratio[1])))
+def _sides(
+    image_size: int | tuple[int, int] | Tensor, random: BatchRandom, dims: int
+) -> tuple[Tensor, Tensor]:
+    """Return heights and widths, float, of a shape that goes with draws (B, *shape)."""
+    if isinstance(image_size, Tensor):
+        sizes = image_size.to(torch.float32)
+        height, width = (side.view(-1, *[1] * dims) for side in sizes.unbind(-1))
+        return height, width
+    sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+    height, width = torch.tensor(sides, dtype=torch.float32, device=random.device)
     return height, width
+
+
+def _central_box(
+    height: Tensor, width: Tensor, ratio: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """Return height and width of the largest box with an aspect ratio in `ratio`, about."""
+    tallest = torch.minimum(height, (width / ratio[0]).round()).clamp_min(1)
+    widest = torch.minimum(width, (height * ratio[1]).round()).clamp_min(1)
+    aspect = width / height
+    return (
+        torch.where(aspect < ratio[0], tallest, height),
+        torch.where(aspect > ratio[1], widest, width),
+    )
 
 
 def color_jitter_parameters(

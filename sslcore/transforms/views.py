@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from sslcore.random import BatchRandom
+from sslcore.signals import Boxes
 from sslcore.transforms._blocks import ViewDraws, views_in_blocks
 from sslcore.transforms._describe import in_words
 from sslcore.transforms._taps import FILTERS, Interpolation
@@ -145,26 +146,60 @@ class RandomViews:
 
     def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
+        return self._make(images, self.draw(images, random), random)
+
+    def boxes(self, sizes: Tensor, random: BatchRandom) -> Boxes:
+        """Return the boxes of original images that the views are made of.
+
+        Args:
+            sizes: heights and widths of the originals, int64 (B, 2).
+            random: the same source as for the views.
+        """
+        crop = random.fork("crop")
+        boxes = self._draw_crops(crop, sizes)
+        by_view = (value.transpose(0, 1).contiguous() for value in boxes)
+        return Boxes(*by_view, size=self.size, interpolation=self.interpolation)
+
+    def of_crops(self, crops: Tensor, random: BatchRandom) -> Tensor:
+        """Return views (V, B, C, size, size) of the boxes that `boxes` asked for.
+
+        Args:
+            crops: (V, B, C, size, size), in [0, 1].
+            random: the same source as for the boxes.
+        """
+        draws = self.draw(crops[0], random)
+        none = torch.zeros_like(draws.owner)
+        whole = torch.full_like(draws.owner, self.size)
+        own = torch.arange(len(draws.owner), device=crops.device)
+        draws = replace(draws, owner=own, boxes=CropParameters(none, none, whole, whole))
+        return self._make(crops.flatten(0, 1), draws, random)
+
+    def _make(self, images: Tensor, draws: ViewDraws, random: BatchRandom) -> Tensor:
         if _fit_for_blocks(images):
-            batch = self.in_blocks(images, self.draw(images, random))
+            batch = self.in_blocks(images, draws)
         else:
-            batch = self.at_once(images, self.draw(images, random))
+            batch = self.at_once(images, draws)
         if self.cutout_holes:
             batch = self._cutout(batch, random.fork("holes"))
-        result: Tensor = batch.unflatten(0, (self.views, len(images)))
+        result: Tensor = batch.unflatten(0, (self.views, -1))
         return result
 
-    def draw(self, images: Tensor, random: BatchRandom) -> ViewDraws:
-        """Draw what happens to each view, in the order of a batch (V·B,)."""
+    def _draw_crops(self, crop: BatchRandom, size: tuple[int, int] | Tensor) -> CropParameters:
+        return crop_parameters(crop, size, self.views, scale=self.crop_scale, ratio=self.crop_ratio)
+
+    def draw(self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None) -> ViewDraws:
+        """Draw what happens to each view, in the order of a batch (V·B,).
+
+        Args:
+            images: (B, C, H, W).
+            random: a source of random numbers.
+            sizes: heights and widths of the originals, int64 (B, 2), where boxes are to be those
+                of originals.
+        """
         drawn: dict[str, Any] = {}
         crop = random.fork("crop")
-        boxes = crop_parameters(
-            crop,
-            (images.shape[-2], images.shape[-1]),
-            self.views,
-            scale=self.crop_scale,
-            ratio=self.crop_ratio,
-        )
+        size = (images.shape[-2], images.shape[-1]) if sizes is None else sizes
+        boxes = self._draw_crops(crop, size)
         flip = crop.bernoulli(self.flip, self.views)
         if self.degrees or self.translate:
             move = random.fork("affine")
@@ -190,14 +225,18 @@ class RandomViews:
             **drawn,
         )
 
-    def describe(self, images: Tensor, random: BatchRandom) -> list[list[str]]:
+    def describe(
+        self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None
+    ) -> list[list[str]]:
         """Return for each view and each image what is drawn for it, in words.
 
         Args:
             images: (B, C, H, W), as they are given to the views.
             random: a source in the same state as the one that the views are drawn from.
+            sizes: heights and widths of the originals, int64 (B, 2), where the views are made of
+                boxes of them.
         """
-        return in_words(self.draw(images, random), len(images))
+        return in_words(self.draw(images, random, sizes), len(images))
 
     def _draw_jitter(self, random: BatchRandom) -> dict[str, Any]:
         jittered = self._chosen(random, self.jitter)
@@ -236,7 +275,9 @@ class RandomViews:
 
     def at_once(self, images: Tensor, draws: ViewDraws) -> Tensor:
         """Make all views in one pass for each operation, without waiting for the device."""
-        boxes = (value.unflatten(0, (self.views, -1)) for value in (*draws.boxes, draws.flip))
+        # Boxes of originals are images of their own, one for each view.
+        views = len(draws.owner) // len(images)
+        boxes = (value.unflatten(0, (views, -1)) for value in (*draws.boxes, draws.flip))
         top, left, height, width, flip = boxes
         batch = resized_crop(
             images, top, left, height, width, self.size, flip, interpolation=self.interpolation

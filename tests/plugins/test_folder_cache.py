@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from sslcore_torchvision._image_cache import Entry
 
 import sslcore
 from sslcore.data.batches import Batches
 from sslcore.errors import DataError, TrainingError
+from sslcore.system.cache import cache_directory
 from sslcore.training.progress import ProgressDisplay
-from sslcore_torchvision._cache import cache_directory
-from sslcore_torchvision._image_cache import Entry
 from sslcore_torchvision._listing import image_files
 from sslcore_torchvision.folder import folder
 

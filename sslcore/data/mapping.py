@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from sslcore.data import MappedFile
+from sslcore.data.reader import MappedFile
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""Where this package keeps what it downloads and decodes."""
+"""Where downloads, and images brought into one form, are kept."""
 
 from __future__ import annotations
 

@@ -1,0 +1,35 @@
+"""How images are read: settings of the section `data` that every data set has beside its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The settings by which images of any size, type and channels are brought into one form.
+
+    Args:
+        image_size: side of the images, px: the short side is scaled to it and the centre is
+            cropped, where no boxes of the originals are taken; none keeps the size of equal
+            squares of up to 256 px, and otherwise takes the median short side, at most 96.
+        channels: number of channels; 1 turns colour into grey, and 3 grey into colour; auto is 1
+            if all images are grey, and otherwise the number that the images have.
+        range: the values that become 0 and 1, for example [0, 4095]; none is 0 and 255 for images
+            of 8 bits, and is found in a sample of the others.
+        cache: decoded keeps resized images on disk; none reads the originals each time; auto reads
+            the originals where the augmentation takes boxes of them, or where the cache would
+            exceed its limit, and otherwise keeps resized images.
+        cache_limit: most that resized images may take on disk, GB.
+        background: colour below transparent parts, a name or #rrggbb.
+    """
+
+    image_size: Annotated[int, Ge(1)] | None = None
+    channels: Literal["auto"] | Annotated[int, Ge(1)] = "auto"
+    range: tuple[float, float] | None = None
+    cache: Literal["auto", "decoded", "none"] = "auto"
+    cache_limit: Annotated[float, Gt(0)] = 20.0
+    background: str = "white"

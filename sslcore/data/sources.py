@@ -1,0 +1,88 @@
+"""Where the images of a split come from, and which boxes of them an augmentation asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from sslcore.random import BatchRandom
+from sslcore.signals import Boxes
+
+
+@runtime_checkable
+class Images(Protocol):
+    """Images that are read by their rows, each of a size, type and range of values of its own.
+
+    The engine may call `read` in several threads at once, and pickles the object for reading
+    processes. An attribute `fingerprint`, a text that changes with the content, lets the engine
+    keep what it has read in a cache on disk.
+    """
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int]) -> Sequence[Tensor]:
+        """Return images (C, H, W): uint8, uint16, int16, int32, or floats.
+
+        Raises:
+            OSError, DataError: an image can't be read; the message names it.
+        """
+        ...
+
+
+@runtime_checkable
+class EncodedImages(Protocol):
+    """Images as the content of image files, which the engine decodes.
+
+    Threads, processes and `fingerprint` as for `Images`.
+    """
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, row: int) -> bytes:
+        """Return the content of an image file: JPEG, PNG, TIFF, WebP, .npy, and others.
+
+        Raises:
+            OSError, DataError: it can't be read; the message names it.
+        """
+        ...
+
+
+#: From the heights and widths of the originals, int64 (B, 2), and the step's random numbers to
+#: boxes by signal: the method `boxes` of an augmentation.
+Boxing = Callable[[Tensor, BatchRandom], Mapping[str, Boxes]]
+
+
+class Crops:
+    """The boxes of a batch, cut out and resized: by signal, (V, B, C, size, size).
+
+    Args:
+        signals: uint8, or float in [0, 1].
+    """
+
+    def __init__(self, signals: Mapping[str, Tensor]) -> None:
+        self.signals = dict(signals)
+
+    def __len__(self) -> int:
+        """Return the number of images in the batch."""
+        return next(iter(self.signals.values())).shape[1]
+
+    def __getitem__(self, rows: slice) -> Crops:
+        """Return the boxes of some of the images."""
+        return Crops({name: item[:, rows] for name, item in self.signals.items()})
+
+    def to(self, device: torch.device, *, non_blocking: bool = False) -> Crops:
+        """Return the boxes on a device."""
+        moved = {
+            name: item.to(device, non_blocking=non_blocking) for name, item in self.signals.items()
+        }
+        return Crops(moved)
+
+    def pin_memory(self) -> Crops:
+        """Return the boxes in pinned memory."""
+        return Crops({name: item.pin_memory() for name, item in self.signals.items()})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.signals)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile, Rows
-from sslcore.data.sources import EncodedImages, Images
+from sslcore.data.sources import EncodedImages, Images, part_of
 from sslcore.errors import DataError
 from sslcore.signals import Boxes
 
@@ -41,7 +41,7 @@ class Split:
         DataError: a shape or type is wrong, or the numbers of images, labels and names differ.
     """
 
-    images: Tensor | Images | EncodedImages
+    images: Tensor | Images | EncodedImages | Originals
     labels: Tensor | None = None
     file: MappedFile | None = None
     names: Sequence[str] | None = None
@@ -107,7 +107,9 @@ class Split:
         if isinstance(self.images, Tensor):
             images = Rows(self.images, self.file).raw(rows)
             return Split(images, labels, names=names, range=self.range)
-        return Split(self._originals.subset(rows), labels, names=names)
+        if isinstance(self.images, Originals):
+            return Split(self.images.subset(rows), labels, names=names)
+        return Split(part_of(self.images, rows), labels, names=names, range=self.range)
 
     @property
     def _originals(self) -> Originals:
@@ -155,6 +157,26 @@ class Data:
     probe: Split | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def with_splits(self, change: Callable[[str, Split], Split]) -> Data:
+        """Return the data set with each split changed.
+
+        Args:
+            change: from the name of a split ("train", "test" or "probe") and the split to another.
+        """
+        return replace(
+            self,
+            train=change("train", self.train),
+            test=change("test", self.test),
+            probe=None if self.probe is None else change("probe", self.probe),
+        )
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """All splits that there are."""
+        return (
+            (self.train, self.test) if self.probe is None else (self.train, self.test, self.probe)
+        )
 
     @property
     def fit(self) -> Split:

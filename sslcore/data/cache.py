@@ -65,7 +65,7 @@ class Entry:
     @classmethod
     def of(cls, cache: Path, place: str, fingerprint: str, settings: object) -> Entry:
         """Return the entry for a source, and the settings that its form is found by."""
-        return cls(cache, _digest(place), _digest(fingerprint), _digest(f"{_VERSION} {settings}"))
+        return cls(cache, digest(place), digest(fingerprint), digest(f"{_VERSION} {settings}"))
 
     @property
     def path(self) -> Path:
@@ -179,5 +179,6 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...], form: Form) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return a short name for a text, for files of the cache."""
     return hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()

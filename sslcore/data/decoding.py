@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from sslcore.errors import DataError
 
 #: What is looked for in a file, whatever its name; others, such as EPS, can run programs.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "MPO")
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 #: Grey modes of Pillow.
 _GREY = frozenset({"1", "L", "I", "I;16", "I;16B", "I;16L", "I;16N", "F", "LA"})
 #: The EXIF tag that tells how a camera was held, and what undoes each of its values.
@@ -112,9 +112,9 @@ def _opened(data: bytes) -> Image.Image:
 def _undecodable(error: Exception) -> DecodingError:
     # Broken files make decoders raise nearly anything, and every one of them means the same.
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         reason = "it is no image of a known format"
-    return DecodingError(f"can't be decoded as an image: {reason}")
+    return DecodingError(f"can't be read as an image: {reason}")
 
 
 def _dtype(mode: str) -> str:

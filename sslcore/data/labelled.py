@@ -79,13 +79,7 @@ def with_classes(data: Data, classes: Sequence[str]) -> Data:
         )
     number = torch.tensor([list(classes).index(name) for name in data.classes])
 
-    def renumbered(split: Split) -> Split:
+    def renumbered(_name: str, split: Split) -> Split:
         return split if split.labels is None else replace(split, labels=number[split.labels])
 
-    return replace(
-        data,
-        train=renumbered(data.train),
-        test=renumbered(data.test),
-        probe=None if data.probe is None else renumbered(data.probe),
-        classes=tuple(classes),
-    )
+    return replace(data.with_splits(renumbered), classes=tuple(classes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sslcore.compute.threads import one_thread_each
-from sslcore.data.decoding import Header, decoded, header_of
+from sslcore.data.decoding import DecodingError, Header, decoded, header_of
 from sslcore.data.form import Form, resized
 from sslcore.data.sources import Boxing, Crops, EncodedImages, Images
 from sslcore.errors import DataError, first_line
@@ -134,7 +134,8 @@ class _Opened:
             message = first_line(error)
             if self.name in message:
                 raise
-            raise DataError(f"{self.name}: {message}") from error
+            between = " " if isinstance(error, DecodingError) else ": "
+            raise DataError(f"{self.name}{between}{message}") from error
 
     def image(self, smaller: Sequence[float]) -> Tensor:
         """Return the image (C, H, W) in the form's values; by a whole number smaller, perhaps.
@@ -153,11 +154,11 @@ class _Opened:
         )
         return self.form.values(image)
 
-    def cut(self, place: int, boxes: dict[str, Boxes], made: dict[str, Tensor]) -> None:
+    def cut(self, place: int, boxes: Mapping[str, Boxes], made: dict[str, Tensor]) -> None:
         """Write the boxes of this image, image `place` of the batch, to where they belong."""
         self.guarded(lambda: self._cut(place, boxes, made))
 
-    def _cut(self, place: int, boxes: dict[str, Boxes], made: dict[str, Tensor]) -> None:
+    def _cut(self, place: int, boxes: Mapping[str, Boxes], made: dict[str, Tensor]) -> None:
         parts = {name: torch.stack(box[:4], -1)[:, place].tolist() for name, box in boxes.items()}
         smaller = [
             min(height, width) / boxes[name].size

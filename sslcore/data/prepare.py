@@ -17,6 +17,7 @@ from sslcore.data import Data, Split
 from sslcore.data.cache import Entry, Stored, keep_below
 from sslcore.data.form import UNIT, Form
 from sslcore.data.originals import Originals, in_threads
+from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
 from sslcore.errors import DataError, UsageError
@@ -44,7 +45,7 @@ class TensorImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def read(self, rows: list[int]) -> list[Tensor]:
+    def read(self, rows: Sequence[int]) -> list[Tensor]:
         """Return images (C, H, W)."""
         return [self.images[row] for row in rows]
 
@@ -72,6 +73,8 @@ def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
     """Return a data set of tensors, which need no reading."""
     images = data.train.images
     assert isinstance(images, Tensor)
+    if len({split.images.dtype for split in data.splits if isinstance(split.images, Tensor)}) > 1:
+        raise DataError("the splits differ in the type of their values")
     square = images.shape[-1] == images.shape[-2]
     size = reading.image_size or images.shape[-1]
     channels = images.shape[-3] if reading.channels == "auto" else reading.channels
@@ -80,13 +83,8 @@ def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
             raise DataError(
                 f"clips must be square and are not resized, got {tuple(images.shape[-2:])} px"
             )
-        sources = {
-            name: None
-            if split is None
-            else replace(split, images=TensorImages(split.images), file=None)
-            for name, split in _splits(data).items()
-        }
-        return _Preparation(replace(data, **sources), reading, boxes=False).made()
+        sources = data.with_splits(_as_source)
+        return _Preparation(sources, reading, boxes=False).made()
     found, notes = reading.range or data.train.range, data.notes
     if found is None and images.dtype != torch.uint8:
         rows = torch.linspace(0, len(images) - 1, min(64, len(images))).round().long()
@@ -95,15 +93,13 @@ def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
         notes = (*notes, note)
     if found is None:
         return data, reading
-    splits = {
-        name: None if split is None else replace(split, range=found)
-        for name, split in _splits(data).items()
-    }
-    return replace(data, **splits, notes=notes), replace(reading, range=found)
+    ranged = data.with_splits(lambda _, split: replace(split, range=found))
+    return replace(ranged, notes=notes), replace(reading, range=found)
 
 
-def _splits(data: Data) -> dict[str, Split | None]:
-    return {"train": data.train, "test": data.test, "probe": data.probe}
+def _as_source(_name: str, split: Split) -> Split:
+    assert isinstance(split.images, Tensor)
+    return replace(split, images=TensorImages(split.images), file=None)
 
 
 class _Preparation:
@@ -112,103 +108,95 @@ class _Preparation:
     def __init__(self, data: Data, reading: Reading, boxes: bool) -> None:
         self.data, self.reading, self.boxes = data, reading, boxes
         self.notes: list[str] = []
+        self.unreadable: list[str] = []
         self.kept: list[Entry] = []
+        self.survey = Survey.of(_source(data.train))
+        if not self.survey.readable:
+            raise DataError(_none("train", data.train))
+        self.form, notes = form_of(reading, self.survey, _source(data.train), data.train.range)
+        self.notes += notes
+        side, equal = common_size(self.survey.readable)
+        #: Of equal squares that keep their size, nothing is lost in the cache.
+        self.lossless = equal and side == self.form.image_size
 
     def made(self) -> tuple[Data, Reading]:
         """Return the data set and the settings of its form."""
-        form = self._form()
-        splits = {
-            name: None if split is None else self._split(split, form, train=name == "train")
-            for name, split in _splits(self.data).items()
-        }
+        ready = self.data.with_splits(self._split)
+        if self.unreadable:
+            total = sum(map(len, self.data.splits))
+            names = sorted(self.unreadable)
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self.notes.append(
+                f"{len(names)} of {total} images can't be read and are left out: "
+                f"{', '.join(names[:_NAMED])}{more}"
+            )
+        form = self.form
         reading = replace(
             self.reading, image_size=form.image_size, channels=form.channels, range=form.range
         )
-        notes = (*self.data.notes, *self.notes)
-        return replace(self.data, **splits, notes=notes), reading
+        made = replace(ready, notes=(*self.data.notes, *self.notes))
+        return _without_empty_classes(made) if self.unreadable else made, reading
 
-    def _form(self) -> Form:
-        """Return the form of all splits, found in the training images."""
-        source = _source(self.data.train)
-        survey = Survey.of(source)
-        if not survey.readable:
-            raise DataError("no training image can be read")
-        self.survey = survey
-        form, notes = form_of(self.reading, survey, source, self.data.train.range)
-        self.notes += notes
-        _, self.equal = common_size(survey.readable)
-        return form
-
-    def _split(self, split: Split, form: Form, *, train: bool) -> Split:
-        source = _source(split)
+    def _split(self, name: str, split: Split) -> Split:
+        source, form = _source(split), self.form
         limit = self.reading.cache_limit * _GB
-        each = form.channels * form.image_size**2 * (4 if form.floats else 1)
-        total = each * len(source)
+        total = form.channels * form.image_size**2 * (4 if form.floats else 1) * len(source)
         choice = self.reading.cache
-        # Of equal squares that keep their size, nothing is lost in the cache.
-        whole = (
-            self.boxes
-            and train
-            and not (self.equal and common_size(self.survey.readable)[0] == form.image_size)
-        )
+        boxes = self.boxes and name == "train" and not self.lossless
         if choice == "decoded" and total > limit:
             raise UsageError(
                 f"data.cache: resized images would take {total / _GB:.0f} GB, and the limit is "
                 f"{limit / _GB:g} GB; set data.cache_limit, or data.cache=none"
             )
-        original = choice == "none" or (choice == "auto" and (whole or total > limit))
-        if original:
-            kept = self._of_originals(split, source, form)
-            if train:
-                shown = (
-                    "boxes of the originals" if self.boxes else f"squares of {form.image_size} px"
-                )
+        if choice == "none" or (choice == "auto" and (boxes or total > limit)):
+            if name == "train":
+                seen = "boxes of the originals are resized" if boxes else "they are resized"
                 self.notes.append(
-                    f"images are read anew in each epoch: {shown} "
-                    "(data.cache=decoded keeps resized squares instead)"
+                    f"images are decoded again in each epoch, and {seen} to {form.image_size} px "
+                    "(data.image_size is the side; data.cache=decoded keeps resized squares)"
                 )
-            return kept
-        return self._resized(split, source, form, total)
+            return self._of_originals(name, split)
+        if name == "train" and not self.lossless:
+            self.notes.append(
+                f"images are scaled to {form.image_size} px, and their centre is cropped "
+                "(data.image_size is the side)"
+            )
+        return self._resized(name, split, total)
 
-    def _of_originals(self, split: Split, source: Images | EncodedImages, form: Form) -> Split:
-        survey = self.survey if source is _source(self.data.train) else Survey.of(source)
-        images = Originals(source, form, None, split.name_of)
-        whole = Split(images, split.labels, names=split.names)
-        if not survey.unreadable:
-            return whole
-        return self._without(whole, survey.unreadable)
+    def _of_originals(self, name: str, split: Split) -> Split:
+        """Return the split with images that are decoded whenever they are needed."""
+        survey = self.survey if name == "train" else Survey.of(_source(split))
+        whole = replace(split, images=originals_of(split, self.form), file=None)
+        return self._without(name, whole, survey.unreadable)
 
-    def _without(self, split: Split, unreadable: list[int] | tuple[int, ...]) -> Split:
-        """Return a split without the images that can't be read, and note their names."""
-        names = ", ".join(split.name_of(row) for row in unreadable[:_NAMED])
-        more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
-        if len(split) - len(unreadable) < 1:
-            raise DataError(f"none of {len(split)} images can be read: {names}{more}")
-        self.notes.append(
-            f"{len(unreadable)} of {len(split)} images can't be read and are left out: "
-            f"{names}{more}"
-        )
+    def _without(self, name: str, split: Split, unreadable: Sequence[int]) -> Split:
+        """Return a split without the images that can't be read, whose names are kept."""
+        if not unreadable:
+            return split
+        if len(split) == len(unreadable):
+            raise DataError(_none(name, split))
+        self.unreadable += [split.name_of(row) for row in unreadable]
         keep = torch.ones(len(split), dtype=torch.bool)
         keep[list(unreadable)] = False
         return split.subset(keep.nonzero()[:, 0])
 
-    def _resized(
-        self, split: Split, source: Images | EncodedImages, form: Form, total: int
-    ) -> Split:
+    def _resized(self, name: str, split: Split, total: int) -> Split:
         """Return the split with squares that are kept on disk, or in memory."""
+        source, form = _source(split), self.form
         stored: Stored | None = None
         problem = ""
         fingerprint = getattr(source, "fingerprint", None)
         if fingerprint is not None:
             try:
-                stored = self._stored(source, form, str(fingerprint))
+                stored = self._stored(name, split, str(fingerprint))
             except OSError as error:
                 problem = str(error)
+        file: MappedFile | None = None
         if stored is not None:
             images, file, unreadable = stored.images, stored.file, stored.unreadable
         else:
             if total > _IN_MEMORY:
-                return self._of_originals(split, source, form)
+                return self._of_originals(name, split)
             if problem:
                 self.notes.append(
                     f"resized images are kept in memory because they can't be cached ({problem}); "
@@ -216,29 +204,64 @@ class _Preparation:
                 )
             squares = list(_squares(source, form))
             unreadable = [row for row, square in enumerate(squares) if square is None]
-            readable = [square for square in squares if square is not None]
-            if not readable:
-                raise DataError(f"none of {len(split)} images can be read")
-            images, file = torch.from_numpy(np.stack(readable)), None
-        whole = Split(Originals(source, form, None, split.name_of), split.labels, names=split.names)
-        left = self._without(whole, unreadable) if unreadable else whole
-        range_ = UNIT if form.floats else None
-        return Split(images, left.labels, file, left.names, range_)
+            if len(unreadable) == len(split):
+                raise DataError(_none(name, split))
+            images = torch.from_numpy(np.stack([each for each in squares if each is not None]))
+        whole = replace(split, images=originals_of(split, form), file=None)
+        left = self._without(name, whole, unreadable)
+        return Split(images, left.labels, file, left.names, UNIT if form.floats else None)
 
-    def _stored(
-        self, source: Images | EncodedImages, form: Form, fingerprint: str
-    ) -> Stored | None:
+    def _stored(self, name: str, split: Split, fingerprint: str) -> Stored | None:
+        source, form = _source(split), self.form
         cache = cache_directory() / "images"
-        place = str(getattr(source, "place", fingerprint))
-        entry = Entry.of(cache, place, fingerprint, form)
+        entry = Entry.of(cache, str(getattr(source, "place", fingerprint)), fingerprint, form)
         stored = entry.load()
         if stored is None:
-            entry.store(_squares(source, form), form)
+            entry.store(_enough(name, split, _squares(source, form)), form)
             stored = entry.load()
-            self.kept.append(entry)
             limit = int(self.reading.cache_limit * _GB)
-            keep_below(cache, limit, [kept.path for kept in self.kept])
+            keep_below(cache, limit, [*(kept.path for kept in self.kept), entry.path])
+        self.kept.append(entry)
         return stored
+
+
+def _enough(
+    name: str, split: Split, images: Iterator[np.ndarray | None]
+) -> Iterator[np.ndarray | None]:
+    """Pass images on; raise `DataError` at the end if there were none."""
+    readable = 0
+    for image in images:
+        readable += image is not None
+        yield image
+    if not readable:
+        raise DataError(_none(name, split))
+
+
+def _none(name: str, split: Split) -> str:
+    names = ", ".join(split.name_of(row) for row in range(min(_NAMED, len(split))))
+    more = f" and {len(split) - _NAMED} more" if len(split) > _NAMED else ""
+    return f"none of the {name} images can be read ({names}{more}); replace them"
+
+
+def _without_empty_classes(data: Data) -> Data:
+    """Return a data set whose classes have an image each, their labels numbered anew."""
+    found = {
+        label
+        for split in data.splits
+        if split.labels is not None and split.labels.dim() == 1
+        for label in split.labels.unique().tolist()
+    }
+    kept = [label for label in range(len(data.classes)) if label in found]
+    if not found or len(kept) == len(data.classes):
+        return data
+    number = torch.full((len(data.classes),), -1)
+    number[kept] = torch.arange(len(kept))
+
+    def renumbered(_name: str, split: Split) -> Split:
+        return split if split.labels is None else replace(split, labels=number[split.labels])
+
+    classes = tuple(data.classes[label] for label in kept)
+    return replace(data.with_splits(renumbered), classes=classes)
 
 
 def _source(split: Split) -> Images | EncodedImages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -86,3 +87,37 @@ class Crops:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.signals)
+
+
+class _Some:
+    """Some of the images of a source."""
+
+    def __init__(self, source: Images | EncodedImages, rows: Tensor) -> None:
+        self.source, self.rows = source, rows
+        if (fingerprint := getattr(source, "fingerprint", None)) is not None:
+            content = hashlib.blake2b(rows.numpy().tobytes(), digest_size=8).hexdigest()
+            self.fingerprint = f"{fingerprint} {content}"
+            self.place = f"{getattr(source, 'place', '')} {content}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class _SomeImages(_Some):
+    source: Images
+
+    def read(self, rows: Sequence[int]) -> Sequence[Tensor]:
+        return self.source.read([int(self.rows[row]) for row in rows])
+
+
+class _SomeEncoded(_Some):
+    source: EncodedImages
+
+    def fetch(self, row: int) -> bytes:
+        return self.source.fetch(int(self.rows[row]))
+
+
+def part_of(source: Images | EncodedImages, rows: Tensor) -> Images | EncodedImages:
+    """Return some images of a source, by their rows, int64 (N,)."""
+    encoded = isinstance(source, EncodedImages)
+    return _SomeEncoded(source, rows) if encoded else _SomeImages(source, rows)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sslcore.contract.reading import Reading
+from sslcore.data.cache import digest
 from sslcore.data.decoding import Header, decoded, header_of
 from sslcore.data.form import Form
 from sslcore.data.originals import in_threads
 from sslcore.data.sources import EncodedImages, Images
-from sslcore.errors import DataError
+from sslcore.errors import DataError, RunFolderError
+from sslcore.system.cache import cache_directory
+from sslcore.system.files import replacing
 
 #: Side given to images that differ in size, px, unless they are smaller.
 _USUAL_SIDE = 96
@@ -30,6 +35,13 @@ _SAMPLED, _VALUES = 64, 4096
 _PERCENTILES = (0.1, 99.9)
 #: Integers that begin below this part of their range are taken to begin at 0.
 _NEAR_ZERO = 0.1
+
+
+#: A line of a file of headers; a height of 0 stands for no header.
+_COLUMNS = [
+    *((name, np.int64) for name in ("row", "height", "width", "channels")),
+    ("dtype", "U8"),
+]
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,45 @@ class Survey:
 
     @classmethod
     def of(cls, source: Images | EncodedImages) -> Survey:
-        """Read the headers of a source, or of rows spread over it where it is large."""
+        """Read the headers of a source, or of rows spread over it where it is large.
+
+        They are kept in the cache directory, for sources with a fingerprint.
+        """
         count = len(source)
+        file = _file(source)
+        if file is not None and (kept := cls._load(file, count)) is not None:
+            return kept
         limit = _SURVEYED if isinstance(source, EncodedImages) else _SAMPLED
         rows = tuple(
             dict.fromkeys(np.linspace(0, count - 1, min(count, limit)).round().astype(int).tolist())
         )
         headers = in_threads(lambda row: _header(source, row), rows)
-        return cls(rows, tuple(headers), len(rows) == count)
+        made = cls(rows, tuple(headers), len(rows) == count)
+        if file is not None and made.readable:
+            made._store(file)
+        return made
+
+    @classmethod
+    def _load(cls, file: Path, count: int) -> Survey | None:
+        try:
+            table = np.load(file, allow_pickle=False)
+            headers = tuple(
+                Header(int(height), int(width), int(channels), str(dtype)) if height else None
+                for _, height, width, channels, dtype in table.tolist()
+            )
+            return cls(tuple(table["row"].tolist()), headers, len(table) == count)
+        except (OSError, ValueError, EOFError, KeyError, TypeError):
+            return None
+
+    def _store(self, file: Path) -> None:
+        nothing = Header(0, 0, 0, "")
+        rows = zip(self.rows, self.headers, strict=True)
+        table = np.array([(row, *(header or nothing)) for row, header in rows], dtype=_COLUMNS)
+        # What can't be kept is read again the next time.
+        with suppress(OSError, RunFolderError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as temporary, temporary.open("wb") as opened:
+                np.save(opened, table, allow_pickle=False)
 
     @property
     def unreadable(self) -> tuple[int, ...]:
@@ -68,6 +111,15 @@ class Survey:
     def readable(self) -> list[Header]:
         """The headers that there are."""
         return [header for header in self.headers if header is not None]
+
+
+def _file(source: Images | EncodedImages) -> Path | None:
+    fingerprint = getattr(source, "fingerprint", None)
+    if fingerprint is None:
+        return None
+    with suppress(OSError):
+        return cache_directory() / "headers" / f"{digest(str(fingerprint))}.npy"
+    return None
 
 
 def _header(source: Images | EncodedImages, row: int) -> Header | None:
@@ -203,6 +255,7 @@ def _values(source: Images | EncodedImages, rows: Sequence[int]) -> np.ndarray:
         )
         flat = image.reshape(-1)
         places = torch.linspace(0, len(flat) - 1, min(len(flat), _VALUES)).round().long()
-        return flat.contiguous().numpy()[places.numpy()]
+        chosen: np.ndarray = flat.contiguous().numpy()[places.numpy()]
+        return chosen
 
     return np.concatenate(in_threads(some, chosen))

@@ -98,24 +98,24 @@ def _together(given: object, train: Split, test: Split) -> Data:
     """Return the splits as data, with the names of the classes."""
     if (train.labels is None) != (test.labels is None):
         raise DataError("one of the splits has labels, and the other one has none")
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(
-            f"images to train on are of shape {tuple(train.images.shape[1:])}, and those to test "
-            f"on of {tuple(test.images.shape[1:])}"
-        )
-    note = (
-        f"{len(train) + len(test):,} images are in memory "
-        f"({(train.images.nbytes + test.images.nbytes) / 2**20:,.1f} MiB)"
-    )
+    notes: tuple[str, ...] = ()
+    if isinstance(train.images, Tensor) and isinstance(test.images, Tensor):
+        if train.images.shape[1:] != test.images.shape[1:]:
+            raise DataError(
+                f"images to train on are of shape {tuple(train.images.shape[1:])}, and those to "
+                f"test on of {tuple(test.images.shape[1:])}"
+            )
+        taken = (train.images.nbytes + test.images.nbytes) / 2**20
+        notes = (f"{len(train) + len(test):,} images are in memory ({taken:,.1f} MiB)",)
     if train.labels is None or test.labels is None:
-        return Data(train, test, notes=(note,))
+        return Data(train, test, notes=notes)
     count = 1 + max(int(split.labels.max()) for split in (train, test) if split.labels is not None)
     classes = _class_names(given)
     if len(classes) < count:
         if classes:
             raise DataError(f"there are {len(classes)} names in `classes`, and a label {count - 1}")
         classes = tuple(map(str, range(count)))
-    return Data(train, test, classes=classes, notes=(note,))
+    return Data(train, test, classes=classes, notes=notes)
 
 
 def _class_names(given: object) -> tuple[str, ...]:
@@ -145,12 +145,8 @@ def _split(split: Split, fraction: float) -> tuple[Split, Split]:
 
 
 def _rows(split: Split, chosen: Tensor) -> Split:
-    names = split.names
-    return Split(
-        split.images[chosen],
-        None if split.labels is None else split.labels[chosen],
-        names=None if names is None else [names[row] for row in chosen.nonzero()[:, 0].tolist()],
-    )
+    made = split.subset(chosen.nonzero()[:, 0])
+    return made if split.names is not None else replace(made, names=None)
 
 
 def _read(given: Any) -> Split:

@@ -113,7 +113,7 @@ def open_data(part: Part, *, boxes: bool = False) -> tuple[Data, Part]:
         raise DataError(f"{part}: {first_line(error)}") from error
     if not isinstance(data, Data):
         raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
-    reading = Reading(**chosen)
+    reading = reading_of(chosen)
     try:
         data, found = prepared(data, reading, boxes=boxes)
     except DataError as error:
@@ -125,6 +125,11 @@ def open_data(part: Part, *, boxes: bool = False) -> tuple[Data, Part]:
     }
     own_settings = {name: value for name, value in part.settings.items() if name in own}
     return data, replace(part, settings=own_settings | changed)
+
+
+def reading_of(settings: Mapping[str, Any]) -> Reading:
+    """Return the settings of reading among those of a data set, which have been validated."""
+    return Reading(**settings)
 
 
 def takes_boxes(recipe: Recipe) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.originals import Originals
-from sslcore.data.sources import Crops
+from sslcore.data.sources import Boxing, Crops
 from sslcore.pipeline.pipeline import Signals, augment
 from sslcore.random import BatchRandom, epoch_order
 from sslcore.reports.pixels import Normalization, colour_note, covered, to_pixels
@@ -73,9 +73,10 @@ def first_views(session: Session, count: int = _IMAGES) -> ViewSample:
     augmentation = session.pipeline.augmentation.train()
     shown: Tensor | Crops = images
     sizes: dict[str, Tensor] = {}
-    if isinstance(split.reader, Originals) and hasattr(augmentation, "boxes"):
+    boxing: Boxing | None = getattr(augmentation, "boxes", None)
+    if isinstance(split.reader, Originals) and boxing is not None:
         sizes["sizes"] = split.reader.sizes(rows)
-        shown = split.reader.crops(rows, augmentation.boxes, random("cpu"))
+        shown = split.reader.crops(rows, boxing, random("cpu"))
     signals = augment(augmentation, shown.to(session.device), random=random())
     describe = getattr(augmentation, "describe", None)
     return ViewSample(

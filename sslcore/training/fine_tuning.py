@@ -151,7 +151,6 @@ def _with_data(parent: Run, asked: Request, registry: Registry) -> Request:
     if asked.data is None:
         config = recorded_request(parent, registry, ("dataset",)).config
         return replace(asked, config={**asked.config, "data": config["data"]})
-    recipe, _ = resolve(replace(asked, method=asked.method or _method(registry)), registry)
     return replace(asked, settings=(*form_of_images(parent, asked), *asked.settings))
 
 

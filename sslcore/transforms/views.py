@@ -157,8 +157,8 @@ class RandomViews:
         """
         crop = random.fork("crop")
         boxes = self._draw_crops(crop, sizes)
-        by_view = (value.transpose(0, 1).contiguous() for value in boxes)
-        return Boxes(*by_view, size=self.size, interpolation=self.interpolation)
+        top, left, height, width = (value.transpose(0, 1).contiguous() for value in boxes)
+        return Boxes(top, left, height, width, self.size, self.interpolation)
 
     def of_crops(self, crops: Tensor, random: BatchRandom) -> Tensor:
         """Return views (V, B, C, size, size) of the boxes that `boxes` asked for.

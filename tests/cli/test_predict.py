@@ -69,10 +69,8 @@ def test_files_and_folders_have_the_probabilities_of_the_classifier(run, folder)
 
 
 def test_many_images_are_read_a_part_at_a_time(run, folder, monkeypatch):
-    from sslcore_torchvision import files
-
     whole = sslcore.predict(run.path, folder)
-    monkeypatch.setattr(files, "_AT_A_TIME", 7)
+    monkeypatch.setattr("sslcore.api.images._AT_A_TIME", 7)
     parted = sslcore.predict(run.path, folder)
     assert parted.names == whole.names
     np.testing.assert_allclose(parted.probabilities, whole.probabilities, atol=1e-5)

@@ -235,9 +235,9 @@ def test_a_batch_larger_than_the_data_is_refused():
 @pytest.mark.parametrize(
     ("images", "labels", "said"),
     [
-        (torch.zeros(2, 1, 4, 4), None, "must be uint8"),
-        (torch.zeros(2, 4, 4, dtype=torch.uint8), None, "must be uint8 of shape"),
-        (torch.zeros(2, 1, 4, 5, dtype=torch.uint8), None, "must be square"),
+        (torch.zeros(2, 1, 4, 4, dtype=torch.float64), None, "must be uint8, uint16"),
+        (torch.zeros(2, 4, 4, dtype=torch.uint8), None, "of shape"),
+        ([1, 2], None, "must be a tensor, or an object"),
         (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3), "2 images but labels"),
     ],
 )

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sslcore.contract.reading import Reading
+from sslcore.data import Data
+from sslcore.data.prepare import prepared
 from sslcore.errors import DataError
 from sslcore_torchvision._listing import image_files
 from sslcore_torchvision.folder import folder
+
+
+def opened(path: Path | str, *, test_fraction: float = 0.2, **reading) -> Data:
+    """Return the images of a folder as a run reads them."""
+    return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
 
 def make(path: Path, count: int, start: int = 0) -> None:
@@ -22,7 +30,7 @@ def make(path: Path, count: int, start: int = 0) -> None:
 
 def error_of(path: Path | str, **settings) -> str:
     with pytest.raises(DataError) as caught:
-        folder(path=str(path), **settings)
+        opened(path, **settings)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -60,14 +68,14 @@ def test_a_single_image(tmp_path):
 
 def test_two_images_are_enough(tmp_path):
     make(tmp_path, 2)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert (len(data.train), len(data.test)) == (1, 1)
 
 
 def test_two_classes_of_one_image_each_are_enough(tmp_path):
     make(tmp_path / "a", 1)
     make(tmp_path / "b", 1)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert (len(data.train), len(data.test)) == (1, 1)
     assert data.classes == ("a", "b")
 
@@ -81,10 +89,10 @@ def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, chosen):
     (tmp_path / "b" / "107.png").unlink()
     (tmp_path / "b" / "107.png").symlink_to(tmp_path / "nowhere.png")
     for _ in range(2):  # as decoded, and as cached
-        data = folder(path=str(tmp_path), **chosen)
-        assert data.notes == (
-            "5 of 16 image files can't be read and are left out: "
-            "a/000.png, a/001.png, a/002.png and 2 more.",
+        data = opened(tmp_path, **chosen)
+        assert data.notes[-1] == (
+            "5 of 16 images can't be read and are left out: "
+            "a/000.png, a/001.png, a/002.png and 2 more"
         )
         for split in (data.train, data.test):
             expected = [int(value >= 100) for value in split.images[:, 0, 0, 0].tolist()]
@@ -92,23 +100,23 @@ def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, chosen):
         assert len(data.train) + len(data.test) == 11
 
 
-@pytest.mark.parametrize("readable", [0, 1])
+@pytest.mark.parametrize("cache", ["auto", "none"])
 @pytest.mark.parametrize("chosen", [{}, {"image_size": 4, "channels": 1}])
-def test_too_few_readable_files(tmp_path, readable, chosen):
+def test_a_folder_in_which_nothing_can_be_read(tmp_path, cache, chosen):
     make(tmp_path, 5)
-    for name in range(readable, 5):
+    for name in range(5):
         (tmp_path / f"{name:03}.png").write_bytes(b"broken")
     for _ in range(2):  # nothing is remembered
-        message = error_of(tmp_path, **chosen)
-        assert f"{readable} of 5 image files in {tmp_path} can be read" in message
+        message = error_of(tmp_path, cache=cache, **chosen)
+        assert message.startswith("none of the train images can be read (00")
+        assert message.endswith("and 1 more); replace them")
 
 
-@pytest.mark.parametrize("broken", range(3))
-def test_both_splits_have_an_image_whichever_file_is_broken(tmp_path, broken):
+def test_a_test_image_that_can_not_be_read_is_named_where_it_is_the_only_one(tmp_path):
     make(tmp_path, 3)
-    (tmp_path / f"{broken:03}.png").write_bytes(b"broken")
-    data = folder(path=str(tmp_path))
-    assert (len(data.train), len(data.test)) == (1, 1)
+    (name,) = opened(tmp_path).test.names
+    (tmp_path / name).write_bytes(b"broken")
+    assert error_of(tmp_path) == f"none of the test images can be read ({name}); replace them"
 
 
 def test_a_test_folder_in_which_nothing_can_be_read(tmp_path):
@@ -123,7 +131,7 @@ def test_a_class_of_which_nothing_can_be_read_is_no_class(tmp_path):
         make(tmp_path / name, 2)
     for file in (tmp_path / "b").iterdir():
         file.write_bytes(b"broken")
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.classes == ("a", "c")
     assert sorted({*data.train.labels.tolist(), *data.test.labels.tolist()}) == [0, 1]
 
@@ -132,7 +140,7 @@ def test_pipes_are_not_waited_for(tmp_path):
     make(tmp_path, 3)
     os.mkfifo(tmp_path / "pipe.png")
     assert "pipe.png" not in [file.path for file in image_files(tmp_path)]
-    assert len(folder(path=str(tmp_path)).train) == 2
+    assert len(opened(tmp_path).train) == 2
 
 
 def forbid(path: Path) -> None:
@@ -164,6 +172,6 @@ def test_a_folder_below_one_that_may_not_be_entered(tmp_path):
 def test_a_file_that_may_not_be_read_is_left_out_until_it_may(tmp_path):
     make(tmp_path, 4)
     forbid(tmp_path / "001.png")
-    assert "001.png" in folder(path=str(tmp_path)).notes[0]
+    assert "001.png" in opened(tmp_path).notes[0]
     (tmp_path / "001.png").chmod(0o644)
-    assert folder(path=str(tmp_path)).notes == ()
+    assert opened(tmp_path).notes == ()

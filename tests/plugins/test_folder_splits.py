@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sslcore.contract.reading import Reading
+from sslcore.data import Data
+from sslcore.data.prepare import prepared
 from sslcore.errors import DataError
 from sslcore_torchvision._listing import ImageFile, arrange
 from sslcore_torchvision.folder import folder
+
+
+def opened(path: Path | str, *, test_fraction: float = 0.2, **reading) -> Data:
+    """Return the images of a folder as a run reads them."""
+    return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
 
 def save(path: Path, value: int) -> None:
@@ -29,7 +37,7 @@ def values(split) -> list[int]:
 def test_images_directly_in_the_folder_have_no_classes(tmp_path):
     for value in range(10):
         save(tmp_path / f"{value}.png", value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.train.labels is None
     assert data.classes == ()
     assert not data.labelled
@@ -42,7 +50,7 @@ def test_folders_on_the_first_level_are_the_classes_at_any_depth_below(tmp_path)
         name = ("cat", "dog", "eel")[value % 3]
         below = "deep/er" if value % 2 else "."
         save(tmp_path / name / below / f"{value}.png", value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.classes == ("cat", "dog", "eel")
     for split in (data.train, data.test):
         assert split.labels.tolist() == [value % 3 for value in values(split)]
@@ -55,7 +63,7 @@ def test_train_and_test_folders_are_the_splits(tmp_path, test_name):
     for value in range(6):
         save(tmp_path / "train" / "ab"[value % 2] / f"{value}.png", value)
         save(tmp_path / test_name / "ab"[value % 2] / f"{value}.png", 100 + value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert sorted(values(data.train)) == list(range(6))
     assert sorted(values(data.test)) == list(range(100, 106))
     assert data.classes == ("a", "b")
@@ -68,7 +76,7 @@ def test_of_test_and_val_the_one_with_classes_is_used(tmp_path):
         save(tmp_path / "train" / "ab"[value % 2] / f"{value}.png", value)
         save(tmp_path / "val" / "ab"[value % 2] / f"{value}.png", 100 + value)
         save(tmp_path / "test" / f"{value}.png", 200 + value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert min(values(data.test)) == 100
     assert data.labelled
     assert data.notes == ("Only train/ and val/ are used; 4 images elsewhere are left out.",)
@@ -79,14 +87,14 @@ def test_of_test_and_val_the_one_without_classes_is_used_where_train_has_none(tm
         save(tmp_path / "train" / f"{value}.png", value)
         save(tmp_path / "test" / "ab"[value % 2] / f"{value}.png", 100 + value)
         save(tmp_path / "val" / f"{value}.png", 200 + value)
-    assert min(values(folder(path=str(tmp_path)).test)) == 200
+    assert min(values(opened(tmp_path).test)) == 200
 
 
 def test_a_test_part_without_classes_is_used_without(tmp_path):
     for value in range(4):
         save(tmp_path / "train" / "ab"[value % 2] / f"{value}.png", value)
         save(tmp_path / "test" / f"{value}.png", 200 + value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert not data.labelled
     assert len(data.test) == 4
     assert data.notes == ("test/ has no class folders, so the images are used without classes.",)
@@ -97,13 +105,13 @@ def test_a_class_that_only_the_test_part_has_is_an_error(tmp_path):
         save(tmp_path / "train" / "ab"[value % 2] / f"{value}.png", value)
         save(tmp_path / "test" / "ac"[value % 2] / f"{value}.png", value)
     with pytest.raises(DataError, match="test/ has the class 'c' that train/ lacks"):
-        folder(path=str(tmp_path))
+        opened(tmp_path)
 
 
 def test_a_class_called_train_is_a_class(tmp_path):
     for value in range(9):
         save(tmp_path / ("bus", "car", "train")[value % 3] / f"{value}.png", value)
-    assert folder(path=str(tmp_path)).classes == ("bus", "car", "train")
+    assert opened(tmp_path).classes == ("bus", "car", "train")
 
 
 @pytest.mark.parametrize("above", ["", "data", "data/images", "train"])
@@ -111,7 +119,7 @@ def test_folders_that_hold_but_one_folder_are_passed_over(tmp_path, above):
     for value in range(8):
         save(tmp_path / above / "ab"[value % 2] / f"{value}.png", value)
     save(tmp_path / ".hidden" / "x.png", 99)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.classes == ("a", "b")
     assert len(data.train) + len(data.test) == 8
 
@@ -120,7 +128,7 @@ def test_one_class_is_no_class(tmp_path):
     for value in range(5):
         save(tmp_path / "train" / "a" / f"{value}.png", value)
         save(tmp_path / "test" / "a" / f"{value}.png", value)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.train.labels is None
     assert data.classes == ()
     assert data.notes == ("All images are in a/, so they are used without classes.",)
@@ -130,7 +138,7 @@ def test_an_image_beside_class_folders_makes_them_plain_folders_and_that_is_said
     for value in range(8):
         save(tmp_path / "ab"[value % 2] / f"{value}.png", value)
     save(tmp_path / "preview.png", 99)
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.train.labels is None
     assert len(data.train) + len(data.test) == 9
     assert data.notes == (
@@ -146,7 +154,7 @@ def test_hidden_files_and_other_files_are_skipped(tmp_path):
     save(tmp_path / ".cache" / "5.png", 99)
     (tmp_path / "readme.txt").write_text("no image")
     (tmp_path / "images.csv").write_text("no image")
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert sorted(values(data.train) + values(data.test)) == [0, 1, 2, 3]
     assert data.notes == ()
 
@@ -156,7 +164,7 @@ def test_what_is_held_out_depends_on_the_paths_in_the_folder_alone(tmp_path):
         save(tmp_path / "one" / "ab"[value % 2] / f"{value}.png", value)
     for value in reversed(range(30)):
         save(tmp_path / "two" / "ab"[value % 2] / f"{value}.png", value)
-    first, second = folder(path=str(tmp_path / "one")), folder(path=str(tmp_path / "two"))
+    first, second = opened(tmp_path / "one"), opened(tmp_path / "two")
     assert values(first.test) == values(second.test)
     assert values(first.train) == values(second.train)
 
@@ -184,7 +192,7 @@ def test_symbolic_links_are_followed_and_loops_are_not(tmp_path):
     (tmp_path / "images" / "a").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "images" / "b" / "up").symlink_to(tmp_path / "images")
     (tmp_path / "images" / "b" / "6.png").symlink_to(tmp_path / "elsewhere" / "0.png")
-    data = folder(path=str(tmp_path / "images"))
+    data = opened(tmp_path / "images")
     assert data.classes == ("a", "b")
     assert len(data.train) + len(data.test) == 13
 
@@ -195,7 +203,7 @@ def test_names_that_are_no_text_work(tmp_path):
         save(tmp_path / "b" / f"{value}.png", value)
     shutil.copy(tmp_path / "b" / "0.png", bytes(tmp_path / "b") + b"/\xff.png")
     (tmp_path / "b" / "0.png").write_bytes(b"broken")
-    data = folder(path=str(tmp_path))
+    data = opened(tmp_path)
     assert data.classes == ("b", "ä b")
     assert len(data.train) + len(data.test) == 8
 

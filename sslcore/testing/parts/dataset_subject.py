@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from sslcore.contract.interface import Interface
+from sslcore.contract.reading import Reading
 from sslcore.contract.settings import REQUIRED, settings_of
 from sslcore.data import Data, Split
+from sslcore.data.prepare import prepared
 from sslcore.errors import SslcoreError
 from sslcore.testing.parts.spec import DatasetSpec
 from sslcore.testing.parts.subject import PartExample, PartSubject, Refused
@@ -28,17 +30,28 @@ class DatasetSubject(PartSubject):
         self.interface = Interface(settings_of(spec.make))
 
     def data(self, example: PartExample | None = None) -> Data:
-        """Build the data set and return it.
+        """Build the data set and return it, its images in one form, as the engine reads them.
 
         Raises:
-            Violation: it raised an error, or did not return an `sslcore.Data`.
+            Violation: it raised an error, did not return an `sslcore.Data`, or its images can't be
+                brought into one form.
         """
         example = example or PartExample()
         found = self.build({}, example)
+        code = self.made(self.arguments({}, example))
         if not isinstance(found, Data):
-            code = self.made(self.arguments({}, example))
             raise Violation(f"it returned {type(found).__name__}, expected sslcore.Data", code)
-        return found
+        for name, split in splits_of(found).items():
+            if not isinstance(split, Split):
+                raise Violation(f"{name} is a {type(split).__name__}, expected sslcore.Split", code)
+            if len(split) == 0:
+                raise Violation(f"{name} holds no images", code)
+        try:
+            return prepared(found, Reading(cache="none"))[0]
+        except (SslcoreError, OSError, ValueError) as error:
+            if example.drawn:
+                raise Refused(said(error)) from error
+            raise Violation(f"its images have no common form: {said(error)}", code) from error
 
     def build(self, supplied: Any, example: PartExample) -> Any:
         """Call the function of the data set with the settings of an example."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,14 +60,6 @@ class Form:
             image = scaled(image, self.range)
         return with_channels(image, self.channels)
 
-    def square(self, image: Tensor) -> Tensor:
-        """Return the middle of an image (C, H, W) as (C, S, S): its short side becomes S."""
-        height, width = image.shape[-2:]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        middle = image[:, top : top + side, left : left + side]
-        return resized(middle, self.image_size)
-
 
 def scaled(images: Tensor, range_: tuple[float, float]) -> Tensor:
     """Return images of any type as float32 in [0, 1]; values outside the range are clipped."""
@@ -105,3 +100,26 @@ def resized(image: Tensor, size: int, interpolation: str = "bilinear") -> Tensor
     if interpolation == "bicubic" and made.is_floating_point():
         made = made.clamp_(0.0, 1.0)
     return made
+
+
+def resized_box(
+    image: Tensor, box: Sequence[float], size: int, interpolation: str = "bilinear"
+) -> Tensor:
+    """Return a box of an image (C, h, w), uint8, whose edges lie between pixels.
+
+    Args:
+        image: of 1 or 3 channels.
+        box: left, top, right and bottom, px.
+        size: side of the result, px.
+        interpolation: the filter, with antialiasing.
+
+    Returns:
+        (C, size, size).
+    """
+    channels, height, width = image.shape
+    pixels = image[0].numpy() if channels == 1 else image.permute(1, 2, 0).numpy()
+    left, top, right, bottom = box
+    inside = (left, top, min(right, width), min(bottom, height))
+    filter_ = Image.Resampling[interpolation.upper()]
+    made = Image.fromarray(pixels).resize((size, size), filter_, box=inside)
+    return torch.from_numpy(np.array(made).reshape(size, size, channels)).permute(2, 0, 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from sslcore.compute.threads import one_thread_each
 from sslcore.data.decoding import DecodingError, Header, decoded, header_of
-from sslcore.data.form import Form, resized
+from sslcore.data.form import Form, resized, resized_box
 from sslcore.data.sources import Boxing, Crops, EncodedImages, Images
 from sslcore.errors import DataError, first_line
 from sslcore.random import BatchRandom
@@ -20,7 +20,7 @@ from sslcore.signals import Boxes
 
 #: An image is scaled by its decoder as long as it stays this many times larger than what is
 #: wanted, so that the filter that follows decides how it looks.
-_SPARE = 2.0
+_SPARE = 1.5
 #: How many times smaller decoders can make an image.
 _REDUCTIONS = (8, 4, 2)
 #: Images that a thread reads in a row: to hand over each would take longer than a small image.
@@ -66,9 +66,7 @@ class Originals:
 
     def square(self, row: int) -> Tensor:
         """Return the square (C, S, S) of a row of the source."""
-        opened = _Opened(self, row)
-        square: Tensor = opened.guarded(lambda: self.form.square(opened.image(self._side(opened))))
-        return square
+        return _Opened(self, row).middle()
 
     def sizes(self, rows: Tensor) -> Tensor:
         """Return the heights and widths of the originals of some rows (B,): int64 (B, 2)."""
@@ -103,9 +101,6 @@ class Originals:
     def _own(self, rows: Tensor) -> list[int]:
         own: list[int] = (rows if self.rows is None else self.rows[rows]).tolist()
         return own
-
-    def _side(self, opened: _Opened) -> tuple[float, ...]:
-        return (min(opened.size) / self.form.image_size,)
 
 
 class _Opened:
@@ -154,6 +149,14 @@ class _Opened:
         )
         return self.form.values(image)
 
+    def middle(self) -> Tensor:
+        """Return the middle of the image, as a square of the form's side."""
+        height, width = self.size
+        side = min(height, width)
+        box = ((height - side) // 2, (width - side) // 2, side, side)
+        size = self.form.image_size
+        return self.guarded(lambda: self._resized(self.image([side / size]), box, size))
+
     def cut(self, place: int, boxes: Mapping[str, Boxes], made: dict[str, Tensor]) -> None:
         """Write the boxes of this image, image `place` of the batch, to where they belong."""
         self.guarded(lambda: self._cut(place, boxes, made))
@@ -166,16 +169,27 @@ class _Opened:
             for _, _, height, width in part
         ]
         image = self.image(smaller)
-        # The decoder rounds up where a side is no multiple.
-        scale_y, scale_x = image.shape[-2] / self.size[0], image.shape[-1] / self.size[1]
         for name, part in parts.items():
-            box = boxes[name]
-            for view, (top, left, height, width) in enumerate(part):
-                first_y, first_x = round(top * scale_y), round(left * scale_x)
-                last_y = max(first_y + 1, round((top + height) * scale_y))
-                last_x = max(first_x + 1, round((left + width) * scale_x))
-                cut = image[:, first_y:last_y, first_x:last_x]
-                made[name][view, place] = resized(cut, box.size, box.interpolation)
+            size, interpolation = boxes[name].size, boxes[name].interpolation
+            for view, box in enumerate(part):
+                made[name][view, place] = self._resized(image, box, size, interpolation)
+
+    def _resized(
+        self,
+        image: Tensor,
+        box: Sequence[int],
+        size: int,
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
+    ) -> Tensor:
+        """Return a box of the original, resized, from an image that may have been reduced."""
+        top, left, height, width = box
+        # A decoder rounds the sides up, so the ratio is that of the long one, rounded.
+        reduced = max(1, round(max(self.size) / max(image.shape[-2:])))
+        if reduced == 1:
+            cut = image[:, top : top + height, left : left + width]
+            return resized(cut, size, interpolation)
+        edges = (left, top, left + width, top + height)
+        return resized_box(image, [edge / reduced for edge in edges], size, interpolation)
 
     def closed(self) -> _Opened:
         """Let go of the content."""

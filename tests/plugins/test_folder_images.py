@@ -15,7 +15,8 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data
 from sslcore.data.decoding import Header
 from sslcore.data.form import Form
-from sslcore.data.prepare import prepared
+from sslcore.data.originals import Originals
+from sslcore.data.prepare import TensorImages, prepared
 from sslcore.data.survey import common_channels, common_size
 from sslcore_torchvision.folder import folder
 
@@ -107,7 +108,8 @@ def test_the_middle_is_cut_out_of_any_shape(width, height, size):
     across = np.abs(np.arange(width) - (width - 1) / 2)
     down = np.abs(np.arange(height) - (height - 1) / 2)
     pixels = torch.from_numpy((across[None] + down[:, None]).round().astype(np.uint8))[None]
-    found = Form(size, 1).square(pixels)[0].int()
+    source = TensorImages(pixels[None])
+    found = Originals(source, Form(size, 1)).square(0)[0].int()
     assert found.shape == (size, size)
     assert found.max() <= min(width, height) + 1
     assert (found - found.flip(0, 1)).abs().max() <= 4  # nothing is shifted to a side

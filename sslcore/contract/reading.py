@@ -24,6 +24,8 @@ class Reading:
             the originals where the augmentation takes boxes of them, or where the cache would
             exceed its limit, and otherwise keeps resized images.
         cache_limit: most that resized images may take on disk, GB.
+        statistics: whether the mean and the standard deviation by which views are normalised are
+            those of the training images, measured on a sample, in place of the augmentation's.
         background: colour below transparent parts, a name or #rrggbb.
     """
 
@@ -32,4 +34,5 @@ class Reading:
     range: tuple[float, float] | None = None
     cache: Literal["auto", "decoded", "none"] = "auto"
     cache_limit: Annotated[float, Gt(0)] = 20.0
+    statistics: bool = False
     background: str = "white"

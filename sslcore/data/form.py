@@ -19,6 +19,10 @@ UNIT = (0.0, 1.0)
 _GREY = (0.299, 0.587, 0.114)
 
 
+class FormError(DataError):
+    """An image can be read, and can't be brought into the form of the others."""
+
+
 @dataclass(frozen=True)
 class Form:
     """What all images of a run have in common once they are read.
@@ -46,13 +50,13 @@ class Form:
         """Return an image with the form's channels, uint8, or float32 in [0, 1].
 
         Raises:
-            DataError: its channels can't be turned into those of the form.
+            FormError: its channels can't be turned into those of the form.
         """
         if self.range is None:
             if image.dtype != torch.uint8:
-                raise DataError(
-                    f"an image has values of {image.dtype}, and the others are uint8; "
-                    "--set data.range=[low,high] gives all of them one range"
+                raise FormError(
+                    f"it has values of {image.dtype}, and the others are uint8; --set data.range=[low,high] "
+                    "gives all of them one range"
                 )
         elif image.dtype == torch.uint8 and not self.scales_bytes:
             image = image.to(torch.float32).div_(255)
@@ -74,7 +78,7 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
     """Return an image (C, H, W) with a number of channels: grey as colour, or colour as grey.
 
     Raises:
-        DataError: neither is possible.
+        FormError: neither is possible.
     """
     own = len(image)
     if own == channels:
@@ -85,9 +89,9 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
         weights = torch.tensor(_GREY).view(3, 1, 1)
         grey = (image.to(torch.float32) * weights).sum(0, keepdim=True)
         return grey.round_().to(torch.uint8) if image.dtype == torch.uint8 else grey
-    raise DataError(
-        f"an image has {own} channels, and {channels} are needed; grey and colour images can be "
-        "turned into each other, others can't"
+    raise FormError(
+        f"it has {own} channels, and {channels} are needed; only grey and colour images can be "
+        "turned into each other"
     )
 
 

@@ -130,7 +130,8 @@ class _Opened:
             if self.name in message:
                 raise
             between = " " if isinstance(error, DecodingError) else ": "
-            raise DataError(f"{self.name}{between}{message}") from error
+            kind = type(error) if isinstance(error, DataError) else DataError
+            raise kind(f"{self.name}{between}{message}") from error
 
     def image(self, smaller: Sequence[float]) -> Tensor:
         """Return the image (C, H, W) in the form's values; by a whole number smaller, perhaps.

@@ -15,7 +15,7 @@ from torch import Tensor
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.cache import Entry, Stored, keep_below
-from sslcore.data.form import UNIT, Form
+from sslcore.data.form import UNIT, Form, FormError
 from sslcore.data.originals import Originals, in_threads
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
@@ -75,13 +75,15 @@ def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
     assert isinstance(images, Tensor)
     if len({split.images.dtype for split in data.splits if isinstance(split.images, Tensor)}) > 1:
         raise DataError("the splits differ in the type of their values")
-    square = images.shape[-1] == images.shape[-2]
+    shapes = {split.images.shape[1:] for split in data.splits if isinstance(split.images, Tensor)}
+    square = images.shape[-1] == images.shape[-2] and len(shapes) == 1
     size = reading.image_size or images.shape[-1]
     channels = images.shape[-3] if reading.channels == "auto" else reading.channels
     if not square or (size, channels) != (images.shape[-1], images.shape[-3]):
         if images.dim() == 5:
             raise DataError(
-                f"clips must be square and are not resized, got {tuple(images.shape[-2:])} px"
+                "clips must be square and all of one shape, since they are not resized; got "
+                f"{', '.join(str(tuple(shape)) for shape in shapes)}"
             )
         sources = data.with_splits(_as_source)
         return _Preparation(sources, reading, boxes=False).made()
@@ -281,6 +283,9 @@ def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
     def square(row: int) -> Tensor | None:
         try:
             return originals.square(row).contiguous()
+        except FormError:
+            # It could be read: to leave it out would hide a mixture.
+            raise
         except (DataError, OSError):
             return None
 

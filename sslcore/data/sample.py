@@ -31,3 +31,17 @@ def rows_of(split: Split, rows: Tensor) -> Split:
     names = [split.name_of(row) for row in rows.tolist()]
     # Floats are in [0, 1] already.
     return Split(images, labels, names=names, range=UNIT if images.is_floating_point() else None)
+
+
+def mean_and_std(split: Split, most: int = 1000) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of the values in [0, 1], by channel, of a sample.
+
+    Args:
+        split: the split.
+        most: images in the sample, at the most.
+    """
+    images = sample(split, most).read(torch.arange(min(most, len(split))))
+    values = images.double() / (1 if images.is_floating_point() else 255)
+    by_channel = values.movedim(-3, 0).flatten(1)
+    mean, std = by_channel.mean(1), by_channel.std(1, correction=0)
+    return tuple(mean.tolist()), tuple(std.tolist())

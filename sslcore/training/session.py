@@ -31,6 +31,7 @@ from sslcore.training.initial import initial_weights, kept_weights
 from sslcore.training.labels import training_on_labels
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.progress import ProgressDisplay, Silence
+from sslcore.training.statistics import normalized_by_data
 from sslcore.training.trackers import Trackers
 from sslcore.training.trainer import Trainer
 
@@ -94,6 +95,9 @@ class Session:
         recipe = replace(recipe, data=part)
         data = training_on_labels(recipe, data)
         for note in data.notes:
+            console.print(f"note: {note}")
+        if run is None and part.settings.get("statistics") is True:
+            recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")
         if run is not None and (classes := run.class_names()):
             data = with_classes(data, classes)

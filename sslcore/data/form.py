@@ -55,8 +55,8 @@ class Form:
         if self.range is None:
             if image.dtype != torch.uint8:
                 raise FormError(
-                    f"it has values of {image.dtype}, and the others are uint8; --set data.range=[low,high] "
-                    "gives all of them one range"
+                    f"it has values of {image.dtype}, and the others are uint8; "
+                    "--set data.range=[low,high] gives all of them one range"
                 )
         elif image.dtype == torch.uint8 and not self.scales_bytes:
             image = image.to(torch.float32).div_(255)

@@ -16,7 +16,7 @@ from sslcore.compute.device import is_out_of_memory
 from sslcore.compute.processes import ALONE, Processes, is_lost_process_error
 from sslcore.compute.rng_state import seed_generators
 from sslcore.data.batches import Batch, Batches
-from sslcore.errors import InterruptedRun, TrainingError, UsageError
+from sslcore.errors import DataError, InterruptedRun, TrainingError, UsageError
 from sslcore.pipeline.pipeline import Pipeline, Signals
 from sslcore.random import generator_for
 from sslcore.recipe.optimizers import build_optimizer
@@ -192,7 +192,7 @@ class Trainer:
         """Return the next batch, or None after the last."""
         try:
             return next(batches, None)
-        except OSError as error:
+        except (OSError, DataError) as error:
             self._rescue()
             raise self._unreadable(error) from error
         except Exception as error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -18,28 +20,24 @@ if TYPE_CHECKING:
     from sslcore_tables._labels import Labels
     from sslcore_tables._reading import Table
 
+#: Rows in one folder from which on the folder is listed, which is faster than a look at each file.
+_LISTED = 16
 
-class Texts(Sequence[str]):
-    """Texts packed into one array, with a number for each: little memory, and fast to pickle.
+
+class Paths(Sequence[str]):
+    """Paths packed into one text, which takes little memory and is fast to pickle.
 
     Args:
-        data: all texts in UTF-8, one after the other.
-        ends: where each of them ends, int64 (N,), after a 0: (N + 1,).
+        paths: without null characters.
     """
 
-    def __init__(self, data: bytes, ends: np.ndarray) -> None:
-        self.data, self.ends = data, ends
-
-    @classmethod
-    def of(cls, texts: Iterable[str]) -> Texts:
-        """Pack texts."""
-        encoded = [os.fsencode(text) for text in texts]
-        ends = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(text) for text in encoded], out=ends[1:])
-        return cls(b"".join(encoded), ends)
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.data = os.fsencode("\0".join(["", *paths, ""]))
+        #: Where the null characters are: before each path, and at the end.
+        self.bounds = np.flatnonzero(np.frombuffer(self.data, dtype=np.uint8) == 0)
 
     def __len__(self) -> int:
-        return len(self.ends) - 1
+        return len(self.bounds) - 1
 
     @overload
     def __getitem__(self, row: int) -> str: ...
@@ -49,7 +47,7 @@ class Texts(Sequence[str]):
         if isinstance(row, slice):
             return [self[each] for each in range(*row.indices(len(self)))]
         row = range(len(self))[row]
-        return os.fsdecode(self.data[self.ends[row] : self.ends[row + 1]])
+        return os.fsdecode(self.data[self.bounds[row] + 1 : self.bounds[row + 1]])
 
 
 class Files:
@@ -58,16 +56,10 @@ class Files:
     Args:
         root: the folder of relative paths.
         paths: as the table has them.
-        states: size and time of modification (ns) of each, int64 (N, 2).
     """
 
-    def __init__(self, root: str, paths: Sequence[str], states: np.ndarray) -> None:
-        self.root, self.paths = root, Texts.of(paths)
-        content = hashlib.blake2b(os.fsencode(root), digest_size=16)
-        for part in (self.paths.data, self.paths.ends.tobytes(), states.tobytes()):
-            content.update(part)
-        #: Changes with the list of files, and with their sizes and times.
-        self.fingerprint = content.hexdigest()
+    def __init__(self, root: str, paths: Sequence[str]) -> None:
+        self.root, self.paths = root, Paths(paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -78,8 +70,23 @@ class Files:
         Raises:
             OSError: it can't be read.
         """
-        with open(os.path.join(self.root, self.paths[row]), "rb") as file:  # noqa: PTH118, PTH123
+        with open(os.path.join(self.root, self.paths[row]), "rb") as file:
             return file.read()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A text that changes with the list of files, and with their sizes and times."""
+        states = np.zeros((len(self), 2), dtype=np.int64)
+        for row, path in enumerate(self.paths):
+            try:
+                status = os.stat(os.path.join(self.root, path))
+            except OSError:  # it has gone meanwhile, which `fetch` reports
+                continue
+            states[row] = status.st_size, status.st_mtime_ns
+        content = hashlib.blake2b(os.fsencode(self.root), digest_size=16)
+        content.update(self.paths.data)
+        content.update(states.tobytes())
+        return content.hexdigest()
 
 
 class Source:
@@ -88,15 +95,14 @@ class Source:
     Args:
         root: the folder of relative paths.
         paths: as the table has them.
-        states: size and time of modification (ns) of each, int64 (N, 2).
     """
 
-    def __init__(self, root: str, paths: Sequence[str], states: np.ndarray) -> None:
-        self.root, self.paths, self.states = root, paths, states
+    def __init__(self, root: str, paths: Sequence[str]) -> None:
+        self.root, self.paths = root, paths
 
     def split(self, rows: np.ndarray, labels: Labels | None = None) -> Split:
         """Return the images of some rows, with their labels if there are any."""
-        files = Files(self.root, [self.paths[row] for row in rows.tolist()], self.states[rows])
+        files = Files(self.root, [self.paths[row] for row in rows.tolist()])
         return Split(files, None if labels is None else labels.of(rows), names=files.paths)
 
 
@@ -106,59 +112,74 @@ def paths_of(table: Table, column: str) -> list[str]:
     Raises:
         DataError: a row has no path, or something else than text.
     """
-    values = table.column(column, "data.images")
-    for row, value in enumerate(values):
-        if not isinstance(value, str) or not value.strip() or "\0" in value:
+    paths: list[str] = []
+    for row, value in enumerate(table.column(column, "data.images")):
+        if not isinstance(value, str) or not value or value.isspace() or "\0" in value:
             got = "nothing" if value is None or value == "" else repr(value)
             raise DataError(
                 f"{table.path}, {table.place_of(row)}: the column {column!r} must hold the path of "
                 f"an image, got {one_line(got)[:80]}; --set data.images=COLUMN takes another column"
             )
-    return list(values)  # type: ignore[arg-type]
+        paths.append(value)
+    return paths
 
 
-def found(table: Table, root: str, paths: list[str]) -> np.ndarray:
-    """Return size and time (ns) of each file, int64 (N, 2); correct paths in place.
+def check_files(table: Table, root: str, paths: list[str]) -> None:
+    """Check that each path names a file of its own; correct paths in place.
 
     A path that names no file is tried without spaces around it, and with slashes in place of
-    backslashes.
+    backslashes. Nothing but names is read: files are opened when their images are needed.
 
     Raises:
         DataError: a path names no file, or two rows name the same.
     """
-    states = np.empty((len(paths), 2), dtype=np.int64)
-    missing: list[int] = []
-    for row, path in enumerate(paths):
-        state = _state(root, path)
-        if state is None:
-            for other in (path.strip(), path.strip().replace("\\", "/")):
-                state = _state(root, other)
-                if state is not None:
-                    paths[row] = other
-                    break
-        if state is None:
-            missing.append(row)
+    missing = []
+    for row in _not_listed(root, paths):
+        # What a folder lists may be written otherwise, where upper and lower case are the same.
+        stripped = paths[row].strip()
+        for path in (paths[row], stripped, stripped.replace("\\", "/")):
+            if _is_file(root, path):
+                paths[row] = path
+                break
         else:
-            states[row] = state
+            missing.append(row)
     if missing:
         raise _missing(table, root, paths, missing)
     _check_duplicates(table, paths)
-    return states
 
 
-def _state(root: str, path: str) -> tuple[int, int] | None:
+def _not_listed(root: str, paths: list[str]) -> list[int]:
+    """Return the rows whose files are not in the listings of their folders."""
+    by_folder: dict[str, list[int]] = defaultdict(list)
+    for row, path in enumerate(paths):
+        by_folder[path[: path.rfind("/") + 1]].append(row)
+    absent: list[int] = []
+    for folder, rows in by_folder.items():
+        names = _listed(root, folder) if len(rows) >= _LISTED else frozenset()
+        absent += [row for row in rows if paths[row][len(folder) :] not in names]
+    return sorted(absent)
+
+
+def _listed(root: str, folder: str) -> frozenset[str]:
     try:
-        status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118 - for each of many rows
+        with os.scandir(os.path.join(root, folder)) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
     except (OSError, ValueError):
-        return None
-    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
+        return frozenset()
+
+
+def _is_file(root: str, path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(os.path.join(root, path)).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _missing(table: Table, root: str, paths: list[str], missing: list[int]) -> DataError:
     first = paths[missing[0]]
     place = table.place_of(missing[0])
-    full = os.path.join(root, first)  # noqa: PTH118
-    what = "is a folder" if os.path.isdir(full) else "does not exist"  # noqa: PTH112
+    full = os.path.join(root, first)
+    what = "is a folder" if os.path.isdir(full) else "does not exist"
     many = f"{len(missing)} of {len(paths)} paths name no file; the first, " if missing[1:] else ""
     return DataError(
         f"{table.path}: {many}{place}, {one_line(first)!r}: {one_line(full)} {what}; relative "

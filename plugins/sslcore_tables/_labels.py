@@ -94,19 +94,15 @@ def labels_of(table: Table, columns: Sequence[str]) -> Labels:
 
 def _texts(table: Table, column: str, values: Sequence[object]) -> list[str | tuple[str, ...]]:
     """Return values as text, empty where there is none; lists become tuples."""
-    known: dict[object, str] = {"": "", None: ""}
-    texts: list[str | tuple[str, ...]] = []
-    for row, value in enumerate(values):
-        if isinstance(value, list):
-            texts.append(tuple(_text(table, column, row, item) for item in value))
-        elif isinstance(value, str):
-            text = known.get(value)
-            if text is None:
-                text = known[value] = value.strip()
-            texts.append(text)
-        else:
-            texts.append(_text(table, column, row, value))
-    return texts
+    if {*map(type, values)} == {str}:
+        stripped = {value: str(value).strip() for value in {*values}}
+        return [stripped[value] for value in values]
+    return [
+        tuple(_text(table, column, row, item) for item in value)
+        if isinstance(value, list)
+        else _text(table, column, row, value)
+        for row, value in enumerate(values)
+    ]
 
 
 def _text(table: Table, column: str, row: int, value: object) -> str:
@@ -130,12 +126,12 @@ def _parted(
 ) -> tuple[list[tuple[str, ...]], np.ndarray, str] | None:
     """Return the labels of each row, and which rows have any; None where each has one at most."""
     known = np.fromiter(map(bool, texts), dtype=bool, count=len(texts))
-    if any(isinstance(text, tuple) for text in texts):
+    if tuple in {*map(type, texts)}:
         # An empty list is an answer: this image has none of the labels. No list is none.
         rows = [text if isinstance(text, tuple) else (text,) if text else () for text in texts]
         known |= np.fromiter((text == () for text in texts), dtype=bool, count=len(texts))
         return rows, known, "lists"
-    distinct = {text for text in texts if isinstance(text, str)}
+    distinct = {str(text) for text in {*texts}}
     for separator in _SEPARATORS:
         if any(separator in text for text in distinct):
             split = {
@@ -158,10 +154,10 @@ def _several(rows: list[tuple[str, ...]], known: np.ndarray, how: str) -> Labels
 
 
 def _classes(texts: list[str | tuple[str, ...]]) -> Labels:
-    classes = _in_order({str(text) for text in texts if text})
-    number = {name: place for place, name in enumerate(classes)}
+    classes = _in_order({str(text) for text in {*texts} if text})
+    number: dict[object, int] = {name: place for place, name in enumerate(classes)}
     number[""] = -1
-    values = np.fromiter((number[str(text)] for text in texts), dtype=np.int64, count=len(texts))
+    values = np.fromiter(map(number.__getitem__, texts), dtype=np.int64, count=len(texts))
     return Labels(values, values >= 0, tuple(classes))
 
 
@@ -189,7 +185,7 @@ def _yes_no(table: Table, columns: Sequence[str], read: Sequence[Sequence[object
                     f"column {name!r} is neither yes nor no; expected 1 or 0"
                 )
             values[row, place], given[row, place] = answer, True
-    known = given.any(axis=1)
+    known = np.asarray(given.any(axis=1))
     labels = Labels(values, known, tuple(columns))
     empty = int((~given[known]).sum())
     return labels.with_note(f"{empty} empty cells of labels count as no") if empty else labels

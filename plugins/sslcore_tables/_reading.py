@@ -111,18 +111,18 @@ def _csv(path: Path) -> Iterator[Any]:
 def _read_csv(path: Path) -> Table:
     with _csv(path) as reader:
         try:
-            rows = [row for row in reader if any(row)]
+            rows = list(filter(any, reader))
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {first_line(error)}") from error
     if not rows:
         raise DataError(f"{path} is empty; expected a line with the names of the columns")
     header = rows.pop(0)
-    for row, cells in enumerate(rows):
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}, {_csv_place(path, row)}: {len(cells)} cells, but {len(header)} columns; "
-                "put a cell with a comma into quotes"
-            )
+    if not {*map(len, rows)} <= {len(header)}:
+        row = next(row for row, cells in enumerate(rows) if len(cells) != len(header))
+        raise DataError(
+            f"{path}, {_csv_place(path, row)}: {len(rows[row])} cells, but {len(header)} columns; "
+            "put a cell with a comma into quotes"
+        )
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     names = tuple(name.strip() for name in header)
     return Table(path, names, len(rows), columns.__getitem__, lambda row: _csv_place(path, row))

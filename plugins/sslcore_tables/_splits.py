@@ -50,19 +50,17 @@ def split_by_column(table: Table, column: str) -> Parts:
         DataError: a cell names no split, or a split has no rows.
     """
     cells = table.column(column, "data.split")
-    meaning: dict[object, str] = {}
-    for row, cell in enumerate(cells):
-        known = isinstance(cell, str)
-        if not known or cell not in meaning:
-            name = _NAMES.get(cell.strip().casefold()) if isinstance(cell, str) else None
-            if name is None:
-                got = "nothing" if cell in (None, "") else one_line(repr(cell))[:80]
-                raise DataError(
-                    f"{table.path}, {table.place_of(row)}: the column {column!r} must hold train, "
-                    f"test or val, got {got}; --set data.split= splits the images without it"
-                )
-            meaning[cell] = name
-    parts = np.array([meaning[cell] for cell in cells])
+    # Lists and such can't be looked up.
+    usable = [cell if isinstance(cell, str) else None for cell in cells]
+    meaning = {cell: _NAMES.get((cell or "").strip().casefold()) for cell in {*usable}}
+    if None in meaning.values():
+        row = next(row for row, cell in enumerate(usable) if meaning[cell] is None)
+        got = "nothing" if cells[row] in (None, "") else one_line(repr(cells[row]))[:80]
+        raise DataError(
+            f"{table.path}, {table.place_of(row)}: the column {column!r} must hold train, "
+            f"test or val, got {got}; --set data.split= splits the images without it"
+        )
+    parts = np.array([meaning[cell] for cell in usable])
     rows = {name: np.flatnonzero(parts == name) for name in ("train", "test", "val")}
     test = "test" if len(rows["test"]) else "val"
     if not len(rows["train"]) or not len(rows[test]):

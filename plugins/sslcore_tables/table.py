@@ -10,7 +10,7 @@ from annotated_types import Gt, Lt
 from sslcore.data import Data
 from sslcore.errors import DataError
 from sslcore.system.printable import printable
-from sslcore_tables._files import Source, found, paths_of
+from sslcore_tables._files import Source, check_files, paths_of
 from sslcore_tables._labels import Labels, labels_of
 from sslcore_tables._reading import Table, read_table
 from sslcore_tables._splits import Parts, split_by_column, split_by_hash
@@ -68,7 +68,8 @@ def table(
     column = opened.first_of(_SPLIT) if split is None else split.strip()
     paths = paths_of(opened, images or _column_of_images(opened))
     folder = Path(root).expanduser() if root else opened.path.parent
-    source = Source(str(folder.absolute()), paths, found(opened, str(folder.absolute()), paths))
+    check_files(opened, str(folder.absolute()), paths)
+    source = Source(str(folder.absolute()), paths)
     if column:
         parts = split_by_column(opened, column)
     else:

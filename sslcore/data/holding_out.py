@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from hashlib import blake2b
 
 
 def held_out_by_name(
@@ -26,13 +26,9 @@ def held_out_by_name(
         by_group[group].append(row)
     if max(map(len, by_group.values())) == 1:  # nothing to hold out of any group alone
         by_group = {None: list(range(len(names)))}
-    hashes = [_hash(name) for name in names]
+    hashes = [blake2b(os.fsencode(name), digest_size=16).digest() for name in names]
     held_out: list[int] = []
     for rows in by_group.values():
         count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
         held_out += sorted(rows, key=hashes.__getitem__)[:count]
     return sorted(held_out)
-
-
-def _hash(name: str) -> bytes:
-    return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()

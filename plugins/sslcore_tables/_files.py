@@ -56,10 +56,11 @@ class Files:
     Args:
         root: the folder of relative paths.
         paths: as the table has them.
+        place: names this part of the table, whatever it holds at the time.
     """
 
-    def __init__(self, root: str, paths: Sequence[str]) -> None:
-        self.root, self.paths = root, Paths(paths)
+    def __init__(self, root: str, paths: Sequence[str], place: str) -> None:
+        self.root, self.paths, self.place = root, Paths(paths), place
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,16 +94,18 @@ class Source:
     """The files of a whole table, of which each split has some.
 
     Args:
+        table: the table.
         root: the folder of relative paths.
         paths: as the table has them.
     """
 
-    def __init__(self, root: str, paths: Sequence[str]) -> None:
-        self.root, self.paths = root, paths
+    def __init__(self, table: Table, root: str, paths: Sequence[str]) -> None:
+        self.table, self.root, self.paths = table, root, paths
 
-    def split(self, rows: np.ndarray, labels: Labels | None = None) -> Split:
+    def split(self, name: str, rows: np.ndarray, labels: Labels | None = None) -> Split:
         """Return the images of some rows, with their labels if there are any."""
-        files = Files(self.root, [self.paths[row] for row in rows.tolist()])
+        place = f"{self.table.path.resolve()} {name}"
+        files = Files(self.root, [self.paths[row] for row in rows.tolist()], place)
         return Split(files, None if labels is None else labels.of(rows), names=files.paths)
 
 

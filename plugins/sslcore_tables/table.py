@@ -69,7 +69,7 @@ def table(
     paths = paths_of(opened, images or _column_of_images(opened))
     folder = Path(root).expanduser() if root else opened.path.parent
     check_files(opened, str(folder.absolute()), paths)
-    source = Source(str(folder.absolute()), paths)
+    source = Source(opened, str(folder.absolute()), paths)
     if column:
         parts = split_by_column(opened, column)
     else:
@@ -115,25 +115,26 @@ def _data(
     train, test = parts.train, parts.test
     notes += parts.notes
     if labels is None:
-        return Data(source.split(train), source.split(test), notes=notes)
+        return Data(source.split("train", train), source.split("test", test), notes=notes)
     fit, scored = train[labels.known[train]], test[labels.known[test]]
     if not len(fit) or not len(scored):
-        lacks = "train" if not len(fit) else "test"
-        note = f"no {lacks} row has a label, {_WITHOUT}"
-        return Data(source.split(train), source.split(test), notes=(*notes, note))
+        notes += (f"no {'test' if len(fit) else 'train'} row has a label, {_WITHOUT}",)
+        return Data(source.split("train", train), source.split("test", test), notes=notes)
     if not parts.held_out:
         _check_classes(table, labels, fit, scored)
     if len(scored) < len(test):
         notes += (f"{len(test) - len(scored)} test rows without a label are left out",)
-    if len(fit) == len(train):
-        return Data(
-            source.split(train, labels), source.split(scored, labels), None, labels.classes, notes
-        )
-    notes += (
-        f"{len(train)} images are trained on, and evaluators fit on the {len(fit)} with a label",
+    probe = None
+    if len(fit) < len(train):
+        probe = source.split("probe", fit, labels)
+        notes += (f"{len(train)} images are trained on, of which {len(fit)} have a label",)
+    return Data(
+        train=source.split("train", train, None if probe else labels),
+        test=source.split("test", scored, labels),
+        probe=probe,
+        classes=labels.classes,
+        notes=notes,
     )
-    probe = source.split(fit, labels)
-    return Data(source.split(train), source.split(scored, labels), probe, labels.classes, notes)
 
 
 def _check_classes(table: Table, labels: Labels, train: np.ndarray, test: np.ndarray) -> None:

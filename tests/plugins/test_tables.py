@@ -95,11 +95,7 @@ def test_a_table_holds_out_the_same_images_as_the_folder_does(tmp_path):
         save(tmp_path / "all" / "ab"[number % 2] / f"{number}.png", number)
     expected = folder(path=str(tmp_path / "all"))
     paths = [path for split in (expected.train, expected.test) for path in names(split)]
-    for prefix, where in (
-        ("all/", tmp_path),
-        ("", tmp_path / "all"),
-        (f"{tmp_path}/all/", tmp_path),
-    ):
+    for prefix, below in (("all/", ""), ("", "all"), (f"{tmp_path}/all/", "")):
         columns = {"path": [prefix + path for path in paths], "label": [path[0] for path in paths]}
         data = table(path=str(write(tmp_path / below / "t.csv", columns)))
         for name in ("train", "test"):
@@ -134,7 +130,7 @@ def test_rows_without_a_label_are_trained_on_and_the_others_are_the_probe(images
         assert label_of(data, split) == {
             name: "ab"[int(name.removesuffix(".png")) % 2] for name in names(split)
         }
-    assert data.notes == ("36 images are trained on, and evaluators fit on the 16 with a label",)
+    assert data.notes == ("36 images are trained on, of which 16 have a label",)
 
 
 def test_test_rows_without_a_label_are_left_out_and_counted(images, tmp_path):
@@ -207,10 +203,14 @@ def test_labels_that_tell_nothing_apart_are_left_out_and_that_is_said(images, tm
 
 
 def test_labels_of_one_split_alone_are_left_out_and_that_is_said(images, tmp_path):
-    columns = {"path": images(6), "label": [*"abab", "", ""], "split": ["train"] * 4 + ["test"] * 2}
+    splits = ["train"] * 4 + ["test"] * 2 + ["val"]
+    columns = {"path": images(7), "label": [*"abab", "", "", ""], "split": splits}
     data = table(path=str(write(tmp_path / "t.csv", columns)))
     assert (data.labelled, len(data.test)) == (False, 2)
-    assert data.notes == ("no test row has a label, so the images are used without labels",)
+    assert data.notes == (
+        "only train and test are used; 1 rows of val are left out",
+        "no test row has a label, so the images are used without labels",
+    )
 
 
 def test_the_fingerprint_changes_with_the_files_and_their_list(images, tmp_path):

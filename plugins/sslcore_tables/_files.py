@@ -14,6 +14,7 @@ import numpy as np
 
 from sslcore.data import Split
 from sslcore.errors import DataError
+from sslcore.system.addresses import is_address, read_address, state_of_address
 from sslcore.system.printable import one_line
 
 if TYPE_CHECKING:
@@ -56,11 +57,14 @@ class Files:
     Args:
         root: the folder of relative paths.
         paths: as the table has them.
-        place: names this part of the table, whatever it holds at the time.
+        table: the path or the address of the table.
+        part: the name of this part of the table.
     """
 
-    def __init__(self, root: str, paths: Sequence[str], place: str) -> None:
-        self.root, self.paths, self.place = root, Paths(paths), place
+    def __init__(self, root: str, paths: Sequence[str], table: str, part: str) -> None:
+        self.root, self.paths, self.table = root, Paths(paths), table
+        #: Names this part of the table, whatever it holds at the time.
+        self.place = f"{table} {part}"
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -69,24 +73,37 @@ class Files:
         """Return the content of a file.
 
         Raises:
-            OSError: it can't be read.
+            OSError, DataError: it can't be read.
         """
-        with open(os.path.join(self.root, self.paths[row]), "rb") as file:
+        path = _joined(self.root, self.paths[row])
+        if is_address(path):
+            return read_address(path)
+        with open(path, "rb") as file:
             return file.read()
 
     @cached_property
     def fingerprint(self) -> str:
-        """A text that changes with the list of files, and with their sizes and times."""
+        """A text that changes with the list of files, and with their sizes and times.
+
+        An object store would need a request for each file: there, it changes with the table.
+        """
         states = np.zeros((len(self), 2), dtype=np.int64)
+        content = hashlib.blake2b(os.fsencode(self.root), digest_size=16)
+        content.update(self.paths.data)
+        elsewhere = False
         for row, path in enumerate(self.paths):
+            full = _joined(self.root, path)
+            if is_address(full):
+                elsewhere = True
+                continue
             try:
-                status = os.stat(os.path.join(self.root, path))
+                status = os.stat(full)
             except OSError:  # it has gone meanwhile, which `fetch` reports
                 continue
             states[row] = status.st_size, status.st_mtime_ns
-        content = hashlib.blake2b(os.fsencode(self.root), digest_size=16)
-        content.update(self.paths.data)
         content.update(states.tobytes())
+        if elsewhere:
+            content.update(self.table.encode() + _state_of(self.table).encode())
         return content.hexdigest()
 
 
@@ -104,8 +121,8 @@ class Source:
 
     def split(self, name: str, rows: np.ndarray, labels: Labels | None = None) -> Split:
         """Return the images of some rows, with their labels if there are any."""
-        place = f"{self.table.path.resolve()} {name}"
-        files = Files(self.root, [self.paths[row] for row in rows.tolist()], place)
+        paths = [self.paths[row] for row in rows.tolist()]
+        files = Files(self.root, paths, self.table.path, name)
         return Split(files, None if labels is None else labels.of(rows), names=files.paths)
 
 
@@ -131,7 +148,8 @@ def check_files(table: Table, root: str, paths: list[str]) -> None:
     """Check that each path names a file of its own; correct paths in place.
 
     A path that names no file is tried without spaces around it, and with slashes in place of
-    backslashes. Nothing but names is read: files are opened when their images are needed.
+    backslashes. Nothing but names is read: files are opened when their images are needed. Files
+    at addresses are not looked for, which would need a request each.
 
     Raises:
         DataError: a path names no file, or two rows name the same.
@@ -158,14 +176,29 @@ def _not_listed(root: str, paths: list[str]) -> list[int]:
         by_folder[path[: path.rfind("/") + 1]].append(row)
     absent: list[int] = []
     for folder, rows in by_folder.items():
+        if is_address(_joined(root, folder)):
+            continue
         names = _listed(root, folder) if len(rows) >= _LISTED else frozenset()
         absent += [row for row in rows if paths[row][len(folder) :] not in names]
     return sorted(absent)
 
 
+def _joined(root: str, path: str) -> str:
+    if is_address(path) or os.path.isabs(path):
+        return path
+    return f"{root.rstrip('/')}/{path}" if is_address(root) else os.path.join(root, path)
+
+
+def _state_of(table: str) -> str:
+    if is_address(table):
+        return state_of_address(table)
+    status = os.stat(table)
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
 def _listed(root: str, folder: str) -> frozenset[str]:
     try:
-        with os.scandir(os.path.join(root, folder)) as entries:
+        with os.scandir(_joined(root, folder)) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file())
     except (OSError, ValueError):
         return frozenset()
@@ -173,7 +206,7 @@ def _listed(root: str, folder: str) -> frozenset[str]:
 
 def _is_file(root: str, path: str) -> bool:
     try:
-        return stat.S_ISREG(os.stat(os.path.join(root, path)).st_mode)
+        return stat.S_ISREG(os.stat(_joined(root, path)).st_mode)
     except (OSError, ValueError):
         return False
 
@@ -181,7 +214,7 @@ def _is_file(root: str, path: str) -> bool:
 def _missing(table: Table, root: str, paths: list[str], missing: list[int]) -> DataError:
     first = paths[missing[0]]
     place = table.place_of(missing[0])
-    full = os.path.join(root, first)
+    full = _joined(root, first)
     what = "is a folder" if os.path.isdir(full) else "does not exist"
     many = f"{len(missing)} of {len(paths)} paths name no file; the first, " if missing[1:] else ""
     return DataError(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from sslcore.errors import DataError, first_line, nearest
+from sslcore.system.addresses import is_address, open_address
 from sslcore.system.printable import one_line
 
 #: What may separate the cells of a .csv file; the one that its first line has most of does.
@@ -24,14 +26,14 @@ class Table:
     """The columns of a table.
 
     Attributes:
-        path: its file.
+        path: the path or the address of its file.
         names: the names of its columns, in order.
         size: number of rows N.
         read: returns the N values of a column, by its place.
         place_of: returns where a row is, for messages: `"line 7"`.
     """
 
-    path: Path
+    path: str
     names: tuple[str, ...]
     size: int
     read: Callable[[int], Sequence[object]]
@@ -65,18 +67,21 @@ class Table:
         return next((name for name in self.names if name.strip().casefold() in names), None)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: str) -> Table:
     """Return the table in a file, by the ending of its name.
 
     Raises:
         DataError: the file is missing, can't be read, is damaged, or has no rows.
     """
-    problem = "is a folder" if path.is_dir() else "" if path.exists() else "does not exist"
-    if problem:
-        raise DataError(f"{path} {problem}; expected a table: a {', '.join(_READERS)} file")
-    reader = _READERS.get(path.suffix.lower())
+    kinds = ", ".join(_READERS)
+    if not is_address(path):
+        problem = "" if os.path.isfile(path) else "does not exist"
+        problem = "is a folder" if os.path.isdir(path) else problem
+        if problem:
+            raise DataError(f"{path} {problem}; expected a table: a {kinds} file")
+    reader = _READERS.get(os.path.splitext(path)[1].lower())
     if reader is None:
-        raise DataError(f"{path} is no table; expected a {', '.join(_READERS)} file")
+        raise DataError(f"{path} is no table; expected a {kinds} file")
     try:
         table = reader(path)
     except OSError as error:
@@ -88,19 +93,24 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def _open(path: Path) -> IO[str]:
-    with path.open("rb") as file:
-        marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
-    return path.open(newline="", encoding="utf-16" if marked else "utf-8-sig")
+def _open_binary(path: str) -> IO[bytes]:
+    return open_address(path) if is_address(path) else open(path, "rb")
+
+
+def _open(path: str) -> IO[str]:
+    file = _open_binary(path)
+    marked = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding="utf-16" if marked else "utf-8-sig", newline="")
 
 
 # CSV
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Any]:
+def _csv(path: str) -> Iterator[Any]:
     """Open a file as a reader of rows, whatever separates its cells."""
-    tab = path.suffix.lower() == ".tsv"
+    tab = path.lower().endswith(".tsv")
     with _open(path) as file:
         first = file.readline()
         delimiter = "\t" if tab else max(_DELIMITERS, key=first.count)
@@ -108,7 +118,7 @@ def _csv(path: Path) -> Iterator[Any]:
         yield csv.reader(file, delimiter=delimiter, strict=True, skipinitialspace=not tab)
 
 
-def _read_csv(path: Path) -> Table:
+def _read_csv(path: str) -> Table:
     with _csv(path) as reader:
         try:
             rows = list(filter(any, reader))
@@ -128,7 +138,7 @@ def _read_csv(path: Path) -> Table:
     return Table(path, names, len(rows), columns.__getitem__, lambda row: _csv_place(path, row))
 
 
-def _csv_place(path: Path, row: int) -> str:
+def _csv_place(path: str, row: int) -> str:
     """Return the line where a row begins; a cell in quotes may hold line breaks."""
     with _csv(path) as reader:
         filled = 0
@@ -142,7 +152,7 @@ def _csv_place(path: Path, row: int) -> str:
 # JSON Lines
 
 
-def _read_jsonl(path: Path) -> Table:
+def _read_jsonl(path: str) -> Table:
     records: list[Mapping[str, object]] = []
     lines: list[int] = []
     with _open(path) as file:
@@ -159,7 +169,7 @@ def _read_jsonl(path: Path) -> Table:
     return Table(path, names, len(records), read, lambda row: f"line {lines[row]}")
 
 
-def _record(path: Path, number: int, line: str) -> Mapping[str, object]:
+def _record(path: str, number: int, line: str) -> Mapping[str, object]:
     try:
         record = json.loads(line, object_pairs_hook=_without_duplicates)
     except (ValueError, RecursionError) as error:
@@ -180,10 +190,10 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 # Parquet
 
 
-def _read_parquet(path: Path) -> Table:
+def _read_parquet(path: str) -> Table:
     pyarrow, parquet = _pyarrow()
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(_open_binary(path))
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} can't be read as Parquet: {first_line(error)}") from error
     names = tuple(file.schema_arrow.names)
@@ -220,7 +230,7 @@ def _pyarrow() -> tuple[Any, Any]:
     return pyarrow, parquet
 
 
-_READERS: Mapping[str, Callable[[Path], Table]] = {
+_READERS: Mapping[str, Callable[[str], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_jsonl,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ from annotated_types import Gt, Lt
 
 from sslcore.data import Data
 from sslcore.errors import DataError
+from sslcore.system.addresses import is_address
 from sslcore.system.printable import printable
 from sslcore_tables._files import Source, check_files, paths_of
 from sslcore_tables._labels import Labels, labels_of
@@ -45,7 +47,7 @@ def table(
     every call.
 
     Args:
-        path: the table.
+        path: the table: a path, or an address such as s3://bucket/table.csv.
         images: the column with the paths of the images; none takes the first one called path,
             file, filename, image or alike.
         label: the column with the class of each image, or with several labels separated by ; or |;
@@ -53,7 +55,7 @@ def table(
             label, class, category, target or alike, and an empty text takes no column.
         split: the column with train, test or val; none takes the first one called split, subset or
             partition, and an empty text takes no column.
-        root: the folder of relative paths; none is the folder of the table.
+        root: the folder of relative paths, or its address; none is the folder of the table.
         test_fraction: fraction of each class to hold out if there is no column of splits, in
             (0, 1).
 
@@ -61,15 +63,16 @@ def table(
         DataError: the table can't be read, lacks a column, or has a bad value; a path names no
             file, or two rows name the same; or the test images have a class that training lacks.
     """
-    opened = read_table(Path(path).expanduser())
+    opened = read_table(path if is_address(path) else str(Path(path).expanduser().absolute()))
     if opened.size == 1:
         raise DataError(f"{opened.path} has 1 row; at least 2 are needed, one of them to test on")
     labels, notes = _labels(opened, label)
     column = opened.first_of(_SPLIT) if split is None else split.strip()
     paths = paths_of(opened, images or _column_of_images(opened))
-    folder = Path(root).expanduser() if root else opened.path.parent
-    check_files(opened, str(folder.absolute()), paths)
-    source = Source(opened, str(folder.absolute()), paths)
+    folder = os.path.dirname(opened.path) if root is None else root
+    folder = folder if is_address(folder) else str(Path(folder).expanduser().absolute())
+    check_files(opened, folder, paths)
+    source = Source(opened, folder, paths)
     if column:
         parts = split_by_column(opened, column)
     else:

@@ -15,7 +15,7 @@ def read(tmp_path):
 
     def labels(text: str, *columns: str, name: str = "t.csv"):
         (tmp_path / name).write_text(text, encoding="utf-8")
-        return labels_of(read_table(tmp_path / name), columns)
+        return labels_of(read_table(str(tmp_path / name)), columns)
 
     return labels
 
@@ -49,7 +49,7 @@ def test_lists_of_parquet_are_several_labels(tmp_path):
     from pyarrow import parquet
 
     parquet.write_table(pyarrow.table({"tags": [["b", "a"], None, []]}), tmp_path / "t.parquet")
-    labels = labels_of(read_table(tmp_path / "t.parquet"), ["tags"])
+    labels = labels_of(read_table(str(tmp_path / "t.parquet")), ["tags"])
     assert rows_of(labels) == [{"a", "b"}, set(), set()]
     assert labels.known.tolist() == [True, False, True]
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, overload
 
@@ -39,6 +39,9 @@ class Paths(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(os.fsdecode(self.data).split("\0")[1:-1])
 
     @overload
     def __getitem__(self, row: int) -> str: ...

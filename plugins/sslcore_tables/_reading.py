@@ -19,6 +19,8 @@ from sslcore.system.printable import one_line
 
 #: What may separate the cells of a .csv file; the one that its first line has most of does.
 _DELIMITERS = ",;\t"
+#: Rows of text that are in memory at a time.
+_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,33 @@ def _csv(path: str) -> Iterator[Any]:
 def _read_csv(path: str) -> Table:
     with _csv(path) as reader:
         try:
-            rows = list(filter(any, reader))
+            header, columns = _columns(path, filter(any, reader))
         except csv.Error as error:
             raise DataError(f"{path}, line {reader.line_num}: {first_line(error)}") from error
-    if not rows:
-        raise DataError(f"{path} is empty; expected a line with the names of the columns")
-    header = rows.pop(0)
-    if not {*map(len, rows)} <= {len(header)}:
-        row = next(row for row, cells in enumerate(rows) if len(cells) != len(header))
-        raise DataError(
-            f"{path}, {_csv_place(path, row)}: {len(rows[row])} cells, but {len(header)} columns; "
-            "put a cell with a comma into quotes"
-        )
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(header)
     names = tuple(name.strip() for name in header)
-    return Table(path, names, len(rows), columns.__getitem__, lambda row: _csv_place(path, row))
+    return Table(
+        path, names, len(columns[0]), columns.__getitem__, lambda row: _csv_place(path, row)
+    )
+
+
+def _columns(path: str, rows: Iterator[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return the names of columns, and the cells of each."""
+    header = next(rows, None)
+    if header is None:
+        raise DataError(f"{path} is empty; expected a line with the names of the columns")
+    columns: list[list[str]] = [[] for _ in header]
+    # All rows at once would be an object each, which take several times as long to make.
+    while some := list(itertools.islice(rows, _AT_A_TIME)):
+        if {*map(len, some)} != {len(header)}:
+            row = next(row for row, cells in enumerate(some) if len(cells) != len(header))
+            place = _csv_place(path, len(columns[0]) + row)
+            raise DataError(
+                f"{path}, {place}: {len(some[row])} cells, but {len(header)} columns; put a cell "
+                "with a comma into quotes"
+            )
+        for column, cells in zip(columns, zip(*some, strict=True), strict=True):
+            column += cells
+    return header, columns
 
 
 def _csv_place(path: str, row: int) -> str:
@@ -171,7 +185,7 @@ def _read_jsonl(path: str) -> Table:
 
 def _record(path: str, number: int, line: str) -> Mapping[str, object]:
     try:
-        record = json.loads(line, object_pairs_hook=_without_duplicates)
+        record = _DECODER.decode(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}, line {number}: {first_line(error)}") from error
     if not isinstance(record, dict):
@@ -185,6 +199,9 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"there are two values of {one_line(twice)!r}")
     return record
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 # Parquet

@@ -114,6 +114,12 @@ def test_what_is_held_out_does_not_depend_on_the_order_of_rows(images, tmp_path)
         assert names(data.train) == [path for path in order if path not in held_out]
 
 
+def test_a_part_of_each_class_is_held_out(images, tmp_path):
+    columns = {"path": images(36), "label": ["often"] * 30 + ["rare"] * 6}
+    data = table(path=str(write(tmp_path / "t.csv", columns)), test_fraction=0.5)
+    assert data.test.labels.bincount().tolist() == [15, 3]
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_rows_without_a_label_are_trained_on_and_the_others_are_the_probe(images, tmp_path, ending):
     paths = images(40)

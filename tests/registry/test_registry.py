@@ -199,6 +199,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_moco",
         "sslcore_probes",
         "sslcore_simclr",
+        "sslcore_tables",
         "sslcore_timm",
         "sslcore_torchvision",
         "sslcore_trackers",

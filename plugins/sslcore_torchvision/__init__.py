@@ -130,6 +130,6 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         name="folder",
         summary="A folder of images of any size, with or without class folders",
         build="sslcore_torchvision.folder:folder",
-        opens_paths=True,
+        opens=("/",),
         opens_images="sslcore_torchvision.files:image_files_at",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections import defaultdict
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sslcore.data.holding_out import held_out_by_name
 from sslcore.errors import DataError
 
 #: What an image file's name may end with, in any case.
@@ -126,7 +126,8 @@ def arrange(files: list[ImageFile], test_fraction: float) -> Listing:
     if "train" in by_top and tests:
         return _with_test_folder(by_top, tests, depth + 1)
     classes = _classes(files, depth)
-    test = _hold_out(files, classes, test_fraction, depth)
+    names = ["/".join(file.parts[depth:]) for file in files]
+    test = frozenset(held_out_by_name(names, classes, test_fraction))
     order = sorted(range(len(files)), key=lambda row: (row in test, row))
     notes: tuple[str, ...] = ()
     beside = sum(len(file.parts) == depth + 1 for file in files)
@@ -192,26 +193,6 @@ def _with_test_folder(by_top: dict[str, list[ImageFile]], tests: list[str], dept
         without = "train" if train_classes is None else tests[0]
         notes.append(f"{without}/ has no class folders, so the images are used without classes.")
     return Listing((*train, *test), len(train), classes, held_out=False, notes=tuple(notes))
-
-
-def _hold_out(
-    files: list[ImageFile], classes: list[str] | None, fraction: float, depth: int
-) -> set[int]:
-    """Return the rows to test on: of each class the `fraction` with the least hashes."""
-    groups: dict[str, list[int]] = defaultdict(list)
-    for row in range(len(files)):
-        groups[classes[row] if classes else ""].append(row)
-    if max(map(len, groups.values())) == 1:  # nothing to hold out of any class alone
-        groups = {"": list(range(len(files)))}
-    held_out: set[int] = set()
-    for rows in groups.values():
-        count = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
-        held_out.update(sorted(rows, key=lambda row: _hash(files[row], depth))[:count])
-    return held_out
-
-
-def _hash(file: ImageFile, depth: int) -> bytes:
-    return hashlib.blake2b(os.fsencode("/".join(file.parts[depth:])), digest_size=16).digest()
 
 
 def printable(name: str) -> str:

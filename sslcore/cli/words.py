@@ -14,11 +14,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from sslcore.contract.records import KINDS, Dataset, Method, Teacher
+from sslcore.contract.records import KINDS, Method, Teacher
 from sslcore.contract.settings import settings_of
 from sslcore.contract.stages import STAGES
 from sslcore.contract.static_interface import read_interface
 from sslcore.errors import SslcoreError
+from sslcore.recipe.opening import opener
 from sslcore.recipe.recipe import Training
 from sslcore.registry import discovery
 from sslcore.registry.loading import Entry
@@ -70,9 +71,9 @@ complete_evaluators = names_of("evaluator")
 def complete_data(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Complete the name of a data set, else a folder."""
+    """Complete the name of a data set, else a file or folder."""
     return names_of("dataset")(context, parameter, incomplete) or [
-        CompletionItem(incomplete, type="dir")
+        CompletionItem(incomplete, type="file")
     ]
 
 
@@ -170,12 +171,18 @@ def _keys_of(section: str, entry: Entry | None) -> Iterator[tuple[str, str]]:
 
 
 def _data(name: str | None, registry: Registry) -> Entry | None:
-    entries = registry.entries("dataset")
-    records = [(entry, entry.record) for entry in entries if isinstance(entry.record, Dataset)]
     if name is None:
-        return next((entry for entry, record in records if record.default), None)
-    opens = next((entry for entry, record in records if record.opens_paths), None)
-    return _found(registry, "dataset", name) or opens
+        entries = registry.entries("dataset")
+        return next((each for each in entries if getattr(each.record, "default", False)), None)
+    return _found(registry, "dataset", name) or _opener(name, registry)
+
+
+def _opener(path: str, registry: Registry) -> Entry | None:
+    try:
+        found = opener(path, registry)
+    except SslcoreError:
+        return None
+    return found[0] if found else None
 
 
 def _found(registry: Registry, kind: str, name: str | None) -> Entry | None:

@@ -18,6 +18,8 @@ from sslcore.system.printable import is_one_printable_line
 KEBAB_CASE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ADDRESS = re.compile(rf"([^\s:]+:)?{KEBAB_CASE.pattern}")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+#: A file ending; or a folder, and what it must hold.
+_OPENS = re.compile(r"\.[^\s/*?]+|/|/[^\s/][^\s]*")
 
 #: Settings by section: `{"loss": {"temperature": 0.5}, "training": {"epochs": 20}}`.
 Sections = Mapping[str, Mapping[str, object]]
@@ -168,7 +170,12 @@ class Dataset(Component):
     Attributes:
         clips: whether a sample is a clip (T, C, H, W) instead of an image (C, H, W).
         default: whether a run that names no data uses this one.
-        opens_paths: whether a path given as data is opened with it, as its setting `path`.
+        opens: which paths given as data are opened with it, as its setting `path`: `".csv"`, files
+            that end so, in any case, and addresses such as `s3://bucket/table.csv`; `"/"`, folders;
+            `"/*.parquet"`, folders in which this glob pattern finds something.
+        example: the function that writes a small example of what `opens` names, for checks, as
+            `"package.module:attribute"`: from an empty folder to the path to open. A data set that
+            opens any folder is checked on class folders of images where there is none.
         opens_images: the function that opens single images, as `"package.module:attribute"`: from
             paths of files and folders to a `sslcore.data.Split`, whose names are the paths of the
             images; empty where there is none.
@@ -180,25 +187,32 @@ class Dataset(Component):
 
     clips: bool = False
     default: bool = False
-    opens_paths: bool = False
+    opens: tuple[str, ...] = ()
+    example: str = ""
     opens_images: str = ""
     defaults: Sections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         whose = f"{self.kind} {self.name!r}"
-        for name in ("clips", "default", "opens_paths"):
+        for name in ("clips", "default"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(
                     f"{whose}: {name} must be True or False, got {getattr(self, name)!r}"
                 )
-        if not isinstance(self.opens_images, str) or not (
-            _REFERENCE.fullmatch(self.opens_images or "a:b")
+        if not isinstance(self.opens, tuple) or not all(
+            isinstance(pattern, str) and _OPENS.fullmatch(pattern) for pattern in self.opens
         ):
             raise ValueError(
-                f"{whose}: opens_images {self.opens_images!r} is not of the form "
-                "'package.module:attribute'"
+                f"{whose}: opens must be a tuple of file endings ('.csv'), '/' for folders, or '/' "
+                f"and what a folder must hold ('/*.parquet'), got {self.opens!r}"
             )
+        for name in ("opens_images", "example"):
+            reference = getattr(self, name)
+            if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference or "a:b"):
+                raise ValueError(
+                    f"{whose}: {name} {reference!r} is not of the form 'package.module:attribute'"
+                )
         _check_sections(f"{whose}: defaults", self.defaults)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,11 +10,11 @@ from pathlib import Path
 from sslcore.contract.records import Dataset, Evaluator, Method
 from sslcore.contract.stages import STAGES, kind_of
 from sslcore.errors import UnknownNameError, UsageError, nearest
+from sslcore.recipe.opening import opener
 from sslcore.recipe.request import Request
 from sslcore.recipe.wiring import Stage, evaluator_problems, takes
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
-from sslcore.system.files import user_path
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Choice:
         method_entry: the same with its origin.
         dataset: the data set's record.
         data: the data set with its interface.
-        path: the folder, where a path was given as data.
+        path: the file, folder or address, where one was given as data.
         stages: augmentation, encoder, head (unless there is none) and loss.
         evaluators: with their interfaces.
         notes: evaluators of the method that were left out, with the reason.
@@ -133,17 +132,15 @@ def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
     try:
         return _found(request, registry, "dataset", name, "data"), ""
     except UnknownNameError as error:
-        path = user_path(name, "--data")
-        looks_like_path = os.sep in name or name.startswith(("~", "."))
-        for entry, record in records:
-            if record.opens_paths and (looks_like_path or path.exists()):
-                return entry, str(path.absolute())
-        folders = []
+        found = opener(name, registry)
+        if found:
+            return found
+        beside = []
         # The working folder may be gone, or closed to us.
         with suppress(OSError):
-            folders = [each.name for each in Path().iterdir() if each.is_dir()]
+            beside = [each.name for each in Path().iterdir()]
         raise UnknownNameError(
-            f"there is no folder {name!r}{nearest(name, folders)}; and {error}"
+            f"there is no file or folder {name!r}{nearest(name, beside)}; and {error}"
         ) from None
 
 

@@ -69,7 +69,7 @@ def test_every_shell_is_offered_the_methods(complete, shell):
         (["train", "--set", "training.epo"], ["training.epochs="]),
         (["train", "-m", "simclr", "--set", "optimizer.m"], ["optimizer.momentum="]),
         (["train", "--data", "moving-digits", "--set", "data.f"], ["data.frames="]),
-        (["train", "--data", "photos", "--set", "data.p"], ["data.path="]),
+        (["train", "--data", "./photos", "--set", "data.p"], ["data.path="]),
         (["train", "--evaluator", "retrieval", "--set", "evaluator.labels"], []),
         (["evaluate", "runs/x", "--set", "evaluator.labels"], ["evaluator.labels_per_class="]),
         (["evaluate", "runs/x", "--set", "loss."], []),

@@ -13,9 +13,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 import sslcore.cli
 
@@ -106,7 +108,7 @@ def first_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """A home folder with photos, and a folder of images in classes, for training and testing."""
+    """A home folder with photos and tables of them, and images in classes for train and test."""
     home = tmp_path_factory.mktemp("home")
     for folder, count in {
         "photos": 40,
@@ -120,7 +122,22 @@ def pictures(tmp_path_factory):
             generator = torch.Generator().manual_seed(number)
             pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=generator)
             Image.fromarray(pixels.numpy()).save(home / folder / f"{number}.png")
+    _write_tables(home)
     return home
+
+
+def _write_tables(home: Path) -> None:
+    """Write tables of the photos, with labels for some of them."""
+    paths = [f"photos/{number}.png" for number in range(40)]
+    labels = ["cat", "dog", "cat", "dog", None] * 8
+    parquet.write_table(pyarrow.table({"path": paths, "label": labels}), home / "labels.parquet")
+    for name, header, separator in (
+        ("labels.csv", ("path", "label"), ","),
+        ("animals.tsv", ("picture", "species"), "\t"),
+    ):
+        rows = [header, *zip(paths, (label or "" for label in labels), strict=True)]
+        text = "".join(separator.join(row) + "\n" for row in rows)
+        (home / name).write_text(text, encoding="utf-8")
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def test_the_names_are_those_that_methods_refer_to():
     ]
 
 
-def test_one_data_set_is_the_default_and_one_opens_paths():
+def test_one_data_set_is_the_default_and_one_opens_folders():
     assert [record.name for record in DATASETS if record.default] == ["digits"]
-    assert [record.name for record in DATASETS if record.opens_paths] == ["folder"]
+    assert [record.name for record in DATASETS if "/" in record.opens] == ["folder"]
     assert [record.name for record in DATASETS if record.clips] == ["moving-digits"]
 
 

@@ -226,11 +226,6 @@ def test_the_first_augmentation_of_a_method_that_takes_the_data_is_used(registry
     assert (images.augmentation.name, clips.augmentation.name) == ("patches", "frames")
 
 
-def test_a_folder_as_data_is_opened_by_the_data_set_that_opens_paths(registry, tmp_path):
-    recipe, _ = make_recipe("simclr", data=str(tmp_path), registry=registry)
-    assert recipe.data.settings["path"] == str(tmp_path)
-
-
 def test_build_gives_a_component_by_name():
     loss = build("loss", "nt-xent", temperature=0.2)
     assert loss(torch.randn(2, 4, 8)).shape == ()

@@ -160,6 +160,11 @@ def test_a_bad_method_is_refused_when_it_is_made(change, said):
     [
         ({"clips": "yes"}, "clips must be True or False"),
         ({"default": 1}, "default must be True or False"),
+        ({"opens": ".csv"}, "opens must be a tuple of file endings"),
+        ({"opens": ("csv",)}, "opens must be a tuple of file endings"),
+        ({"opens": ("//x",)}, "opens must be a tuple of file endings"),
+        ({"opens": (3,)}, "opens must be a tuple of file endings"),
+        ({"example": "write"}, "example 'write' is not of the form"),
         ({"defaults": {"data": {}}}, "defaults: no section 'data'"),
     ],
 )
@@ -194,6 +199,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_moco",
         "sslcore_probes",
         "sslcore_simclr",
+        "sslcore_tables",
         "sslcore_timm",
         "sslcore_torchvision",
         "sslcore_trackers",

@@ -22,7 +22,7 @@ from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.testing.losses.family import families
 from sslcore.testing.losses.spec import LossSpec
-from sslcore.testing.parts.folder import on_a_folder
+from sslcore.testing.parts.examples import class_folders, on_an_example
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.settings import settings_at_bounds
 from sslcore.testing.parts.spec import (
@@ -176,7 +176,10 @@ def _evaluator(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     record = entry.record
     assert isinstance(record, Dataset)
-    make = on_a_folder(target) if record.opens_paths else target
+    if record.example:
+        make = on_an_example(target, load_reference(record.example))
+    else:
+        make = on_an_example(target, class_folders) if "/" in record.opens else target
     return [DatasetSpec(make, entry.name, clips=record.clips)]
 
 

@@ -190,7 +190,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     line = {"case": "first run", **case, "decoded_images_per_s": round(count / seconds, 1)}
     print(json.dumps(line | describe(device)), flush=True)
 
-    with mock.patch("sslcore_torchvision.folder.decode", side_effect=AssertionError("decoded")):
+    with mock.patch("sslcore.data.originals.decoded", side_effect=AssertionError("decoded")):
         started = time.perf_counter()
         data = build_data(recipe.data)
         next(Batches(data.train, options.batch, 0, device).between(0, 10**6))

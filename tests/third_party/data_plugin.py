@@ -17,15 +17,17 @@ _MODULE = __name__
 @sslcore.hookimpl
 def sslcore_datasets():
     for name, summary in (
-        ("noise", "Noise of 12 bits in 4 channels, in memory"),
+        ("deep-noise", "Noise of 12 bits in 4 channels, in memory"),
         ("tiles", "Tiles of a scan of 16 bits, in a file that is mapped into memory"),
         ("cells", "Cells of any size, drawn when they are asked for"),
         ("zipped", "PNG files in a zip archive"),
     ):
-        yield sslcore.Dataset(name=name, summary=summary, build=f"{_MODULE}:{name}")
+        yield sslcore.Dataset(
+            name=name, summary=summary, build=f"{_MODULE}:{name.replace('-', '_')}"
+        )
 
 
-def noise(*, seed: int = 0) -> Data:
+def deep_noise(*, seed: int = 0) -> Data:
     """Return noise of 12 bits in 4 channels."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 4096, (40, 4, 16, 16), generator=generator, dtype=torch.int16)

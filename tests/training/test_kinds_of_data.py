@@ -23,7 +23,7 @@ def paths(tmp_path) -> dict[str, dict[str, str]]:
     tiles = np.random.default_rng(0).integers(100, 4000, (40, 16, 16), dtype=np.uint16)
     np.save(tmp_path / "tiles.npy", tiles)
     return {
-        "noise": {},
+        "deep-noise": {},
         "cells": {},
         "tiles": {"path": str(tmp_path / "tiles.npy")},
         "zipped": {"path": str(tmp_path / "images.zip")},
@@ -56,13 +56,13 @@ def test_each_kind_of_data_takes_a_third_party_less_than_40_lines():
         for node in tree.body
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
     }
-    assert lines["noise"] < 40
+    assert lines["deep_noise"] < 40
     assert lines["tiles"] < 40
     assert lines["cells"] < 40
     assert lines["zipped"] < 40
 
 
-@pytest.mark.parametrize("name", ["noise", "tiles", "cells", "zipped"])
+@pytest.mark.parametrize("name", ["deep-noise", "tiles", "cells", "zipped"])
 def test_a_run_on_each_kind_of_data_resumes_to_the_same_weights(registry, paths, name):
     whole = train(registry, name, paths[name], "whole")
     part = {"epochs": 1}
@@ -89,17 +89,17 @@ def test_boxes_of_originals_are_the_same_in_threads_and_in_processes(registry, p
 
 
 def test_the_range_of_deep_images_is_found_told_and_recorded(registry, paths, console):
-    run = train(registry, "noise", {}, "run", console=console)
+    run = train(registry, "deep-noise", {}, "run", console=console)
     assert run.config()["data"]["range"] == [0.0, 4095.0]
     said = console.file.getvalue()
     assert "values from 0 to 4095 become 0 to 1" in said
-    given = train(registry, "noise", {}, "given", data={"range": [0, 8191]})
+    given = train(registry, "deep-noise", {}, "given", data={"range": [0, 8191]})
     assert given.config()["data"]["range"] == [0.0, 8191.0]
     assert weights(given) != weights(run)
 
 
 def test_mean_and_standard_deviation_come_from_the_data_where_that_is_set(registry, console):
-    run = train(registry, "noise", {}, "run", data={"statistics": True}, console=console)
+    run = train(registry, "deep-noise", {}, "run", data={"statistics": True}, console=console)
     augmentation = run.config()["augmentation"]
     assert augmentation["mean"] == pytest.approx([0.5] * 4, abs=0.02)
     assert augmentation["std"] == pytest.approx([1 / 12**0.5] * 4, abs=0.02)

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from sslcore.data import Data, Split
+from sslcore.data.held_out import held_out
 from sslcore.errors import DataError, UsageError, first_line
 from sslcore.objects.names import qualified_name
 from sslcore.objects.randomness import own_randomness
-from sslcore.random import generator_for
 
 #: How far beyond [0, 1] rounding may bring a value.
 _ROUNDING = 1e-3
@@ -130,17 +130,7 @@ def _class_names(given: object) -> tuple[str, ...]:
 
 def _split(split: Split, fraction: float) -> tuple[Split, Split]:
     """Return the images to train on, and the held-out ones: the same at every call."""
-    if len(split) < 2:
-        raise DataError(f"there are {len(split)} images; at least 2 are needed, one to test on")
-    labels = torch.zeros(len(split)) if split.labels is None else split.labels
-    held = torch.zeros(len(split), dtype=torch.bool)
-    order = torch.randperm(len(split), generator=generator_for("held out", len(split)))
-    for label in labels.unique():
-        rows = order[labels[order] == label]
-        if len(rows) > 1:
-            held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    if not held.any():
-        held[order[0]] = True
+    held = held_out(len(split), split.labels, fraction)
     return _rows(split, ~held), _rows(split, held)
 
 

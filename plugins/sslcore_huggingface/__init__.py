@@ -1,0 +1,17 @@
+"""Data sets of Hugging Face: Parquet and Arrow files with encoded images, on disk or on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sslcore
+
+
+@sslcore.hookimpl
+def sslcore_datasets() -> Iterator[sslcore.Dataset]:
+    yield sslcore.Dataset(
+        name="huggingface",
+        summary="Parquet or Arrow files with encoded images, on disk or on the Hugging Face hub",
+        reference="Lhoest et al. 2021, Datasets: a community library for NLP",
+        build="sslcore_huggingface.dataset:huggingface",
+    )

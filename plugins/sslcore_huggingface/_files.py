@@ -141,7 +141,7 @@ def hub_files(name: str, config: str) -> Splits:
         with _without_retries_shown():
             loaded = datasets.load_dataset(name, config or None)
     # The library raises its own errors, those of its client, and those of the network.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise DataError(
             f"data.path: there is no file or folder {name}, and the hub has no data set of this "
             f"name, or can't be reached: {one_line(first_line(error))}"

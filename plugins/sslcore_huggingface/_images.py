@@ -77,7 +77,7 @@ def _grouped(columns: Sequence[Column], problem: str, copy_limit: float) -> Imag
         "and SSLCORE_CACHE names the folder of copies."
     )
     rows = row_numbers(counts)
-    source = GroupedImages(columns, rows, _fingerprint(columns))
+    source = GroupedImages(columns, rows, _fingerprint(columns), _place(columns))
     return Images(source, np.ones(len(rows), bool), (note,))
 
 
@@ -96,7 +96,7 @@ def _stored(columns: Sequence[Column], found: Sequence[Found], has_paths: bool) 
     kept = np.concatenate(present)
     missing = int((~kept).sum())
     notes = (f"{missing} of {len(kept)} rows have no image and are left out.",) if missing else ()
-    source = StoredImages(files, np.concatenate(places), _fingerprint(columns))
+    source = StoredImages(files, np.concatenate(places), _fingerprint(columns), _place(columns))
     return Images(source, kept, notes)
 
 
@@ -124,3 +124,8 @@ def _fingerprint(columns: Sequence[Column]) -> str:
     except OSError as error:
         raise DataError(f"{error.filename} can't be read: {error.strerror}") from error
     return hashlib.blake2b(states.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+def _place(columns: Sequence[Column]) -> str:
+    first = columns[0]
+    return f"{first.table.resolve()} {first.name} {len(columns)}"

@@ -31,15 +31,19 @@ class StoredImages:
         files: paths of the files that hold them.
         places: of type `PLACE`, (N,); `file` is the number of one of `files`.
         fingerprint: changes with the content of the files and with the rows.
+        place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
-    def __init__(self, files: Sequence[str], places: np.ndarray, fingerprint: str) -> None:
-        self.files, self.places, self.fingerprint = tuple(files), places, fingerprint
+    def __init__(
+        self, files: Sequence[str], places: np.ndarray, fingerprint: str, place: str
+    ) -> None:
+        self.files, self.places = tuple(files), places
+        self.fingerprint, self.place = fingerprint, place
         self._opened: dict[int, int] = {}
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[StoredImages], tuple[object, ...]]:
-        return StoredImages, (self.files, self.places, self.fingerprint)
+        return StoredImages, (self.files, self.places, self.fingerprint, self.place)
 
     def __del__(self) -> None:
         for descriptor in self._opened.values():
@@ -51,7 +55,8 @@ class StoredImages:
     def subset(self, rows: np.ndarray) -> StoredImages:
         """Return some of the images, by their rows, int64 (N,)."""
         fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        return StoredImages(self.files, self.places[rows], fingerprint)
+        place = f"{self.place} {len(rows)}"
+        return StoredImages(self.files, self.places[rows], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -95,16 +100,20 @@ class GroupedImages:
         columns: the images of each file.
         rows: numbers of the file and of the row in it, int64 (N, 2).
         fingerprint: changes with the content of the files and with the rows.
+        place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
-    def __init__(self, columns: Sequence[Column], rows: np.ndarray, fingerprint: str) -> None:
-        self.columns, self.rows, self.fingerprint = tuple(columns), rows, fingerprint
+    def __init__(
+        self, columns: Sequence[Column], rows: np.ndarray, fingerprint: str, place: str
+    ) -> None:
+        self.columns, self.rows = tuple(columns), rows
+        self.fingerprint, self.place = fingerprint, place
         self._ends: dict[int, np.ndarray] = {}
         self._groups: OrderedDict[tuple[int, int], pa.Array] = OrderedDict()
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[GroupedImages], tuple[object, ...]]:
-        return GroupedImages, (self.columns, self.rows, self.fingerprint)
+        return GroupedImages, (self.columns, self.rows, self.fingerprint, self.place)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -112,7 +121,8 @@ class GroupedImages:
     def subset(self, rows: np.ndarray) -> GroupedImages:
         """Return some of the images, by their rows, int64 (N,)."""
         fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        return GroupedImages(self.columns, self.rows[rows], fingerprint)
+        place = f"{self.place} {len(rows)}"
+        return GroupedImages(self.columns, self.rows[rows], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.

@@ -27,7 +27,9 @@ def held_out(count: int, labels: Tensor | None, fraction: float) -> Tensor:
     order = torch.randperm(count, generator=generator_for("held out", count))
     # Stable, so that the rows of a class keep their order in the draw.
     sorted_groups, place = groups[order].sort(stable=True)
-    for rows in order[place].split(sorted_groups.unique_consecutive(return_counts=True)[1].tolist()):
+    for rows in order[place].split(
+        sorted_groups.unique_consecutive(return_counts=True)[1].tolist()
+    ):
         if len(rows) > 1:
             held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
     if not held.any():

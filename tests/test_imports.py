@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 #: models.
 SHARED_NAMES = {
     "exports/": {"timm", "classifier", "huggingface"},
-    "cli/export.py": {"timm"},
+    "cli/export.py": {"timm", "huggingface"},
 }
 NAMES_KNOWN_TO_NOBODY = "import sys; assert 'torch' not in sys.modules, 'torch was imported'"
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
+from torch import Tensor
 
 from sslcore.errors import DataError
 from sslcore.system.printable import printable
@@ -52,11 +53,11 @@ class StoredImages:
     def __len__(self) -> int:
         return len(self.places)
 
-    def subset(self, rows: np.ndarray) -> StoredImages:
+    def subset(self, rows: Tensor) -> StoredImages:
         """Return some of the images, by their rows, int64 (N,)."""
         fingerprint = chosen_fingerprint(self.fingerprint, rows)
         place = f"{self.place} {len(rows)}"
-        return StoredImages(self.files, self.places[rows], fingerprint, place)
+        return StoredImages(self.files, self.places[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -118,11 +119,11 @@ class GroupedImages:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def subset(self, rows: np.ndarray) -> GroupedImages:
+    def subset(self, rows: Tensor) -> GroupedImages:
         """Return some of the images, by their rows, int64 (N,)."""
         fingerprint = chosen_fingerprint(self.fingerprint, rows)
         place = f"{self.place} {len(rows)}"
-        return GroupedImages(self.columns, self.rows[rows], fingerprint, place)
+        return GroupedImages(self.columns, self.rows[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -184,19 +185,15 @@ class Names(Sequence[str]):
 
     def __getitem__(self, row: int | slice) -> str | Names:
         if isinstance(row, slice):
-            return self.subset(np.arange(len(self))[row])
+            return Names(self.paths, self.tables, self.rows[row])
         table, place = self.rows[row].tolist()
         paths = self.paths[table]
         path = None if paths is None else paths[place].as_py()
         return printable(path) if path else f"{self.tables[table]} row {place}"
 
-    def subset(self, rows: np.ndarray) -> Names:
-        """Return the names of some of the images, by their rows, int64 (N,)."""
-        return Names(self.paths, self.tables, self.rows[rows])
 
-
-def chosen_fingerprint(fingerprint: str, rows: np.ndarray) -> str:
+def chosen_fingerprint(fingerprint: str, rows: Tensor) -> str:
     """Return the fingerprint of some of the images."""
     known = hashlib.blake2b(fingerprint.encode(), digest_size=16)
-    known.update(np.ascontiguousarray(rows, np.int64).tobytes())
+    known.update(rows.numpy().tobytes())
     return known.hexdigest()

@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Lt
 from torch import Tensor
 
 from sslcore.data import Data, Split
+from sslcore.data.chosen import chosen
 from sslcore.data.held_out import held_out
 from sslcore.errors import DataError, nearest
 from sslcore_huggingface._columns import AUTO, Columns, columns_of
@@ -19,7 +20,7 @@ from sslcore_huggingface._files import Splits, hub_files, local_files
 from sslcore_huggingface._images import images_of, row_numbers
 from sslcore_huggingface._labels import labels_of
 from sslcore_huggingface._places import Column
-from sslcore_huggingface._stored import GroupedImages, Names, StoredImages
+from sslcore_huggingface._stored import Names
 from sslcore_huggingface._tables import column, num_rows, schema_of
 
 if TYPE_CHECKING:
@@ -69,16 +70,16 @@ def huggingface(
     parts = [_Part.of(name, files[name]) for name in names]
     labels, classes = _labels(parts, columns)
     labelled = [place for place, own in enumerate(labels[1:], 1) if own is not None]
-    chosen = [0, *(labelled or range(1, len(parts)))[:1]]
+    used = [0, *(labelled or range(1, len(parts)))[:1]]
     splits = []
-    for place in chosen:
+    for place in used:
         split, remarks = parts[place].split(labels[place], columns, copy_limit)
         splits.append(split)
         notes += tuple(note for note in remarks if note not in notes)
     notes += columns.notes
     if len(splits) == 1:
         return _held_out(splits[0], test_fraction, classes, notes)
-    without = [names[place] for place in chosen if labels[place] is None]
+    without = [names[place] for place in used if labels[place] is None]
     if classes and without:
         notes += (f"The split {without[0]} has no labels in the column {columns.label}.",)
     return Data(splits[0], splits[1], classes=classes, notes=notes)
@@ -182,7 +183,7 @@ class _Part:
         names = Names(paths, [table.name for table in self.tables], row_numbers(self.counts))
         split = Split(found.source, labels, names=names)
         if not found.present.all():
-            split = _chosen(split, torch.from_numpy(found.present))
+            split = chosen(split, torch.from_numpy(found.present.nonzero()[0]))
         return split, found.notes
 
 
@@ -201,16 +202,5 @@ def _held_out(
 ) -> Data:
     labels = split.labels
     held = held_out(len(split), labels if labels is None or labels.dim() == 1 else None, fraction)
-    return Data(_chosen(split, ~held), _chosen(split, held), classes=classes, notes=notes)
-
-
-def _chosen(split: Split, chosen: Tensor) -> Split:
-    """Return some of the images of a split, bool (N,)."""
-    rows = chosen.nonzero()[:, 0].numpy()
-    assert isinstance(split.images, (StoredImages, GroupedImages))
-    assert isinstance(split.names, Names)
-    return Split(
-        split.images.subset(rows),
-        None if split.labels is None else split.labels[chosen],
-        names=split.names.subset(rows),
-    )
+    train, test = ((part.nonzero()[:, 0]) for part in (~held, held))
+    return Data(chosen(split, train), chosen(split, test), classes=classes, notes=notes)

@@ -137,4 +137,6 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         name="tiles",
         summary="Images in a .npy file, of any number of channels, read from the file",
         build="sslcore_torchvision.tiles:tiles",
+        opens=(".npy",),
+        example="sslcore_torchvision.tiles:example",
     )

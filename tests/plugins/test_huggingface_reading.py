@@ -21,8 +21,8 @@ from sslcore_huggingface._files import hub_files
 from sslcore_huggingface.dataset import huggingface
 
 STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-#: Contents of different lengths that do not compress.
-CONTENTS = [np.random.default_rng(row).bytes(500 + 7 * row) for row in range(60)]
+#: Contents that begin alike, as the headers of JPEG files do; some are of the same length.
+CONTENTS = [b"head" * 20 + np.random.default_rng(row).bytes(500 + row // 3) for row in range(60)]
 
 
 def table(path, rows=range(60), **settings):

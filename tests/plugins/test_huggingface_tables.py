@@ -118,9 +118,12 @@ def test_images_of_arrow_and_uncompressed_parquet_are_not_copied(tmp_path, monke
     monkeypatch.setenv("SSLCORE_CACHE", str(cache))
     of_library(range(10)).save_to_disk(tmp_path / "saved")
     of_library(range(10)).to_parquet(tmp_path / "photos.parquet")
-    for path in ("saved", "photos.parquet"):
+    # Equal images stand once in a dictionary.
+    repeated = {"image": structs([1, 2, 2, 3, 1, 3])}
+    write(tmp_path / "repeated.parquet", repeated, compression="none", use_dictionary=True)
+    for path in ("saved", "photos.parquet", "repeated.parquet"):
         huggingface(path=str(tmp_path / path))
-    assert len(list(cache.rglob("*.npy"))) == 2
+    assert len(list(cache.rglob("*.npy"))) == 3
     assert not list(cache.rglob("*.bin"))
     huggingface(path=written(tmp_path / "compressed", train=range(10)))
     assert len(list(cache.rglob("*.bin"))) == 1
@@ -219,10 +222,11 @@ def test_images_named_by_their_path_alone_are_read_from_there(tmp_path):
     for each in range(3):
         (tmp_path / "files" / f"{each}.png").write_bytes(png(each))
     rows = [{"bytes": None, "path": f"files/{each}.png"} for each in range(3)]
-    rows.append({"bytes": png(3), "path": None})
+    rows += [{"bytes": png(3), "path": None}, None]
     path = write(tmp_path / "photos.parquet", {"image": pa.array(rows, STRUCT)})
     data = huggingface(path=str(path))
     assert sorted(values(data.train) + values(data.test)) == [0, 1, 2, 3]
+    assert data.notes == ("1 of 5 rows have no image and are left out.",)
 
 
 def test_lists_of_labels_become_indicators():

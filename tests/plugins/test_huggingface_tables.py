@@ -15,6 +15,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from sslcore.errors import DataError
+from sslcore.recipe.opening import opener
 from sslcore_huggingface._labels import labels_of
 from sslcore_huggingface.dataset import huggingface
 
@@ -338,3 +339,20 @@ def test_other_columns_may_be_of_any_type(tmp_path):
     data = huggingface(path=str(tmp_path / "saved"))
     assert data.train.labels is None
     assert data.train.name_of(0).startswith("data-00000-of-00001.arrow row ")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "expected"),
+    [
+        ("photos.parquet", {"image": structs(range(4))}, "huggingface"),
+        ("photos.parquet", {"path": ["a.png", "b.png"]}, "table"),
+        ("folder/train-00000-of-00001.parquet", {"image": structs(range(4))}, "huggingface"),
+    ],
+)
+def test_what_a_file_holds_decides_which_data_set_opens_it(
+    tmp_path, registry, name, columns, expected
+):
+    path = write(tmp_path / name, columns)
+    named = path.parent if path.parent != tmp_path else path
+    entry, _ = opener(str(named), registry)
+    assert entry.name == expected

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 #: Words that are also names of parts: exports know the library timm, and the classifier of its
 #: models.
 SHARED_NAMES = {
-    "exports/": {"timm", "classifier"},
-    "cli/export.py": {"timm"},
+    "exports/": {"timm", "classifier", "huggingface"},
+    "cli/export.py": {"timm", "huggingface"},
 }
 NAMES_KNOWN_TO_NOBODY = "import sys; assert 'torch' not in sys.modules, 'torch was imported'"
 

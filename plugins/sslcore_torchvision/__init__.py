@@ -133,3 +133,10 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         opens=("/",),
         opens_images="sslcore_torchvision.files:image_files_at",
     )
+    yield sslcore.Dataset(
+        name="tiles",
+        summary="Images in a .npy file, of any number of channels, read from the file",
+        build="sslcore_torchvision.tiles:tiles",
+        opens=(".npy",),
+        example="sslcore_torchvision.tiles:example",
+    )

@@ -173,6 +173,8 @@ class Dataset(Component):
         opens: which paths given as data are opened with it, as its setting `path`: `".csv"`, files
             that end so, in any case, and addresses such as `s3://bucket/table.csv`; `"/"`, folders;
             `"/*.parquet"`, folders in which this glob pattern finds something.
+        recognizes: the function that decides where other data sets open the same paths, as
+            `"package.module:attribute"`: from a path to whether this data set should open it.
         example: the function that writes a small example of what `opens` names, for checks, as
             `"package.module:attribute"`: from an empty folder to the path to open. A data set that
             opens any folder is checked on class folders of images where there is none.
@@ -188,6 +190,7 @@ class Dataset(Component):
     clips: bool = False
     default: bool = False
     opens: tuple[str, ...] = ()
+    recognizes: str = ""
     example: str = ""
     opens_images: str = ""
     defaults: Sections = field(default_factory=dict)
@@ -207,7 +210,7 @@ class Dataset(Component):
                 f"{whose}: opens must be a tuple of file endings ('.csv'), '/' for folders, or '/' "
                 f"and what a folder must hold ('/*.parquet'), got {self.opens!r}"
             )
-        for name in ("opens_images", "example"):
+        for name in ("opens_images", "example", "recognizes"):
             reference = getattr(self, name)
             if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference or "a:b"):
                 raise ValueError(

@@ -1,4 +1,4 @@
-"""Data from Python: a data set of torch read into memory once, or splits as they are."""
+"""Data from Python: data sets of torch, arrays, tensors, or splits as they are."""
 
 from __future__ import annotations
 
@@ -8,58 +8,60 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from annotated_types import Gt, Lt
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from sslcore.data import Data, Split
-from sslcore.errors import DataError, UsageError, first_line
+from sslcore.data.arrays import IN_MEMORY, ArrayImages, array_split
+from sslcore.data.chosen import chosen
+from sslcore.data.form import UNIT
+from sslcore.data.held_out import held_out
+from sslcore.errors import DataError, UsageError
+from sslcore.objects.items import are_bytes, as_bytes, in_unit_range
 from sslcore.objects.names import qualified_name
-from sslcore.objects.randomness import own_randomness
-from sslcore.random import generator_for
-
-#: How far beyond [0, 1] rounding may bring a value.
-_ROUNDING = 1e-3
-#: The value of a label where the data has none, as in STL-10.
-_UNLABELLED = -1
+from sslcore.objects.reading import HeldImages, split_of_items
 
 
 def data_source(given: object) -> Callable[..., Data]:
     """Return the function behind a data set's record.
 
     Args:
-        given: a map-style data set of (image, label) or of images, a `Split`, a `Data`, or a pair
-            (train, test) of the first two.
+        given: a map-style data set of (image, label) or of images, an array or a tensor of images,
+            a pair (images, labels) of arrays, a `Split`, a `Data`, or a pair (train, test) of any
+            of these but the last.
 
     Raises:
         UsageError: it is none of these.
     """
     if isinstance(given, Data):
         return lambda: given
-    if isinstance(given, tuple) and len(given) == 2 and all(map(_is_images, given)):
-        train, test = given
+    if _is_images(given):
 
-        def both() -> Data:
-            with _naming(train):
-                return _together(train, _read(train), _read(test))
+        def with_a_part_held_out(*, test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Data:
+            """Return the images, of which a part of each class is held out for testing.
 
-        return both
-    if not _is_images(given):
+            Args:
+                test_fraction: fraction of each class to hold out, in (0, 1).
+            """
+            with _naming(given):
+                split, notes = _read(given)
+                return _together(given, *_split(split, test_fraction), notes)
+
+        with_a_part_held_out.__annotations__ = {"test_fraction": Annotated[float, Gt(0), Lt(1)]}
+        return with_a_part_held_out
+    if not (isinstance(given, tuple) and len(given) == 2 and all(map(_is_images, given))):
         raise UsageError(f"data: {_refusal(given)}")
+    train, test = given
 
-    def held_out(*, test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Data:
-        """Return the images, of which a part of each class is held out for testing.
+    def both() -> Data:
+        with _naming(train):
+            (first, notes), (second, more) = _read(train), _read(test)
+            return _together(train, first, second, tuple(dict.fromkeys((*notes, *more))))
 
-        Args:
-            test_fraction: fraction of each class to hold out, in (0, 1).
-        """
-        with _naming(given):
-            return _together(given, *_split(_read(given), test_fraction))
-
-    held_out.__annotations__ = {"test_fraction": Annotated[float, Gt(0), Lt(1)]}
-    return held_out
+    return both
 
 
 @contextmanager
@@ -75,8 +77,19 @@ def _is_images(given: object) -> bool:
     if isinstance(given, (str, bytes, dict, DataLoader, IterableDataset)):
         return False
     if isinstance(given, tuple):
-        return False
+        return len(given) == 2 and _is_array(given[0]) and _are_labels(given[1])
     return isinstance(given, Split) or (hasattr(given, "__len__") and hasattr(given, "__getitem__"))
+
+
+def _is_array(given: object) -> bool:
+    return isinstance(given, (Tensor, np.ndarray)) and given.ndim > 1
+
+
+def _are_labels(given: object) -> bool:
+    """Whether these are the labels of an array, and not images to test on."""
+    if isinstance(given, (Tensor, np.ndarray)):
+        return given.ndim <= 2
+    return isinstance(given, list) and isinstance(next(iter(given), None), numbers.Integral)
 
 
 def _refusal(given: object) -> str:
@@ -89,24 +102,22 @@ def _refusal(given: object) -> str:
             "a map-style data set, with __len__ and __getitem__, or a list of its items"
         )
     return (
-        f"expected a name, a path, a map-style data set of (image, label) or of images, a Split, "
-        f"a Data, or a pair (train, test), got {kind}"
+        f"expected a name, a path, a map-style data set of (image, label) or of images, an array "
+        f"of images, a pair (images, labels) of arrays, a Split, a Data, or a pair (train, test), "
+        f"got {kind}"
     )
 
 
-def _together(given: object, train: Split, test: Split) -> Data:
+def _together(given: object, train: Split, test: Split, notes: tuple[str, ...]) -> Data:
     """Return the splits as data, with the names of the classes."""
     if (train.labels is None) != (test.labels is None):
         raise DataError("one of the splits has labels, and the other one has none")
-    notes: tuple[str, ...] = ()
-    if isinstance(train.images, Tensor) and isinstance(test.images, Tensor):
-        if train.images.shape[1:] != test.images.shape[1:]:
-            raise DataError(
-                f"images to train on are of shape {tuple(train.images.shape[1:])}, and those to "
-                f"test on of {tuple(test.images.shape[1:])}"
-            )
-        taken = (train.images.nbytes + test.images.nbytes) / 2**20
-        notes = (f"{len(train) + len(test):,} images are in memory ({taken:,.1f} MiB)",)
+    train, test = _alike(train, test)
+    held = [split.images for split in (train, test) if split.file is None]
+    size = sum(images.nbytes for images in held if isinstance(images, (Tensor, HeldImages)))
+    if size:
+        mib = size / 2**20
+        notes += (f"{len(train) + len(test):,} images are in memory ({mib:,.1f} MiB)",)
     if train.labels is None or test.labels is None:
         return Data(train, test, notes=notes)
     count = 1 + max(int(split.labels.max()) for split in (train, test) if split.labels is not None)
@@ -116,6 +127,23 @@ def _together(given: object, train: Split, test: Split) -> Data:
             raise DataError(f"there are {len(classes)} names in `classes`, and a label {count - 1}")
         classes = tuple(map(str, range(count)))
     return Data(train, test, classes=classes, notes=notes)
+
+
+def _alike(train: Split, test: Split) -> tuple[Split, Split]:
+    """Return both splits as tensors of one shape, or both as sources of images of any size."""
+    shapes = [
+        split.images.shape[1:] if isinstance(split.images, Tensor) else None
+        for split in (train, test)
+    ]
+    if shapes[0] == shapes[1]:
+        return train, test
+    made = [
+        replace(split, images=ArrayImages(split.images, split.file), file=None)
+        if isinstance(split.images, Tensor)
+        else split
+        for split in (train, test)
+    ]
+    return made[0], made[1]
 
 
 def _class_names(given: object) -> tuple[str, ...]:
@@ -130,120 +158,49 @@ def _class_names(given: object) -> tuple[str, ...]:
 
 def _split(split: Split, fraction: float) -> tuple[Split, Split]:
     """Return the images to train on, and the held-out ones: the same at every call."""
-    if len(split) < 2:
-        raise DataError(f"there are {len(split)} images; at least 2 are needed, one to test on")
-    labels = torch.zeros(len(split)) if split.labels is None else split.labels
-    held = torch.zeros(len(split), dtype=torch.bool)
-    order = torch.randperm(len(split), generator=generator_for("held out", len(split)))
-    for label in labels.unique():
-        rows = order[labels[order] == label]
-        if len(rows) > 1:
-            held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
-    if not held.any():
-        held[order[0]] = True
-    return _rows(split, ~held), _rows(split, held)
+    held = held_out(len(split), split.labels, fraction)
+    return chosen(split, (~held).nonzero()[:, 0]), chosen(split, held.nonzero()[:, 0])
 
 
-def _rows(split: Split, chosen: Tensor) -> Split:
-    made = split.subset(chosen.nonzero()[:, 0])
-    return made if split.names is not None else replace(made, names=None)
-
-
-def _read(given: Any) -> Split:
-    """Read all items of a data set.
+def _read(given: Any) -> tuple[Split, tuple[str, ...]]:
+    """Return what was given as a split, and notes.
 
     Raises:
-        DataError: an item is no image, or does not go with the first one.
+        DataError: it holds no images, or they don't go together.
     """
     if isinstance(given, Split):
-        return given
-    count = len(given)
-    if not count:
-        raise DataError("it has no items")
-    images, labels = torch.empty(0), []
-    # A transform within the data set may draw: what is read must not depend on the caller's draws.
-    with own_randomness() as seed:
-        for row in range(count):
-            seed(row)
-            image, label = _item(given, row)
-            if row == 0:
-                images = torch.empty((count, *image.shape), dtype=torch.uint8)
-            if image.shape != images.shape[1:]:
-                raise DataError(
-                    f"item {row} is of shape {tuple(image.shape)}, and item 0 of "
-                    f"{tuple(images.shape[1:])}; give the data set a transform to one size, such "
-                    "as v2.Compose([v2.Resize(64), v2.CenterCrop(64)])"
-                )
-            images[row] = image
-            labels.append(label)
-    if images.shape[-1] != images.shape[-2]:
-        raise DataError(
-            f"images must be square, got {images.shape[-2]} × {images.shape[-1]} px; give the data "
-            "set a transform such as v2.CenterCrop(64)"
-        )
-    return _labelled(Split(images), labels)
+        return given, ()
+    images, labels = given if isinstance(given, tuple) else (given, None)
+    if not isinstance(images, (Tensor, np.ndarray)):
+        return split_of_items(images)
+    split = array_split(images)
+    if not len(split):
+        raise DataError("it has no images")
+    if labels is not None:
+        split = replace(split, labels=_labels(labels))
+    return _of_floats(split), ()
 
 
-def _labelled(split: Split, labels: list[int | None]) -> Split:
-    found = [label for label in labels if label is not None]
-    if not found or set(found) == {_UNLABELLED}:
+def _of_floats(split: Split) -> Split:
+    """Return images of floats in [0, 1] with this range, and as uint8 if they were made of it."""
+    images = split.images
+    if not isinstance(images, Tensor) or not images.is_floating_point() or split.file is not None:
         return split
-    if len(found) < len(labels):
-        row = labels.index(None)
-        raise DataError(f"item {row} has no label, and other items have one")
-    if min(found) < 0:
-        row = found.index(min(found))
-        raise DataError(f"item {row} has the label {found[row]}; labels count from 0")
-    return replace(split, labels=torch.tensor(found))
+    if images.nbytes > IN_MEMORY or not in_unit_range(images):
+        return split
+    if are_bytes(images):
+        return replace(split, images=as_bytes(images))
+    return replace(split, range=UNIT)
 
 
-def _item(given: Any, row: int) -> tuple[Tensor, int | None]:
-    """Return the image (C, H, W), uint8, and the label of an item."""
-    try:
-        item = given[row]
-    except Exception as error:
-        raise DataError(
-            f"item {row} can't be read: {type(error).__name__}: {first_line(error)}"
-        ) from error
-    if not isinstance(item, (tuple, list)):
-        return _image(item, row), None
-    if not item:
-        raise DataError(f"item {row} is empty; expected (image, label) or an image")
-    label = item[1] if len(item) > 1 else None
-    if isinstance(label, Tensor) and label.dim() == 0 and not label.is_floating_point():
-        label = int(label)
-    if label is not None and not isinstance(label, numbers.Integral):
-        raise DataError(
-            f"item {row} has the label {label!r:.60}, expected an integer: the number of its class"
-        )
-    return _image(item[0], row), None if label is None else int(label)
-
-
-def _image(image: object, row: int) -> Tensor:
-    if isinstance(image, Image.Image):
-        from torchvision.transforms.functional import pil_to_tensor
-
-        plain: Tensor = pil_to_tensor(image if image.mode in ("L", "RGB") else image.convert("RGB"))
-        return plain
-    if not isinstance(image, Tensor):
-        raise DataError(
-            f"item {row} is {qualified_name(image)}, expected a PIL image or a tensor (C, H, W), "
-            "or one of these with a label"
-        )
-    if image.dim() != 3:
-        raise DataError(f"item {row} is of shape {tuple(image.shape)}, expected an image (C, H, W)")
-    if image.dtype == torch.uint8:
-        return image.as_subclass(Tensor)
-    if not image.is_floating_point():
-        raise DataError(f"item {row} is {image.dtype}, expected uint8, or floats in [0, 1]")
-    low, high = (float(value) for value in image.aminmax())
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        why = (
-            "give values up to 255 as uint8"
-            if low >= 0 and high > 2
-            else "leave Normalize out of its transform: the augmentation normalises the views"
-        )
-        raise DataError(
-            f"item {row} has floats from {low:.4g} to {high:.4g}, expected [0, 1]; {why}"
-        )
-    return image.as_subclass(Tensor).mul(255).round().clamp(0, 255).to(torch.uint8)
+def _labels(labels: Any) -> Tensor:
+    found = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise DataError(f"labels are {found.dtype}, expected integers: the number of each class")
+    found = found.detach().cpu().to(torch.int64)
+    if found.dim() != 1:
+        raise DataError(f"labels are of shape {tuple(found.shape)}, expected (N,)")
+    if len(found) and int(found.min()) < 0:
+        row = int(found.argmin())
+        raise DataError(f"image {row} has the label {int(found[row])}; labels count from 0")
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sslcore.contract.interface import load_reference
 from sslcore.contract.records import Dataset
 from sslcore.errors import UsageError
 from sslcore.registry.loading import Entry
@@ -17,7 +18,7 @@ def opener(named: str, registry: Registry) -> tuple[Entry, str] | None:
 
     Of several data sets, the one with the most exact pattern opens the path: `.tar.gz` is more
     exact than `.gz`, and `/*.parquet` than `/`. Of equal patterns, those of data sets that ship
-    come first.
+    come first. Where patterns are equal, `Dataset.recognizes` decides before.
 
     Args:
         named: what the user gave as data: a path, or an address such as `s3://bucket/table.csv`.
@@ -76,13 +77,24 @@ def _best(found: _Found, named: str, registry: Registry) -> Entry:
     if not found:
         raise UsageError(f"--data {named}: no data set opens it; {_all_patterns(registry)}")
     longest = max(len(pattern) for pattern, _ in found)
-    best = [entry for pattern, entry in found if len(pattern) == longest]
+    best = _recognizing([entry for pattern, entry in found if len(pattern) == longest], named)
     if len(best) > 1 and not best[0].origin.shipped:
         either = " or ".join(f"--data {entry.qualified}" for entry in best)
         raise UsageError(
             f"--data {named}: {len(best)} data sets open it; use {either}, with --set data.path="
         )
     return best[0]
+
+
+def _recognizing(entries: list[Entry], named: str) -> list[Entry]:
+    """Return the data sets that recognize a path; if none does, those that take any such path."""
+    if len(entries) < 2:
+        return entries
+    records = [entry.record for entry in entries]
+    functions = [record.recognizes for record in records if isinstance(record, Dataset)]
+    pairs = list(zip(entries, functions, strict=True))
+    sure = [entry for entry, function in pairs if function and load_reference(function)(named)]
+    return sure or [entry for entry, function in pairs if not function] or entries
 
 
 def _all_patterns(registry: Registry) -> str:

@@ -123,6 +123,7 @@ def pictures(tmp_path_factory):
             pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=generator)
             Image.fromarray(pixels.numpy()).save(home / folder / f"{number}.png")
     _write_tables(home)
+    _write_encoded(home)
     return home
 
 
@@ -138,6 +139,15 @@ def _write_tables(home: Path) -> None:
         rows = [header, *zip(paths, (label or "" for label in labels), strict=True)]
         text = "".join(separator.join(row) + "\n" for row in rows)
         (home / name).write_text(text, encoding="utf-8")
+
+
+def _write_encoded(home: Path) -> None:
+    """Write the photos into a Parquet file, as Hugging Face does."""
+    files = sorted((home / "photos").glob("*.png"))
+    images = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    (home / "parquet").mkdir()
+    table = pyarrow.table({"image": images, "label": [row % 2 for row in range(len(files))]})
+    parquet.write_table(table, home / "parquet" / "train-00000-of-00001.parquet")
 
 
 @pytest.fixture

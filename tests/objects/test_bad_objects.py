@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -67,16 +68,34 @@ BAD = {
     "data is a loader": ({"data": torch.utils.data.DataLoader([1])}, "give its data set"),
     "data is an int": ({"data": 3}, "data: expected a name, a path, a map-style data set"),
     "data is empty": ({"data": []}, "data builtins.list: it has no items"),
-    "sizes differ": (
-        {"data": [torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)]},
-        r"item 1 is of shape \(3, 9, 9\), and item 0 of \(3, 8, 8\); .*v2.Resize",
+    "floats beyond the others": (
+        {"data": [*torch.rand(2, 3, 8, 8), torch.full((3, 8, 8), 7.0), *torch.rand(39, 3, 8, 8)]},
+        r"item 2 has floats from 7 to 7, and those of other items are in \[0, 1\]",
     ),
-    "not square": ({"data": torch.zeros(4, 3, 8, 9)}, "must be square, got 8 × 9 px"),
-    "normalised": (
-        {"data": torch.linspace(-2, 2, 768).view(4, 3, 8, 8)},
-        "floats from -2 to -1.*leave Normalize out",
+    "one value": (
+        {"data": torch.full((4, 3, 8, 8), 200.0)},
+        r"nearly all values are 200.*data.range=\[low,high\] states it",
     ),
-    "floats up to 255": ({"data": torch.full((4, 3, 8, 8), 200.0)}, "up to 255 as uint8"),
+    "channels last": (
+        {"data": torch.zeros(9, 32, 32, 3)},
+        r"give it as \(N, C, H, W\): images.mov",
+    ),
+    "axes in doubt": ({"data": np.zeros((9, 8, 8, 8))}, r"may be \(N, H, W, C\) or \(N, C, H, W\)"),
+    "one image": ({"data": np.zeros((32, 32, 3))}, r"shape \(32, 32, 3\) is one image"),
+    "five axes": (
+        {"data": np.zeros((2, 3, 4, 5, 6))},
+        r"has the shape \(2, 3, 4, 5, 6\), expected",
+    ),
+    "no images": ({"data": np.zeros((0, 8, 8))}, "it has no images"),
+    "text": ({"data": np.full((4, 8, 8), "a")}, "the array holds <U1, expected integers or floats"),
+    "truth values": ({"data": torch.ones(4, 3, 8, 8) > 0}, "torch.bool, expected integers"),
+    "too few labels": (
+        {"data": (np.zeros((4, 8, 8)), [0, 1, 2])},
+        r"4 images but labels of shape \(3,\)",
+    ),
+    "labels of floats": ({"data": (np.zeros((4, 8, 8)), np.ones(4))}, "float64, expected integers"),
+    "negative labels": ({"data": (np.zeros((4, 8, 8)), [0, 1, -2, 1])}, "image 2 has the label -2"),
+    "beyond 32 bits": ({"data": np.full((4, 8, 8), 2**40)}, "beyond what 32 bits hold"),
     "labels are text": (
         {"data": [(torch.zeros(3, 8, 8), "cat")]},
         "item 0 has the label 'cat', expected an integer",
@@ -85,7 +104,10 @@ BAD = {
         {"data": [(torch.zeros(3, 8, 8), 0), torch.zeros(3, 8, 8)]},
         "item 1 has no label",
     ),
-    "items are dicts": ({"data": [{"image": 1}]}, "item 0 is builtins.dict, expected a PIL image"),
+    "items are dicts": (
+        {"data": [{"image": 1}]},
+        "item 0 is builtins.dict, expected a PIL image, an",
+    ),
     "one item": ({"data": [torch.zeros(3, 8, 8)]}, "at least 2 are needed"),
 }
 

@@ -266,9 +266,13 @@ def test_pil_uint8_and_float_images_are_read_as_the_same_bytes():
     )
 
 
-def test_floats_are_rounded_to_the_nearest_byte():
-    data = data_source(torch.full((2, 3, 4, 4), 0.999))(test_fraction=0.5)
-    assert data.train.images.unique().tolist() == [255]
+@pytest.mark.parametrize("form", [torch.Tensor.clone, list], ids=["tensor", "list"])
+def test_floats_finer_than_bytes_stay_floats(form):
+    given = torch.rand(8, 3, 4, 4)
+    data = data_source(form(given))(test_fraction=0.5)
+    assert data.train.range == (0.0, 1.0)
+    kept = torch.cat((data.train.images, data.test.images))
+    assert sorted(kept.flatten().tolist()) == sorted(given.flatten().tolist())
 
 
 def test_a_fixed_share_of_each_class_is_held_out():

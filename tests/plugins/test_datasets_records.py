@@ -36,6 +36,7 @@ def test_the_names_are_those_that_methods_refer_to():
         "stl10",
         "fashion-mnist",
         "folder",
+        "tiles",
     ]
 
 
@@ -45,6 +46,10 @@ def test_one_data_set_is_the_default_and_one_opens_folders():
     assert [record.name for record in DATASETS if record.clips] == ["moving-digits"]
 
 
+#: Data sets of what users have: the path must be given.
+PATHS = ("folder", "tiles")
+
+
 @pytest.mark.parametrize("record", [*ENCODERS, *DATASETS], ids=name)
 def test_every_setting_is_typed_and_explained(record):
     for setting in settings_of(load_reference(record.build)).values():
@@ -52,7 +57,7 @@ def test_every_setting_is_typed_and_explained(record):
             continue
         assert setting.help, setting.name
         assert setting.type != "any value", setting.name
-        if setting.default is not setting.annotation and record.name != "folder":
+        if setting.default is not setting.annotation and record.name not in PATHS:
             assert setting.validate(setting.default) == setting.default
 
 
@@ -68,7 +73,7 @@ def test_an_encoder_asks_for_the_views_shape_and_gives_features_and_maps(record)
 @pytest.mark.parametrize("record", DATASETS, ids=name)
 def test_mean_and_std_are_given_for_as_many_channels_as_the_images_have(record):
     augmentation = record.defaults.get("augmentation", {})
-    if record.name == "folder":
+    if record.name in PATHS:
         assert augmentation == {}
         return
     channels = 3 if record.name in ("cifar10", "cifar100", "stl10") else 1

@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from sslcore.data import Data, Split
+from sslcore.data.labels import UNKNOWN, are_several
 from sslcore.errors import DataError, UsageError, first_line
 from sslcore.objects.names import qualified_name
 from sslcore.objects.randomness import own_randomness
@@ -22,8 +23,8 @@ from sslcore.random import generator_for
 
 #: How far beyond [0, 1] rounding may bring a value.
 _ROUNDING = 1e-3
-#: The value of a label where the data has none, as in STL-10.
-_UNLABELLED = -1
+#: The part of each class that is held out by default.
+_HELD_OUT = 0.2
 
 
 def data_source(given: object) -> Callable[..., Data]:
@@ -49,16 +50,21 @@ def data_source(given: object) -> Callable[..., Data]:
     if not _is_images(given):
         raise UsageError(f"data: {_refusal(given)}")
 
-    def held_out(*, test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Data:
+    def held_out(*, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None) -> Data:
         """Return the images, of which a part of each class is held out for testing.
 
         Args:
-            test_fraction: fraction of each class to hold out, in (0, 1).
+            test_fraction: fraction of each class to hold out, in [0, 1); None holds out a fifth of
+                images with labels, and nothing of others.
         """
         with _naming(given):
-            return _together(given, *_split(_read(given), test_fraction))
+            found = _read(given)
+            fraction = test_fraction
+            if fraction is None:
+                fraction = 0 if found.labels is None else _HELD_OUT
+            return _together(given, *_split(found, fraction))
 
-    held_out.__annotations__ = {"test_fraction": Annotated[float, Gt(0), Lt(1)]}
+    held_out.__annotations__ = {"test_fraction": Annotated[float, Ge(0), Lt(1)] | None}
     return held_out
 
 
@@ -94,28 +100,43 @@ def _refusal(given: object) -> str:
     )
 
 
-def _together(given: object, train: Split, test: Split) -> Data:
+def _together(given: object, train: Split, test: Split | None) -> Data:
     """Return the splits as data, with the names of the classes."""
-    if (train.labels is None) != (test.labels is None):
+    splits = (train,) if test is None else (train, test)
+    labels = [split.labels for split in splits if split.labels is not None]
+    if 0 < len(labels) < len(splits):
         raise DataError("one of the splits has labels, and the other one has none")
+    images = [split.images for split in splits if isinstance(split.images, Tensor)]
     notes: tuple[str, ...] = ()
-    if isinstance(train.images, Tensor) and isinstance(test.images, Tensor):
-        if train.images.shape[1:] != test.images.shape[1:]:
+    if len(images) == len(splits):
+        if images[-1].shape[1:] != images[0].shape[1:]:
             raise DataError(
-                f"images to train on are of shape {tuple(train.images.shape[1:])}, and those to "
-                f"test on of {tuple(test.images.shape[1:])}"
+                f"images to train on are of shape {tuple(images[0].shape[1:])}, and those to "
+                f"test on of {tuple(images[-1].shape[1:])}"
             )
-        taken = (train.images.nbytes + test.images.nbytes) / 2**20
-        notes = (f"{len(train) + len(test):,} images are in memory ({taken:,.1f} MiB)",)
-    if train.labels is None or test.labels is None:
+        taken = sum(each.nbytes for each in images) / 2**20
+        notes = (f"{sum(map(len, splits)):,} images are in memory ({taken:,.1f} MiB)",)
+    if not labels:
         return Data(train, test, notes=notes)
-    count = 1 + max(int(split.labels.max()) for split in (train, test) if split.labels is not None)
+    count = _count(labels)
     classes = _class_names(given)
     if len(classes) < count:
         if classes:
             raise DataError(f"there are {len(classes)} names in `classes`, and a label {count - 1}")
         classes = tuple(map(str, range(count)))
     return Data(train, test, classes=classes, notes=notes)
+
+
+def _count(labels: Sequence[Tensor]) -> int:
+    """Return how many classes there are in the labels of the splits."""
+    several = {are_several(each) for each in labels}
+    if several == {False}:
+        return 1 + max(int(each.max()) for each in labels)
+    widths = {each.shape[1] for each in labels if are_several(each)}
+    if len(several) > 1 or len(widths) > 1:
+        shapes = " and ".join(str(tuple(each.shape)) for each in labels)
+        raise DataError(f"the labels of the splits are of shapes {shapes}; give both K columns")
+    return widths.pop()
 
 
 def _class_names(given: object) -> tuple[str, ...]:
@@ -128,14 +149,19 @@ def _class_names(given: object) -> tuple[str, ...]:
     return tuple(names) if all(isinstance(name, str) for name in names) else ()
 
 
-def _split(split: Split, fraction: float) -> tuple[Split, Split]:
+def _split(split: Split, fraction: float) -> tuple[Split, Split | None]:
     """Return the images to train on, and the held-out ones: the same at every call."""
+    if not fraction:
+        return split, None
     if len(split) < 2:
         raise DataError(f"there are {len(split)} images; at least 2 are needed, one to test on")
-    labels = torch.zeros(len(split)) if split.labels is None else split.labels
+    labels = split.labels
+    if labels is None or are_several(labels):
+        # Of images with several labels, a part of all is held out.
+        labels = torch.zeros(len(split), dtype=torch.int64)
     held = torch.zeros(len(split), dtype=torch.bool)
     order = torch.randperm(len(split), generator=generator_for("held out", len(split)))
-    for label in labels.unique():
+    for label in labels[labels != UNKNOWN].unique():
         rows = order[labels[order] == label]
         if len(rows) > 1:
             held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
@@ -184,20 +210,30 @@ def _read(given: Any) -> Split:
     return _labelled(Split(images), labels)
 
 
-def _labelled(split: Split, labels: list[int | None]) -> Split:
+def _labelled(split: Split, labels: list[Label | None]) -> Split:
     found = [label for label in labels if label is not None]
-    if not found or set(found) == {_UNLABELLED}:
+    if not found:
         return split
     if len(found) < len(labels):
-        row = labels.index(None)
+        row = next(row for row, label in enumerate(labels) if label is None)
         raise DataError(f"item {row} has no label, and other items have one")
-    if min(found) < 0:
-        row = found.index(min(found))
-        raise DataError(f"item {row} has the label {found[row]}; labels count from 0")
-    return replace(split, labels=torch.tensor(found))
+    numbers = [label for label in found if isinstance(label, int)]
+    if len(numbers) == len(found):
+        return replace(split, labels=torch.tensor(numbers))
+    columns = [label for label in found if isinstance(label, Tensor)]
+    shapes = {tuple(label.shape) for label in columns}
+    if len(columns) < len(found) or len(shapes) > 1:
+        raise DataError(
+            "items have several labels each, in different forms; give each item a bool tensor (K,)"
+        )
+    return replace(split, labels=torch.stack(columns))
 
 
-def _item(given: Any, row: int) -> tuple[Tensor, int | None]:
+#: The number of a class, or whether each of K classes is there, bool (K,).
+Label = int | Tensor
+
+
+def _item(given: Any, row: int) -> tuple[Tensor, Label | None]:
     """Return the image (C, H, W), uint8, and the label of an item."""
     try:
         item = given[row]
@@ -210,11 +246,14 @@ def _item(given: Any, row: int) -> tuple[Tensor, int | None]:
     if not item:
         raise DataError(f"item {row} is empty; expected (image, label) or an image")
     label = item[1] if len(item) > 1 else None
+    if isinstance(label, Tensor) and label.dim() == 1 and label.dtype == torch.bool:
+        return _image(item[0], row), label.as_subclass(Tensor)
     if isinstance(label, Tensor) and label.dim() == 0 and not label.is_floating_point():
         label = int(label)
     if label is not None and not isinstance(label, numbers.Integral):
         raise DataError(
-            f"item {row} has the label {label!r:.60}, expected an integer: the number of its class"
+            f"item {row} has the label {label!r:.60}, expected an integer, the number of its "
+            "class, or a bool tensor (K,) for several"
         )
     return _image(item[0], row), None if label is None else int(label)
 

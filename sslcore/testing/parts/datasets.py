@@ -130,6 +130,8 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
 )
 def test_images_are_not_trained_on(subject: DatasetSubject, example: PartExample) -> None:
     data = subject.built
+    if data.test is None:
+        return
     tested = _digests(data.test)
     for name, split in splits_of(data).items():
         if name == "test":
@@ -217,6 +219,7 @@ def images_show_something(subject: DatasetSubject, example: PartExample) -> None
 )
 def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample) -> None:
     data = subject.built
+    assert data.test is not None
     images, labels = _sample(data.fit)
     queries, wanted = _sample(data.test)
     found = labels[torch.cdist(queries, images).argmin(1)]

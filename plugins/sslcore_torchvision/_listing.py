@@ -23,8 +23,8 @@ _TEST_FOLDERS = ("test", "val", "valid", "validation")
 #: The part of each class that is held out by default.
 _HELD_OUT = 0.2
 _NOTHING_HELD_OUT = (
-    "The images have no classes, so all of them are trained on and none is held out for testing; "
-    "data.test_fraction=0.2 holds out a fifth."
+    "The images have no classes, so none is held out for testing; data.test_fraction=0.2 holds "
+    "out a fifth."
 )
 
 

@@ -148,13 +148,15 @@ class Data:
 
     Attributes:
         train: the images to train on; labels are optional, and only a supervised loss gets them.
-        test: the images to score; never trained on. None where no image is held out; a split
-            without images becomes None.
+        test: the images to score; never trained on. None where no image is held out.
         probe: the labelled images that evaluators fit on, if they differ from `train` (as in a
             data set with many unlabelled images).
         classes: names of the classes; label i (of several, column i) is the class `classes[i]`.
             Empty without labels.
         notes: sentences for the user, such as which files can't be read; printed once.
+
+    Raises:
+        DataError: the test split has no images.
     """
 
     train: Split
@@ -165,7 +167,7 @@ class Data:
 
     def __post_init__(self) -> None:
         if self.test is not None and not len(self.test):
-            object.__setattr__(self, "test", None)
+            raise DataError("the test split has no images; give None where none are held out")
 
     def with_splits(self, change: Callable[[str, Split], Split]) -> Data:
         """Return the data set with each split changed.

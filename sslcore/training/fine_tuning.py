@@ -11,6 +11,7 @@ from torch import nn
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
+from sslcore.contract.stages import EVAL_DATA
 from sslcore.data import Data
 from sslcore.errors import CompositionError, RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape, build_features
@@ -148,10 +149,17 @@ def _method(registry: Registry) -> str:
 
 
 def _with_data(parent: Run, asked: Request, registry: Registry) -> Request:
-    """Return the request with the data of the run, or with other data in the form of its images."""
+    """Return the request with the data of the run, or with other data in the form of its images.
+
+    The labelled images of a run are those that its evaluators use.
+    """
     if asked.data is None:
         config = recorded_request(parent, registry, ("dataset",)).config
-        return replace(asked, config={**asked.config, "data": config["data"]})
+        labelled = config.get(EVAL_DATA)
+        own = config["data"] if labelled is None else labelled
+        asked = replace(asked, config={**asked.config, "data": own})
+        if labelled is None:
+            return asked
     return replace(asked, settings=(*form_of_images(parent, asked), *asked.settings))
 
 

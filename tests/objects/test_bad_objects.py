@@ -86,7 +86,7 @@ BAD = {
         "item 1 has no label",
     ),
     "items are dicts": ({"data": [{"image": 1}]}, "item 0 is builtins.dict, expected a PIL image"),
-    "one item": ({"data": [torch.zeros(3, 8, 8)]}, "at least 2 are needed"),
+    "one item": ({"data": [(torch.zeros(3, 8, 8), 0)]}, "at least 2 are needed"),
 }
 
 

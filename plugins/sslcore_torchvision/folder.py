@@ -50,8 +50,8 @@ def folder(*, path: str, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = 
     """Return the images of a folder, of any sizes and modes.
 
     With `train` and `test` (or `val`) in the folder, these are the splits; otherwise a part of
-    images with classes is held out by a hash of their paths, the same at every call. The folders on a
-    split's first level are the classes, unless images lie directly in it. Hidden files are
+    images with classes is held out by a hash of their paths, the same at every call. The folders
+    on a split's first level are the classes, unless images lie directly in it. Hidden files are
     skipped. Nothing is written to the folder.
 
     Args:

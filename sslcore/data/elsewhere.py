@@ -37,7 +37,7 @@ def evaluated_on(data: Data, other: Data, name: str, *, classified: bool) -> Dat
         classes=data.classes if classified else other.classes,
         notes=(
             *data.notes,
-            *other.notes,
+            *(f"{name}: {note}" for note in other.notes),
             f"evaluators use {name}: they fit on {len(other.fit):,} images, and {scored}",
         ),
     )

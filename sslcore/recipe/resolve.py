@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from sslcore.contract.interface import Interface
 from sslcore.contract.reading import Reading
 from sslcore.contract.records import Method, Sections, Teacher
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
@@ -25,7 +24,6 @@ from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe,
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
-from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.system.files import user_path
 

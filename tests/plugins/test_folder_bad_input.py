@@ -68,7 +68,7 @@ def test_a_single_image(tmp_path):
 
 def test_two_images_are_enough(tmp_path):
     make(tmp_path, 2)
-    data = opened(tmp_path, test_fraction=0.2)
+    data = opened(tmp_path)
     assert (len(data.train), len(data.test)) == (1, 1)
 
 
@@ -114,12 +114,9 @@ def test_a_folder_in_which_nothing_can_be_read(tmp_path, cache, chosen):
 
 def test_a_test_image_that_can_not_be_read_is_named_where_it_is_the_only_one(tmp_path):
     make(tmp_path, 3)
-    (name,) = opened(tmp_path, test_fraction=0.2).test.names
+    (name,) = opened(tmp_path).test.names
     (tmp_path / name).write_bytes(b"broken")
-    assert (
-        error_of(tmp_path, test_fraction=0.2)
-        == f"none of the test images can be read ({name}); replace them"
-    )
+    assert error_of(tmp_path) == f"none of the test images can be read ({name}); replace them"
 
 
 def test_a_test_folder_in_which_nothing_can_be_read(tmp_path):
@@ -143,7 +140,7 @@ def test_pipes_are_not_waited_for(tmp_path):
     make(tmp_path, 3)
     os.mkfifo(tmp_path / "pipe.png")
     assert "pipe.png" not in [file.path for file in image_files(tmp_path)]
-    assert len(opened(tmp_path).train) == 3
+    assert len(opened(tmp_path).train) == 2
 
 
 def forbid(path: Path) -> None:

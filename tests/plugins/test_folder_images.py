@@ -21,9 +21,9 @@ from sslcore.data.survey import common_channels, common_size
 from sslcore_torchvision.folder import folder
 
 
-def opened(path: Path | str, **reading) -> Data:
+def opened(path: Path | str, *, test_fraction: float | None = None, **reading) -> Data:
     """Return the images of a folder as a run reads them."""
-    return prepared(folder(path=str(path)), Reading(**reading))[0]
+    return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
 
 def make(path: Path, count: int, size: tuple[int, int], mode: str = "RGB") -> None:

@@ -19,7 +19,7 @@ from sslcore_torchvision._listing import ImageFile, arrange
 from sslcore_torchvision.folder import folder
 
 
-def opened(path: Path | str, *, test_fraction: float = 0.2, **reading) -> Data:
+def opened(path: Path | str, *, test_fraction: float | None = 0.2, **reading) -> Data:
     """Return the images of a folder as a run reads them."""
     return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
@@ -37,7 +37,7 @@ def values(split) -> list[int]:
 def test_images_directly_in_the_folder_have_no_classes(tmp_path):
     for value in range(10):
         save(tmp_path / f"{value}.png", value)
-    data = opened(tmp_path, test_fraction=0.2)
+    data = opened(tmp_path)
     assert data.train.labels is None
     assert data.classes == ()
     assert not data.labelled
@@ -138,7 +138,7 @@ def test_an_image_beside_class_folders_makes_them_plain_folders_and_that_is_said
     for value in range(8):
         save(tmp_path / "ab"[value % 2] / f"{value}.png", value)
     save(tmp_path / "preview.png", 99)
-    data = opened(tmp_path, test_fraction=0.2)
+    data = opened(tmp_path)
     assert data.train.labels is None
     assert len(data.train) + len(data.test) == 9
     assert data.notes == (
@@ -154,7 +154,7 @@ def test_hidden_files_and_other_files_are_skipped(tmp_path):
     save(tmp_path / ".cache" / "5.png", 99)
     (tmp_path / "readme.txt").write_text("no image")
     (tmp_path / "images.csv").write_text("no image")
-    data = opened(tmp_path, test_fraction=0.2)
+    data = opened(tmp_path)
     assert sorted(values(data.train) + values(data.test)) == [0, 1, 2, 3]
     assert data.notes == ()
 

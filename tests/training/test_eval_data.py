@@ -50,15 +50,16 @@ def train(folders, console):
     return call
 
 
-def test_all_images_are_trained_on_and_the_labelled_ones_evaluated(train, console):
+def test_all_images_are_trained_on_and_the_labelled_ones_evaluated(train, folders, console):
     run = train()
     assert run.train_images() == 40
     details = run.read_details()["knn_top1"]
     assert (details["train_images"], details["test_images"]) == (20, 4)
     assert details["data"].endswith("labelled")
     said = console.file.getvalue()
-    assert "labelled: they fit on 20 images, and score 4" in said.splitlines()[0]
-    assert "simclr on folder: 40 images of 16 px" in said
+    before, _ = said.split("simclr on folder: 40 images of 16 px")
+    assert "labelled: they fit on 20 images, and score 4" in before
+    assert f"note: {folders[1]}: images are scaled to 16 px" in before
 
 
 def test_images_of_classes_are_trained_on_without_holding_any_out(train, photos):
@@ -99,9 +100,11 @@ def test_the_images_have_the_form_of_the_training_images_unless_told_otherwise(t
         train(settings=QUICK | {"eval_data": {"image_size": 12}}, output="other")
 
 
-def test_images_that_cannot_be_brought_to_the_form_are_refused(train):
-    with pytest.raises(UsageError, match="--eval-data digits has images of 16 px with 1 channel"):
-        train(eval_data="digits")
+def test_images_of_any_data_set_get_the_form_of_the_training_images(train):
+    # The digits are grey, of 8 px.
+    run = train(eval_data="digits")
+    assert run.read_details()["knn_top1"]["test_images"] == 450
+    assert run.config()["eval_data"] == {"name": "digits", "from": run.config()["from"]}
 
 
 def test_a_run_is_evaluated_on_other_images_by_either_name(train, photos, console, sslcore_cli):

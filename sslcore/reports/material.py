@@ -96,9 +96,11 @@ class Material:
     @property
     def without_classes(self) -> str:
         """Why test images have no class each; empty where they have."""
+        if self.data.fit.labels is None:
+            return NO_LABELS
         if self.data.test is None:
             return NO_TEST
-        if not self.data.labelled:
+        if self.data.test.labels is None:
             return NO_LABELS
         return ONE_LABEL if self.data.several_labels else ""
 
@@ -113,7 +115,7 @@ class Material:
             return sample(self.data.test, _TEST), sample(self.data.fit, _FIT)
         both = sample(self.data.fit, _TEST + _FIT)
         rows = torch.arange(len(both))
-        shown = rows % (1 + _FIT // _TEST) == 0
+        shown = rows % max(2, 1 + len(both) // _TEST) == 0
         return rows_of(both, rows[shown]), rows_of(both, rows[~shown])
 
     @property

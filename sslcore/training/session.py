@@ -95,7 +95,7 @@ class Session:
             data, recipe = open_images(recipe)
         for note in data.notes:
             console.print(f"note: {note}")
-        if run is None and part.settings.get("statistics") is True:
+        if run is None and recipe.data.settings.get("statistics") is True:
             recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")
         if run is not None and (classes := run.class_names()):

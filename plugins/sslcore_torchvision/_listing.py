@@ -141,9 +141,7 @@ def arrange(files: list[ImageFile], test_fraction: float | None) -> Listing:
     if test_fraction is None:
         test_fraction = _HELD_OUT if classes else 0
         notes = () if classes else (_NOTHING_HELD_OUT,)
-    test = frozenset(
-        held_out_by_name(names, classes, test_fraction) if test_fraction else ()
-    )
+    test = frozenset(held_out_by_name(names, classes, test_fraction) if test_fraction else ())
     order = sorted(range(len(files)), key=lambda row: (row in test, row))
     beside = sum(len(file.parts) == depth + 1 for file in files)
     if 0 < beside < len(files):

@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 
 import sslcore
+import sslcore.cli
 from sslcore.contract.records import KINDS
 from sslcore.registry.registry import Registry
 
@@ -170,6 +171,19 @@ def __getattr__(name):
 def loss_plugin():
     """The source of a plugin with one loss: `loss_plugin("module", "name-of-the-loss")`."""
     return lambda module, name: LOSS_PLUGIN.format(module=module, name=name)
+
+
+@pytest.fixture
+def sslcore_cli(capsys):
+    """Run a command in this process: `code, out, err = sslcore_cli("train", …)`."""
+
+    def run(*arguments):
+        code = sslcore.cli.run([str(argument) for argument in arguments], debug=False)
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return code, said.out, said.err
+
+    return run
 
 
 @pytest.fixture

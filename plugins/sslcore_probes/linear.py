@@ -11,7 +11,10 @@ from torch import Tensor
 from sslcore.random import generator_for
 from sslcore_probes.checks import check_probe
 from sslcore_probes.penalty import choose_penalty
+from sslcore_probes.precision import mean_average_precision
 from sslcore_probes.scaling import accuracy, standardize
+from sslcore_probes.several_labels import choose_penalty as choose_penalty_of_each
+from sslcore_probes.several_labels import fit_each
 from sslcore_probes.softmax_regression import fit, logits
 
 #: The penalty where there are too few labels to choose one: a standard normal prior on the weights.
@@ -23,6 +26,9 @@ _BLOCK = 2**24
 
 class LinearProbe:
     """Accuracy of multinomial logistic regression on frozen, standardised features.
+
+    Of images with several labels, a logistic regression for each class ranks the test images, and
+    the score is the mean average precision.
 
     The probe is fitted once with the labels of all training images, and several times with the
     labels of a few images of each class. The few images depend on the seed and on the order of the
@@ -36,6 +42,9 @@ class LinearProbe:
             (1 / C in scikit-learn). None chooses it on a held-out fifth of the training images;
             in the few-label case it means 1.
     """
+
+    #: It takes labels (N, K).
+    several_labels = True
 
     def __init__(
         self,
@@ -58,26 +67,31 @@ class LinearProbe:
         """Return `linear_top1`, and for n labels per class `linear_top1_n_per_class` and its std.
 
         All are in [0, 1]; the few-label figure is the mean over the draws, and
-        `linear_top1_n_per_class_std` the standard deviation between them.
+        `linear_top1_n_per_class_std` the standard deviation between them. Of several labels an
+        image, return `linear_map`.
 
         Args:
             train_features: (N, F).
-            train_labels: (N,).
+            train_labels: (N,), or (N, K) bool.
             test_features: (M, F).
-            test_labels: (M,).
+            test_labels: (M,), or (M, K) bool.
             seed: of the draws.
 
         Raises:
             ValueError: there are no samples or one class, lengths differ, or a feature is not
                 finite.
         """
-        check_probe(train_features, train_labels, test_features, test_labels)
+        check_probe(train_features, train_labels, test_features, test_labels, several=True)
         train, test = standardize(train_features, test_features)
+        if train_labels.dim() == 2:
+            l2 = choose_penalty_of_each(train, train_labels) if self.l2 is None else self.l2
+            scores = logits(test, fit_each(train, train_labels, l2=l2)).T
+            return {"linear_map": mean_average_precision(scores, test_labels)}
         classes, targets = train_labels.unique(return_inverse=True)
         weights = self._fit_all(train, targets, len(classes))
         predicted = classes[logits(test, weights).argmax(0)]
         name = "linear_top1"
-        scores = {name: accuracy(predicted, test_labels)}
+        found = {name: accuracy(predicted, test_labels)}
         if self.labels_per_class:
             name = f"{name}_{self.labels_per_class}_per_class"
             generator = generator_for(seed, "linear-probe", "draws")
@@ -86,9 +100,9 @@ class LinearProbe:
             each = torch.tensor(
                 [accuracy(classes[row], test_labels) for row in predictions], dtype=torch.float64
             )
-            scores[name] = float(each.mean())
-            scores[f"{name}_std"] = float(each.std(correction=min(1, self.draws - 1)))
-        return scores
+            found[name] = float(each.mean())
+            found[f"{name}_std"] = float(each.std(correction=min(1, self.draws - 1)))
+        return found
 
     def _fit_all(self, train: Tensor, targets: Tensor, num_classes: int) -> Tensor:
         """Return the weights (K, F + 1) fitted on all labels."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sslcore.functional import unit_rows
 from sslcore_probes.checks import check_classes, check_probe, check_samples
+from sslcore_probes.precision import mean_average_precision
 from sslcore_probes.scaling import accuracy
 
 #: Similarities in one block: bounds the memory at a few times 64 MiB.
@@ -37,7 +38,9 @@ class Knn:
     """Accuracy of a weighted vote of the k nearest training images.
 
     A neighbour with cosine similarity s votes for its class with weight exp(s / temperature)
-    (Wu et al. 2018, section 3.4). Training images as near as the k-th vote too.
+    (Wu et al. 2018, section 3.4). Training images as near as the k-th vote too. Of images with
+    several labels, the share of the votes for each class ranks the test images, and the score is
+    the mean average precision.
 
     Args:
         k: number of neighbours that vote; all training images if there are fewer.
@@ -47,6 +50,8 @@ class Knn:
 
     #: It also runs during training.
     fast = True
+    #: It takes labels (N, K).
+    several_labels = True
 
     def __init__(
         self, *, k: Annotated[int, Ge(1)] = 20, temperature: Annotated[float, Gt(0)] = 0.1
@@ -61,22 +66,31 @@ class Knn:
         test_features: Tensor,
         test_labels: Tensor,
     ) -> dict[str, float]:
-        """Return `knn_top1`, in [0, 1].
+        """Return `knn_top1`, or of several labels an image `knn_map`, in [0, 1].
 
         Args:
             train_features: (N, F).
-            train_labels: (N,).
+            train_labels: (N,), or (N, K) bool.
             test_features: (M, F).
-            test_labels: (M,).
+            test_labels: (M,), or (M, K) bool.
 
         Raises:
             ValueError: there are no samples or one class, lengths differ, or a feature is not
                 finite.
         """
-        check_probe(train_features, train_labels, test_features, test_labels)
+        check_probe(train_features, train_labels, test_features, test_labels, several=True)
+        k = min(self.k, len(train_features))
+        if train_labels.dim() == 2:
+            membership = train_labels.to(train_features.dtype)
+            shares = [
+                self._weights(block, k) @ membership
+                for _, block in _similarities(test_features, train_features)
+            ]
+            # Shares that differ by rounding alone are a tie.
+            found = (torch.cat(shares) / _EQUAL_VOTES).round()
+            return {"knn_map": mean_average_precision(found, test_labels)}
         classes, targets = train_labels.unique(return_inverse=True)
         membership = F.one_hot(targets, len(classes)).to(train_features.dtype)
-        k = min(self.k, len(train_features))
         predicted = [
             classes[_first_of_largest(self._weights(block, k) @ membership)]
             for _, block in _similarities(test_features, train_features)

@@ -10,6 +10,8 @@ with the features are several times faster in that order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,8 +68,35 @@ def _solve(
     max_iterations: int,
 ) -> Tensor:
     """Return the solution (P, K, F + 1), searched from `start`; the rest is as in `fit`."""
-    samples, num_classes = features.shape[1], start.shape[1]
-    wanted = F.one_hot(targets, num_classes).to(features.dtype).mT.contiguous()
+    wanted = F.one_hot(targets, start.shape[1]).to(features.dtype).mT.contiguous()
+
+    def gap(scores: Tensor) -> tuple[Tensor, Tensor]:
+        log_probabilities = scores.log_softmax(1)
+        return log_probabilities.exp() - wanted, -(log_probabilities * wanted).sum()
+
+    return minimize(features, start, gap, l2, tolerance, max_iterations)
+
+
+def minimize(
+    features: Tensor,
+    start: Tensor,
+    gap: Callable[[Tensor], tuple[Tensor, Tensor]],
+    l2: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Tensor:
+    """Return weights (P, K, F + 1) of the least penalised sum of losses, searched from `start`.
+
+    Args:
+        features: (P, N, F).
+        start: weights, (P, K, F + 1).
+        gap: from logits (P, K, N) to the derivatives of the losses by them, (P, K, N), and the sum
+            of the losses.
+        l2: the penalty.
+        tolerance: as in `fit`.
+        max_iterations: as in `fit`.
+    """
+    samples = features.shape[1]
     # The problems are independent, so the lowest point of their sum is that of each.
     weights = start.clone()
     optimizer = torch.optim.LBFGS(
@@ -84,13 +113,12 @@ def _solve(
     @torch.no_grad()
     def objective() -> float:
         """Return the mean over samples at `weights`, and leave its gradient there."""
-        log_probabilities = logits(features, weights).log_softmax(1)
-        residuals = log_probabilities.exp() - wanted
+        residuals, loss = gap(logits(features, weights))
         gradient = torch.cat([residuals @ features, residuals.sum(2, keepdim=True)], 2)
         gradient[..., :-1] += l2 * weights[..., :-1]
         weights.grad = gradient / samples
         penalty = l2 / 2 * weights[..., :-1].square().sum()
-        return float(penalty - (log_probabilities * wanted).sum()) / samples
+        return float(penalty + loss) / samples
 
     optimizer.step(objective)
     return weights

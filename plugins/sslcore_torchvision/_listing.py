@@ -6,7 +6,7 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,12 @@ EXTENSIONS = (
 )
 #: Folders that hold the test images beside `train`, in order of preference.
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
+#: The part of each class that is held out by default.
+_HELD_OUT = 0.2
+_NOTHING_HELD_OUT = (
+    "The images have no classes, so none is held out for testing; data.test_fraction=0.2 holds "
+    "out a fifth."
+)
 
 
 class ImageFile(NamedTuple):
@@ -103,7 +109,7 @@ def _state(entry: os.DirEntry[str]) -> tuple[int, int, int] | None:
     return (status.st_size, status.st_mtime_ns, status.st_mode)
 
 
-def arrange(files: list[ImageFile], test_fraction: float) -> Listing:
+def arrange(files: list[ImageFile], test_fraction: float | None) -> Listing:
     """Sort files into splits and classes by the folders that they are in.
 
     Folders on top that hold nothing but one folder are passed over. Then, `train` with `test` (or
@@ -112,7 +118,9 @@ def arrange(files: list[ImageFile], test_fraction: float) -> Listing:
 
     Args:
         files: sorted by path; at least one.
-        test_fraction: part of each class that is held out where there is no test folder.
+        test_fraction: part of each class that is held out where there is no test folder; 0 joins
+            a test folder without classes to the images to train on. None holds out a fifth of
+            images with classes, and nothing of others.
 
     Raises:
         DataError: the test folder has a class that the train folder lacks.
@@ -124,15 +132,20 @@ def arrange(files: list[ImageFile], test_fraction: float) -> Listing:
         by_top[top.casefold()].append(file)
     tests = [name for name in _TEST_FOLDERS if name in by_top]
     if "train" in by_top and tests:
-        return _with_test_folder(by_top, tests, depth + 1)
+        found = _with_test_folder(by_top, tests, depth + 1)
+        everything = test_fraction == 0 and found.classes is None
+        return replace(found, num_train=len(found.files)) if everything else found
     classes = _classes(files, depth)
     names = ["/".join(file.parts[depth:]) for file in files]
-    test = frozenset(held_out_by_name(names, classes, test_fraction))
-    order = sorted(range(len(files)), key=lambda row: (row in test, row))
     notes: tuple[str, ...] = ()
+    if test_fraction is None:
+        test_fraction = _HELD_OUT if classes else 0
+        notes = () if classes else (_NOTHING_HELD_OUT,)
+    test = frozenset(held_out_by_name(names, classes, test_fraction) if test_fraction else ())
+    order = sorted(range(len(files)), key=lambda row: (row in test, row))
     beside = sum(len(file.parts) == depth + 1 for file in files)
     if 0 < beside < len(files):
-        notes = (
+        notes += (
             f"{beside} of {len(files)} images lie beside the folders of the others, "
             "so the folders are not taken for classes.",
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 
 from sslcore.data import Data, Split
 from sslcore.errors import DataError
@@ -46,17 +46,19 @@ class Files:
         return self.root.joinpath(*self.files[row].parts).read_bytes()
 
 
-def folder(*, path: str, test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Data:
+def folder(*, path: str, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None) -> Data:
     """Return the images of a folder, of any sizes and modes.
 
     With `train` and `test` (or `val`) in the folder, these are the splits; otherwise a part of
-    the images is held out by a hash of their paths, the same at every call. The folders on a
-    split's first level are the classes, unless images lie directly in it. Hidden files are
+    images with classes is held out by a hash of their paths, the same at every call. The folders
+    on a split's first level are the classes, unless images lie directly in it. Hidden files are
     skipped. Nothing is written to the folder.
 
     Args:
         path: the folder.
-        test_fraction: fraction of each class to hold out if there is no test folder, in (0, 1).
+        test_fraction: fraction of each class to hold out if there is no test folder, in [0, 1).
+            none holds out a fifth of images with classes, and nothing of others. 0 trains on all
+            images, on those of a test folder too if they have no classes.
 
     Raises:
         DataError: the folder is missing or holds too few images, or its test classes are not those
@@ -109,7 +111,9 @@ def _data(root: Path, listing: Listing) -> Data:
 
     return Data(
         train=split(slice(listing.num_train), "train"),
-        test=split(slice(listing.num_train, None), "test"),
+        test=split(slice(listing.num_train, None), "test")
+        if listing.num_train < len(listing.files)
+        else None,
         classes=tuple(printable(name) for name in classes),
         notes=tuple(notes),
     )

@@ -17,6 +17,7 @@ from sslcore.api.objects import (
 from sslcore.compute.device import pick_device
 from sslcore.compute.torchrun import process_count
 from sslcore.contract.records import KINDS
+from sslcore.contract.stages import DATA_SECTIONS
 from sslcore.errors import UsageError
 from sslcore.evaluation.evaluate import Table
 from sslcore.pipeline.build import ImageShape
@@ -55,6 +56,7 @@ def evaluate(
     evaluators: Sequence[str] = (),
     settings: Settings = (),
     data: DataLike | None = None,
+    eval_data: DataLike | None = None,
     augmentation: AugmentationLike | None = None,
     encoder: ModuleLike | None = None,
     head: ModuleLike | None = None,
@@ -71,6 +73,7 @@ def evaluate(
         settings: of the section `evaluator`.
         data: another data set to evaluate on; its figures are added to a file of its own,
             `evaluation-NAME.json`. Of a run that was trained on a Python object, the object.
+        eval_data: the same as `data`; of a run whose `eval_data` was a Python object, the object.
         augmentation: the object that the run was trained with, where it was one.
         encoder: the same for its encoder.
         head: the same for its head.
@@ -90,6 +93,7 @@ def evaluate(
         run,
         registry,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
@@ -121,11 +125,7 @@ def measure(
     opened, session, step = _trained(run, asked, device, console, registry)
     table, details = session.evaluate(step=step)
     if not table:
-        names = ", ".join(part.name for part in session.recipe.evaluators)
-        raise UsageError(
-            f"{session.recipe.data.name} has no labels, and {names} can't do without; class "
-            "folders are labels"
-        )
+        raise UsageError(f"{run} can't be evaluated: " + "; ".join(session.left_out()))
     other = "" if asked.data is None else Path(session.data_name).name
     keep(table, details, opened, console, other_data=other)
     return table, details
@@ -136,6 +136,7 @@ def report(
     *,
     map: str = DEFAULT_MAP,
     data: DataLike | None = None,
+    eval_data: DataLike | None = None,
     augmentation: AugmentationLike | None = None,
     encoder: ModuleLike | None = None,
     head: ModuleLike | None = None,
@@ -150,6 +151,7 @@ def report(
         run: the run's folder.
         map: how the features are placed on their map: "t-sne", "pca" or "umap".
         data: the object that the run was trained with, where it was one.
+        eval_data: the same for the images that its evaluators use.
         augmentation: the same for its augmentation.
         encoder: the same for its encoder.
         head: the same for its head.
@@ -171,6 +173,7 @@ def report(
         run,
         registry,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
@@ -253,7 +256,8 @@ def recipe_to_evaluate(
     if asked.evaluators:
         config["evaluators"] = {name: {} for name in asked.evaluators}
     if asked.data is not None:
-        del config["data"]
+        for section in DATA_SECTIONS:
+            config.pop(section, None)
     request = replace(asked, config=config, source=recorded.source)
     recipe, _ = resolve(request, registry)
     if asked.data is None:

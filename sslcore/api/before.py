@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def preview(
     method: str | None = None,
     *,
     data: DataLike | None = None,
+    eval_data: DataLike | None = None,
     augmentation: AugmentationLike | None = None,
     encoder: ModuleLike | None = None,
     head: ModuleLike | None = None,
@@ -99,6 +101,7 @@ def preview(
         data: a data set's name, or the path of a folder; the embedded digits by default. Or a
             map-style data set of (image, label) or of images, a `Split`, a pair (train, test) of
             these, or a `Data`: images are PIL images, uint8, or floats in [0, 1].
+        eval_data: the images that evaluators use; then training uses all images of `data`.
         augmentation: augmentation to use in place of the method's default: a name, or a function
             from an image (C, H, W), float in [0, 1], to a view, such as a transform of torchvision.
         encoder: encoder to use in place of the method's default: a name, an `nn.Module`, or a class
@@ -127,6 +130,7 @@ def preview(
         registry or default_registry(),
         method=method is None,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
@@ -145,6 +149,8 @@ def preview(
     recipe, notes = resolve(with_own_weights(request, taken), taken.registry)
     for note in notes:
         console.print(f"note: {note}")
+    # Views are those of the training images.
+    recipe = replace(recipe, eval_data=None)
     with preserved_generators(where):
         write_preview(Session.prepare(recipe, device=where, console=console), path)
     return path

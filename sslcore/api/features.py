@@ -90,9 +90,9 @@ def splits_for(
         own.num_frames,
     ):
         raise UsageError(f"the run was trained on {own}, and the data has {shape}")
-    splits = {"train": found.train, "test": found.test}
+    splits = {"train": found.train} | ({} if found.test is None else {"test": found.test})
     if split != "all":
-        splits = {split: splits[split]}
+        splits = {name: images for name, images in splits.items() if name == split}
     if not any(map(len, splits.values())):
         raise UsageError(f"there are no images in the split {split}")
     return splits, found.classes

@@ -73,7 +73,8 @@ def finetune(
 
     Args:
         run: the run whose encoder is fine-tuned.
-        data: a data set's name, or the path of a folder, with labels; that of the run by default.
+        data: a data set's name, or the path of a folder, with labels; that of the run by default:
+            the images that its evaluators use.
         method: a method whose head gives `logits`; the one for fine-tuning by default.
         labels_per_class: labelled images of each class to train on, drawn by the seed; all by
             default.

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sslcore.contract.stages import STAGES
+from sslcore.contract.stages import DATA_SECTIONS, EVAL_DATA, STAGES
 from sslcore.data import Data, Split
 from sslcore.errors import UsageError
 from sslcore.objects.take import Taken, check_given, take
@@ -41,11 +41,12 @@ def take_parts(
     encoder: ModuleLike | None,
     head: ModuleLike | None,
     loss: LossLike | None,
+    eval_data: DataLike | None = None,
     recorded: Mapping[str, object] | None = None,
 ) -> Taken:
     """Return names for the parts of a call; see `sslcore.objects.take.take`."""
-    parts = (data, augmentation, encoder, head, loss)
-    given = dict(zip(("data", *STAGES), parts, strict=True))
+    parts = (data, eval_data, augmentation, encoder, head, loss)
+    given = dict(zip((*DATA_SECTIONS, *STAGES), parts, strict=True))
     return take(registry, given, method=method, recorded=recorded)
 
 
@@ -70,6 +71,7 @@ def request_for(
     return Request.of(
         method=method or taken.method,
         data=taken.names["data"],
+        eval_data=taken.names[EVAL_DATA],
         augmentation=taken.names["augmentation"],
         encoder=taken.names["encoder"],
         head=taken.names["head"],
@@ -104,6 +106,7 @@ def registry_of_run(
     registry: Registry | None,
     *,
     data: DataLike | None = None,
+    eval_data: DataLike | None = None,
     augmentation: AugmentationLike | None = None,
     encoder: ModuleLike | None = None,
     head: ModuleLike | None = None,
@@ -116,6 +119,7 @@ def registry_of_run(
         run: the run's folder.
         registry: where to look for parts; everything installed by default.
         data: the object that the run was trained on.
+        eval_data: the object that its evaluators use.
         augmentation: the object that the run was trained with.
         encoder: the same for its encoder.
         head: the same for its head.
@@ -123,21 +127,46 @@ def registry_of_run(
         other_data: whether the data may be another one than that of the run.
 
     Raises:
-        UsageError: there is no such run, or an object is not one that it was trained with.
+        UsageError: there is no such run, an object is not one that it was trained with, or there
+            are two other data sets.
     """
     recorded = Run.open(run).config()
     taken = take_parts(
         registry or default_registry(),
         method=False,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
         loss=loss,
         recorded=recorded,
     )
-    check_given(taken, recorded, ("data",) if other_data else ())
-    name = taken.names["data"]
-    table = recorded.get("data")
-    own = "data" in taken.objects and isinstance(table, Mapping) and table.get("name") == name
-    return taken.registry, None if own else name
+    check_given(taken, recorded, DATA_SECTIONS if other_data else ())
+    others = [
+        name
+        for section in DATA_SECTIONS
+        if (name := taken.names[section]) is not None and not _is_own(taken, recorded, section)
+    ]
+    return taken.registry, one_data(*others)
+
+
+def _is_own(taken: Taken, recorded: Mapping[str, object], section: str) -> bool:
+    """Whether a call gives the object that a run has in a section."""
+    table = recorded.get(section)
+    name = table.get("name") if isinstance(table, Mapping) else None
+    return section in taken.objects and name == taken.names[section]
+
+
+def one_data(*names: str | None) -> str | None:
+    """Return the data set that a run is evaluated on in place of its own; None for its own.
+
+    Raises:
+        UsageError: there are two.
+    """
+    given = [name for name in names if name is not None]
+    if len(given) > 1:
+        raise UsageError(
+            "--data and --eval-data both name the images to evaluate on; give one of them"
+        )
+    return given[0] if given else None

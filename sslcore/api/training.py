@@ -40,6 +40,7 @@ def train(
     method: str | None = None,
     *,
     data: DataLike | None = None,
+    eval_data: DataLike | None = None,
     augmentation: AugmentationLike | None = None,
     encoder: ModuleLike | None = None,
     head: ModuleLike | None = None,
@@ -77,6 +78,9 @@ def train(
         data: a data set's name, or the path of a folder; the embedded digits by default. Or a
             map-style data set of (image, label) or of images, a `Split`, a pair (train, test) of
             these, or a `Data`: images are PIL images, uint8, or floats in [0, 1].
+        eval_data: the images that evaluators use in place of those of `data`, in the same forms:
+            they fit on its training part, and score its test part. Then `data` holds out nothing
+            by itself.
         augmentation: augmentation to use in place of the method's default: a name, or a function
             from an image (C, H, W), float in [0, 1], to a view, such as a transform of torchvision.
         encoder: encoder to use in place of the method's default: a name, an `nn.Module`, or a class
@@ -121,6 +125,7 @@ def train(
         registry or default_registry(),
         method=method is None,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,

@@ -20,7 +20,9 @@ from sslcore.recipe.request import Request
 @evaluator_option
 @settings_option
 @click.option(
+    "--eval-data",
     "--data",
+    "data",
     metavar="NAME|PATH",
     shell_complete=complete_data,
     help="Evaluate on other data; the figures have a file of their own.",

@@ -62,6 +62,13 @@ data_option = click.option(
     help="Images to take; those of the run by default.",
 )
 
+eval_data_option = click.option(
+    "--eval-data",
+    metavar="NAME|PATH",
+    shell_complete=complete_data,
+    help="Labelled images for evaluators, in place of those of --data.",
+)
+
 split_option = click.option(
     "--split",
     type=click.Choice(["all", "train", "test"]),

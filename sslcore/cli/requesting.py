@@ -7,7 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from sslcore.cli.options import assignments, evaluator_option, settings_option
+from sslcore.cli.options import (
+    assignments,
+    eval_data_option,
+    evaluator_option,
+    settings_option,
+)
 from sslcore.cli.words import complete_data, names_of
 from sslcore.recipe.request import Assignment
 
@@ -21,6 +26,7 @@ Options = dict[str, Any]
 REQUESTED = (
     "method",
     "data",
+    "eval_data",
     "augmentation",
     "encoder",
     "head",
@@ -54,6 +60,7 @@ _OPTIONS = (
         shell_complete=complete_data,
         help="Name of a data set, or a folder of images. [default: digits]",
     ),
+    eval_data_option,
     _part_option("augmentation"),
     _part_option("encoder"),
     _part_option("head", "; none for no head"),

@@ -149,6 +149,8 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
             for name in (named,) if isinstance(named, str) else named:
                 yield from _keys_of(kind, _found(registry, kind, name))
         yield from _keys_of("data", _data(chosen.get("data"), registry))
+        if elsewhere := chosen.get("eval_data"):
+            yield from _keys_of("eval_data", _data(elsewhere, registry))
         optimizer = own.settings.get("optimizer", {}) if own else {}
         for name in dict.fromkeys(("name", "lr", "weight_decay", *optimizer)):
             yield f"optimizer.{name}=", ""

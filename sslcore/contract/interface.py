@@ -40,9 +40,9 @@ ENGINE_SIGNALS = {
 #: What an evaluator may ask for by name.
 EVALUATION_SIGNALS = {
     "train_features": "features of the labelled training images, (N, F)",
-    "train_labels": "their classes, (N,)",
+    "train_labels": "their classes, (N,); of several labels an image bool (N, K)",
     "test_features": "features of the test images, (M, F)",
-    "test_labels": "their classes, (M,)",
+    "test_labels": "their classes, (M,); of several labels an image bool (M, K)",
     "train_views": "the labelled training images as the encoder sees them, (N, V, C, h, w)",
     "test_views": "the test images as the encoder sees them, (M, V, C, h, w)",
     "reconstructions": "what the head makes of the test views, (M, V, C, h, w)",

@@ -5,8 +5,14 @@ from __future__ import annotations
 #: The kinds of the training stages, in the order in which a tensor passes them.
 STAGES = ("augmentation", "encoder", "head", "loss")
 
+#: The section of labelled images that evaluators use in place of those of training.
+EVAL_DATA = "eval_data"
+
+#: The sections that name a data set.
+DATA_SECTIONS = ("data", EVAL_DATA)
+
 #: The sections of a request.
-SECTIONS = ("data", *STAGES, "evaluator", "optimizer", "training", "teacher", "init")
+SECTIONS = (*DATA_SECTIONS, *STAGES, "evaluator", "optimizer", "training", "teacher", "init")
 
 #: The sections of a configuration file, in which each evaluator may have a table of its own.
 FILE_SECTIONS = (*SECTIONS, "evaluators")
@@ -25,4 +31,4 @@ def section_of(kind: str) -> str:
 
 def kind_of(section: str) -> str:
     """Return the kind of component whose settings stand in a section."""
-    return "dataset" if section == "data" else section
+    return "dataset" if section in DATA_SECTIONS else section

@@ -9,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sslcore.data.labels import are_known, are_several, check_labels
+from sslcore.data.names import ChosenNames
 from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile, Rows
 from sslcore.data.sources import EncodedImages, Images, part_of
@@ -29,7 +31,9 @@ class Split:
         images: a tensor (N, C, H, W), or (N, T, C, H, W) for clips, of uint8, uint16, int16, int32
             or float32; it may be memory-mapped: the engine reads only the rows of each batch. Or
             a source of images of any size: `Images`, or `EncodedImages`.
-        labels: int64, (N,), or None.
+        labels: the class of each image, int64, (N,), or -1 where it is not known; or several
+            labels an image, bool, (N, K): whether class k is there; or None. Labels that are all
+            -1 become None.
         file: the file that a tensor is mapped from, or None. The engine then reads batches from
             the file, so that a cut-off file raises an error.
         names: a name for each image, such as its file, for pictures and messages; or None. Only
@@ -60,10 +64,10 @@ class Split:
                 "images must be a tensor, or an object with `__len__` and `read(rows)` or "
                 f"`fetch(row)`, got {type(self.images).__name__}"
             )
-        if self.labels is not None and self.labels.shape != (len(self.images),):
-            raise DataError(
-                f"{len(self.images)} images but labels of shape {tuple(self.labels.shape)}"
-            )
+        if self.labels is not None:
+            check_labels(self.labels, len(self.images))
+            if not bool(are_known(self.labels).any()):
+                object.__setattr__(self, "labels", None)
         if self.names is not None and len(self.names) != len(self.images):
             raise DataError(f"{len(self.images)} images but {len(self.names)} names")
 
@@ -103,13 +107,14 @@ class Split:
     def subset(self, rows: Tensor) -> Split:
         """Return the images of some rows, int64 (N,); a tensor's are copied into memory."""
         labels = None if self.labels is None else self.labels[rows]
-        names = [self.name_of(row) for row in rows.tolist()]
         if isinstance(self.images, Tensor):
+            names = [self.name_of(row) for row in rows.tolist()]
             images = Rows(self.images, self.file).raw(rows)
             return Split(images, labels, names=names, range=self.range)
         if isinstance(self.images, Originals):
-            return Split(self.images.subset(rows), labels, names=names)
-        return Split(part_of(self.images, rows), labels, names=names, range=self.range)
+            return Split(self.images.subset(rows), labels, names=ChosenNames(self, rows))
+        part = part_of(self.images, rows)
+        return Split(part, labels, names=ChosenNames(self, rows), range=self.range)
 
     @property
     def _originals(self) -> Originals:
@@ -145,18 +150,26 @@ class Data:
 
     Attributes:
         train: the images to train on; labels are optional, and only a supervised loss gets them.
-        test: the images to score; never trained on.
+        test: the images to score; never trained on. None where no image is held out.
         probe: the labelled images that evaluators fit on, if they differ from `train` (as in a
             data set with many unlabelled images).
-        classes: names of the classes; label i is the class `classes[i]`. Empty without labels.
+        classes: names of the classes; label i (of several, column i) is the class `classes[i]`.
+            Empty without labels.
         notes: sentences for the user, such as which files can't be read; printed once.
+
+    Raises:
+        DataError: the test split has no images.
     """
 
     train: Split
-    test: Split
+    test: Split | None = None
     probe: Split | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.test is not None and not len(self.test):
+            raise DataError("the test split has no images; give None where none are held out")
 
     def with_splits(self, change: Callable[[str, Split], Split]) -> Data:
         """Return the data set with each split changed.
@@ -167,16 +180,15 @@ class Data:
         return replace(
             self,
             train=change("train", self.train),
-            test=change("test", self.test),
+            test=None if self.test is None else change("test", self.test),
             probe=None if self.probe is None else change("probe", self.probe),
         )
 
     @property
     def splits(self) -> tuple[Split, ...]:
         """All splits that there are."""
-        return (
-            (self.train, self.test) if self.probe is None else (self.train, self.test, self.probe)
-        )
+        found = (self.train, self.test, self.probe)
+        return tuple(split for split in found if split is not None)
 
     @property
     def fit(self) -> Split:
@@ -185,5 +197,13 @@ class Data:
 
     @property
     def labelled(self) -> bool:
-        """Whether evaluators that need labels can run."""
-        return self.fit.labels is not None and self.test.labels is not None
+        """Whether there are labels to fit on, and labels to score."""
+        tested = None if self.test is None else self.test.labels
+        return self.fit.labels is not None and tested is not None
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether the images that evaluators use have several labels each."""
+        return any(
+            split is not None and are_several(split.labels) for split in (self.fit, self.test)
+        )

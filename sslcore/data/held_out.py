@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sslcore.data.labels import UNKNOWN, are_several
 from sslcore.errors import DataError
 from sslcore.random import generator_for
 
@@ -14,7 +15,8 @@ def held_out(count: int, labels: Tensor | None, fraction: float) -> Tensor:
 
     Args:
         count: number of images N.
-        labels: int64, (N,), of which each class gives its part; or None.
+        labels: int64, (N,), of which each class gives its part, and images of unknown class
+            none; or several labels an image, bool (N, K); or None.
         fraction: the part of each class, in (0, 1); a class of one image is trained on.
 
     Raises:
@@ -22,15 +24,16 @@ def held_out(count: int, labels: Tensor | None, fraction: float) -> Tensor:
     """
     if count < 2:
         raise DataError(f"there are {count} images; at least 2 are needed, one to test on")
-    groups = torch.zeros(count, dtype=torch.int64) if labels is None else labels
+    if labels is None or are_several(labels):
+        # Of images with several labels, a part of all is held out.
+        labels = torch.zeros(count, dtype=torch.int64)
     held = torch.zeros(count, dtype=torch.bool)
     order = torch.randperm(count, generator=generator_for("held out", count))
     # Stable, so that the rows of a class keep their order in the draw.
-    sorted_groups, place = groups[order].sort(stable=True)
-    for rows in order[place].split(
-        sorted_groups.unique_consecutive(return_counts=True)[1].tolist()
-    ):
-        if len(rows) > 1:
+    in_classes, place = labels[order].sort(stable=True)
+    classes, counts = in_classes.unique_consecutive(return_counts=True)
+    for label, rows in zip(classes, order[place].split(counts.tolist()), strict=True):
+        if len(rows) > 1 and label != UNKNOWN:
             held[rows[: min(max(1, round(fraction * len(rows))), len(rows) - 1)]] = True
     if not held.any():
         held[order[0]] = True

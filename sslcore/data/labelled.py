@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 
 from sslcore.data import Data, Split
+from sslcore.data.labels import are_known, are_several, renumbered
 from sslcore.errors import UsageError, nearest
 from sslcore.random import generator_for
 
@@ -36,13 +37,22 @@ def labelled(
             "images; give one of them"
         )
     split = data.fit if data.train.labels is None else data.train
-    if split.labels is None:
+    labels = split.labels
+    if labels is None:
         raise UsageError("the loss needs labels, and the data has none; class folders are labels")
+    if are_several(labels):
+        raise UsageError(
+            "the loss needs one label for each image, and the data has several; choose a method "
+            "without labels, whose evaluators take several"
+        )
+    known = are_known(labels)
     if per_class is None and fraction is None:
+        if not bool(known.all()):
+            split = split.subset(known.nonzero()[:, 0])
         return data if split is data.train else replace(data, train=split, probe=None)
     kept, notes = [], []
-    for label in range(int(split.labels.max()) + 1):
-        rows = (split.labels == label).nonzero()[:, 0]
+    for label in range(int(labels.max()) + 1):
+        rows = (labels == label).nonzero()[:, 0]
         if per_class is not None and 0 < len(rows) < per_class:
             name = data.classes[label] if label < len(data.classes) else str(label)
             notes.append(
@@ -79,7 +89,9 @@ def with_classes(data: Data, classes: Sequence[str]) -> Data:
         )
     number = torch.tensor([list(classes).index(name) for name in data.classes])
 
-    def renumbered(_name: str, split: Split) -> Split:
-        return split if split.labels is None else replace(split, labels=number[split.labels])
+    def of(_name: str, split: Split) -> Split:
+        if split.labels is None:
+            return split
+        return replace(split, labels=renumbered(split.labels, number, len(classes)))
 
-    return replace(data.with_splits(renumbered), classes=tuple(classes))
+    return replace(data.with_splits(of), classes=tuple(classes))

@@ -16,6 +16,7 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.cache import Entry, Stored, keep_below
 from sslcore.data.form import UNIT, Form, FormError
+from sslcore.data.labels import renumbered
 from sslcore.data.originals import Originals, in_threads
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
@@ -259,11 +260,13 @@ def _without_empty_classes(data: Data) -> Data:
     number = torch.full((len(data.classes),), -1)
     number[kept] = torch.arange(len(kept))
 
-    def renumbered(_name: str, split: Split) -> Split:
-        return split if split.labels is None else replace(split, labels=number[split.labels])
+    def of(_name: str, split: Split) -> Split:
+        if split.labels is None:
+            return split
+        return replace(split, labels=renumbered(split.labels, number, len(kept)))
 
     classes = tuple(data.classes[label] for label in kept)
-    return replace(data.with_splits(renumbered), classes=classes)
+    return replace(data.with_splits(of), classes=classes)
 
 
 def _source(split: Split) -> Images | EncodedImages:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.form import UNIT
+from sslcore.data.labels import are_known
 
 #: Bytes of images that a sample holds at the most.
 _BYTES = 2**28
@@ -15,13 +16,18 @@ _BYTES = 2**28
 def sample(split: Split, most: int) -> Split:
     """Return images of a split in memory, evenly spread; all of them where they are few.
 
+    Of images with labels, those whose class is not known are left out.
+
     Args:
         split: the split.
         most: how many images, at the most; fewer where they are large.
     """
     most = max(2, min(most, _BYTES // max(1, split.read(torch.tensor([0])).nbytes)))
-    rows = torch.linspace(0, len(split) - 1, min(most, len(split))).round().long()
-    return rows_of(split, rows)
+    rows = torch.arange(len(split))
+    if split.labels is not None:
+        rows = rows[are_known(split.labels)]
+    spread = torch.linspace(0, len(rows) - 1, min(most, len(rows))).round().long()
+    return rows_of(split, rows[spread])
 
 
 def rows_of(split: Split, rows: Tensor) -> Split:

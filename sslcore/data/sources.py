@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -89,35 +89,56 @@ class Crops:
         return iter(self.signals)
 
 
-class _Some:
-    """Some of the images of a source."""
+@runtime_checkable
+class HasSubset(Protocol):
+    """A source of images that can give some of them."""
 
-    def __init__(self, source: Images | EncodedImages, rows: Tensor) -> None:
-        self.source, self.rows = source, rows
-        if (fingerprint := getattr(source, "fingerprint", None)) is not None:
-            content = hashlib.blake2b(rows.numpy().tobytes(), digest_size=8).hexdigest()
-            self.fingerprint = f"{fingerprint} {content}"
-            self.place = f"{getattr(source, 'place', '')} {content}"
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-class _SomeImages(_Some):
-    source: Images
-
-    def read(self, rows: Sequence[int]) -> Sequence[Tensor]:
-        return self.source.read([int(self.rows[row]) for row in rows])
-
-
-class _SomeEncoded(_Some):
-    source: EncodedImages
-
-    def fetch(self, row: int) -> bytes:
-        return self.source.fetch(int(self.rows[row]))
+    def subset(self, rows: Tensor) -> Any:
+        """Return some of the images, by their rows, int64 (N,)."""
+        ...
 
 
 def part_of(source: Images | EncodedImages, rows: Tensor) -> Images | EncodedImages:
     """Return some images of a source, by their rows, int64 (N,)."""
+    if isinstance(source, HasSubset):
+        part: Images | EncodedImages = source.subset(rows)
+        return part
     encoded = isinstance(source, EncodedImages)
-    return _SomeEncoded(source, rows) if encoded else _SomeImages(source, rows)
+    return ChosenFiles(source, rows) if encoded else ChosenImages(source, rows)
+
+
+class _Chosen:
+    """Some rows of a source."""
+
+    def __init__(self, source: Any, rows: Tensor) -> None:
+        self.source, self.rows = source, rows
+        known = getattr(source, "fingerprint", None)
+        if known is not None:
+            chosen_rows = hashlib.blake2b(rows.numpy().tobytes(), digest_size=16).hexdigest()
+            self.fingerprint = f"{known} {chosen_rows}"
+            self.place = f"{getattr(source, 'place', known)} {chosen_rows}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def subset(self, rows: Tensor) -> Self:
+        """Return some of the images, by their rows, int64 (N,)."""
+        return type(self)(self.source, self.rows[rows])
+
+
+class ChosenImages(_Chosen):
+    """Some rows of `Images`."""
+
+    def read(self, rows: Sequence[int]) -> Sequence[Tensor]:
+        """Return images (C, H, W)."""
+        read: Sequence[Tensor] = self.source.read([int(self.rows[row]) for row in rows])
+        return read
+
+
+class ChosenFiles(_Chosen):
+    """Some rows of `EncodedImages`."""
+
+    def fetch(self, row: int) -> bytes:
+        """Return the content of an image file."""
+        content: bytes = self.source.fetch(int(self.rows[row]))
+        return content

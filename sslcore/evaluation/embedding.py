@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from sslcore.data import Split
+from sslcore.data.labels import class_of
 from sslcore.errors import UsageError
 from sslcore.evaluation.evaluate import batches
 from sslcore.system.files import output_path, replacing, write_safely
@@ -95,9 +96,7 @@ def _batches(
 
 def item(which: str, split: Split, row: int, classes: Sequence[str]) -> Item:
     """Return split, name and class of the image in a row."""
-    label = -1 if split.labels is None else int(split.labels[row])
-    named = classes[label] if 0 <= label < len(classes) else "" if label < 0 else str(label)
-    return which, split.name_of(row), named
+    return which, split.name_of(row), class_of(split.labels, row, classes)
 
 
 @contextmanager

@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.data import Data, Split
+from sslcore.data.labels import are_known
 from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.evaluation.extractor import FeatureExtractor
+from sslcore.evaluation.suitable import REMEDIES, obstacle
 from sslcore.functional import as_float
 from sslcore.pipeline.build import build_part
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
+from sslcore.recipe.held_out import needs_labels
 from sslcore.recipe.recipe import Part
 
 #: Columns of the table, in order.
@@ -40,16 +43,25 @@ class _Outputs:
         self.column, self.pipeline, self.data, self.device = column, pipeline, data, device
         self._made: dict[str, Tensor] = {}
 
-    def get(self, name: str) -> Any:
+    def get(self, name: str, *, labelled: bool) -> Any:
+        """Return an input; `labelled` leaves out the images whose class is not known."""
         if name == "num_classes":
             return len(self.data.classes)
         which, _, what = name.partition("_")
         split = self.data.fit if which == "train" else self.data.test
+        assert split is not None
         if what == "labels":
-            return None if split.labels is None else split.labels.to(self.device)
-        if name not in self._made:
-            self._made[name] = in_batches(self._maker(what), split, self.device)
-        return self._made[name]
+            made = split.labels
+            assert made is not None
+        else:
+            if name not in self._made:
+                self._made[name] = in_batches(self._maker(what), split, self.device)
+            made = self._made[name]
+        made = made.to(self.device)
+        if not labelled or split.labels is None:
+            return made
+        known = are_known(split.labels)
+        return made if bool(known.all()) else made[known.to(self.device)]
 
     def _maker(self, what: str) -> Callable[[Tensor], Tensor]:
         pipeline = self.pipeline
@@ -126,7 +138,7 @@ def evaluate(
         `{column: {metric: value}}`, and by metric the evaluator that measured it.
 
     Raises:
-        UsageError: an evaluator needs labels and the data has none, or two give the same metric.
+        UsageError: an evaluator can't run on this data, or two give the same metric.
         SslcoreError: every evaluator failed.
     """
     supplied = {
@@ -135,11 +147,8 @@ def evaluate(
     }
     built = [(part, build_part(part, supplied)) for part in evaluators]
     for part, evaluator in built:
-        if needs_labels(evaluator) and not data.labelled:
-            raise UsageError(
-                f"{part} needs labels, and the data has none: class folders are labels; an "
-                "evaluator that needs none can be chosen with --evaluator"
-            )
+        if why := obstacle(evaluator, data):
+            raise UsageError(f"{part} can't run, since {why}: {REMEDIES[why]}")
     trained.eval()
     untrained.eval()
     figures: dict[str, Table] = {str(part): {} for part in evaluators}
@@ -191,11 +200,12 @@ def _refuse_shared_names(figures: dict[str, Table], column: str) -> None:
 
 def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
     arguments: dict[str, object] = {}
-    for name in inspect.signature(evaluator).parameters:
+    asked = inspect.signature(evaluator).parameters
+    for name in asked:
         if name == "seed":
             arguments[name] = seed
         elif outputs.column not in _WITHOUT.get(name, ()):
-            arguments[name] = outputs.get(name)
+            arguments[name] = outputs.get(name, labelled=needs_labels(asked))
     metrics = evaluator(**arguments)
     if not isinstance(metrics, Mapping):
         raise TypeError(f"it returned {type(metrics).__name__}, expected a dict of numbers")
@@ -204,8 +214,3 @@ def _score(evaluator: Any, outputs: _Outputs, seed: int) -> dict[str, float]:
         if not isinstance(name, str) or not (scalar or isinstance(value, numbers.Real)):
             raise TypeError(f"it returned {name!r}: {value!r}, expected a dict of numbers")
     return {name: float(value) for name, value in metrics.items()}
-
-
-def needs_labels(evaluator: Any) -> bool:
-    """Whether an evaluator asks for labels."""
-    return any(name.endswith("_labels") for name in inspect.signature(evaluator).parameters)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -19,10 +19,14 @@ from sslcore.data.arrays import IN_MEMORY, ArrayImages, array_split
 from sslcore.data.chosen import chosen
 from sslcore.data.form import UNIT
 from sslcore.data.held_out import held_out
+from sslcore.data.labels import are_several
 from sslcore.errors import DataError, UsageError
 from sslcore.objects.items import are_bytes, as_bytes, in_unit_range
 from sslcore.objects.names import qualified_name
 from sslcore.objects.reading import HeldImages, split_of_items
+
+#: The part of each class that is held out by default.
+_HELD_OUT = 0.2
 
 
 def data_source(given: object) -> Callable[..., Data]:
@@ -40,17 +44,25 @@ def data_source(given: object) -> Callable[..., Data]:
         return lambda: given
     if _is_images(given):
 
-        def with_a_part_held_out(*, test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2) -> Data:
+        def with_a_part_held_out(
+            *, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None
+        ) -> Data:
             """Return the images, of which a part of each class is held out for testing.
 
             Args:
-                test_fraction: fraction of each class to hold out, in (0, 1).
+                test_fraction: fraction of each class to hold out, in [0, 1); None holds out a fifth
+                    of images with labels, and nothing of others.
             """
             with _naming(given):
                 split, notes = _read(given)
-                return _together(given, *_split(split, test_fraction), notes)
+                fraction = test_fraction
+                if fraction is None:
+                    fraction = 0 if split.labels is None else _HELD_OUT
+                return _together(given, *_split(split, fraction), notes)
 
-        with_a_part_held_out.__annotations__ = {"test_fraction": Annotated[float, Gt(0), Lt(1)]}
+        with_a_part_held_out.__annotations__ = {
+            "test_fraction": Annotated[float, Ge(0), Lt(1)] | None
+        }
         return with_a_part_held_out
     if not (isinstance(given, tuple) and len(given) == 2 and all(map(_is_images, given))):
         raise UsageError(f"data: {_refusal(given)}")
@@ -108,19 +120,22 @@ def _refusal(given: object) -> str:
     )
 
 
-def _together(given: object, train: Split, test: Split, notes: tuple[str, ...]) -> Data:
+def _together(given: object, train: Split, test: Split | None, notes: tuple[str, ...]) -> Data:
     """Return the splits as data, with the names of the classes."""
-    if (train.labels is None) != (test.labels is None):
-        raise DataError("one of the splits has labels, and the other one has none")
-    train, test = _alike(train, test)
-    held = [split.images for split in (train, test) if split.file is None]
+    if test is not None:
+        if (train.labels is None) != (test.labels is None):
+            raise DataError("one of the splits has labels, and the other one has none")
+        train, test = _alike(train, test)
+    splits = (train,) if test is None else (train, test)
+    held = [split.images for split in splits if split.file is None]
     size = sum(images.nbytes for images in held if isinstance(images, (Tensor, HeldImages)))
     if size:
         mib = size / 2**20
-        notes += (f"{len(train) + len(test):,} images are in memory ({mib:,.1f} MiB)",)
-    if train.labels is None or test.labels is None:
+        notes += (f"{sum(map(len, splits)):,} images are in memory ({mib:,.1f} MiB)",)
+    labels = [split.labels for split in splits if split.labels is not None]
+    if not labels:
         return Data(train, test, notes=notes)
-    count = 1 + max(int(split.labels.max()) for split in (train, test) if split.labels is not None)
+    count = _count(labels)
     classes = _class_names(given)
     if len(classes) < count:
         if classes:
@@ -146,6 +161,18 @@ def _alike(train: Split, test: Split) -> tuple[Split, Split]:
     return made[0], made[1]
 
 
+def _count(labels: Sequence[Tensor]) -> int:
+    """Return how many classes there are in the labels of the splits."""
+    several = {are_several(each) for each in labels}
+    if several == {False}:
+        return 1 + max(int(each.max()) for each in labels)
+    widths = {each.shape[1] for each in labels if are_several(each)}
+    if len(several) > 1 or len(widths) > 1:
+        shapes = " and ".join(str(tuple(each.shape)) for each in labels)
+        raise DataError(f"the labels of the splits are of shapes {shapes}; give both K columns")
+    return widths.pop()
+
+
 def _class_names(given: object) -> tuple[str, ...]:
     """Return the names that a data set, or the one within it, has as `classes`."""
     while not hasattr(given, "classes") and hasattr(given, "dataset"):
@@ -156,8 +183,10 @@ def _class_names(given: object) -> tuple[str, ...]:
     return tuple(names) if all(isinstance(name, str) for name in names) else ()
 
 
-def _split(split: Split, fraction: float) -> tuple[Split, Split]:
+def _split(split: Split, fraction: float) -> tuple[Split, Split | None]:
     """Return the images to train on, and the held-out ones: the same at every call."""
+    if not fraction:
+        return split, None
     held = held_out(len(split), split.labels, fraction)
     return chosen(split, (~held).nonzero()[:, 0]), chosen(split, held.nonzero()[:, 0])
 
@@ -195,12 +224,8 @@ def _of_floats(split: Split) -> Split:
 
 def _labels(labels: Any) -> Tensor:
     found = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
-    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
-        raise DataError(f"labels are {found.dtype}, expected integers: the number of each class")
-    found = found.detach().cpu().to(torch.int64)
-    if found.dim() != 1:
-        raise DataError(f"labels are of shape {tuple(found.shape)}, expected (N,)")
-    if len(found) and int(found.min()) < 0:
-        row = int(found.argmin())
-        raise DataError(f"image {row} has the label {int(found[row])}; labels count from 0")
-    return found
+    found = found.detach().cpu()
+    if found.dtype == torch.bool or found.is_floating_point() or found.is_complex():
+        # `Split` takes several labels an image, and says what is wrong with others.
+        return found
+    return found.to(torch.int64)

@@ -21,7 +21,11 @@ _AS_THEY_ARE = ("L", "RGB", "I", "F")
 _GREY = ("1", "LA", "La")
 
 
-def item(given: Any, row: int) -> tuple[Tensor, int | None]:
+#: The number of a class, or whether each of K classes is there, bool (K,).
+Label = int | Tensor
+
+
+def item(given: Any, row: int) -> tuple[Tensor, Label | None]:
     """Return the image (C, H, W) and the label of an item.
 
     Args:
@@ -45,11 +49,14 @@ def item(given: Any, row: int) -> tuple[Tensor, int | None]:
     if not found:
         raise DataError(f"item {row} is empty; expected (image, label) or an image")
     label = found[1] if len(found) > 1 else None
+    if isinstance(label, Tensor) and label.dim() == 1 and label.dtype == torch.bool:
+        return _image(found[0], row), label.detach().cpu().as_subclass(Tensor)
     if isinstance(label, Tensor) and label.dim() == 0 and not label.is_floating_point():
         label = int(label)
     if label is not None and not isinstance(label, numbers.Integral):
         raise DataError(
-            f"item {row} has the label {label!r:.60}, expected an integer: the number of its class"
+            f"item {row} has the label {label!r:.60}, expected an integer: the number of its "
+            "class; or of several labels a bool tensor (K,)"
         )
     return _image(found[0], row), None if label is None else int(label)
 

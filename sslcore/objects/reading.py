@@ -22,15 +22,13 @@ from sslcore.compute.device import free_memory
 from sslcore.data import Split
 from sslcore.data.form import UNIT
 from sslcore.errors import DataError
-from sslcore.objects.items import are_bytes, as_bytes, in_unit_range, item
+from sslcore.objects.items import Label, are_bytes, as_bytes, in_unit_range, item
 from sslcore.objects.randomness import own_randomness
 
 #: The fraction of the free main memory that images may take.
 _IN_MEMORY = 0.25
 #: Items that decide what all of them are like.
 _SAMPLED = 32
-#: The value of a label where the data has none, as in STL-10.
-_UNLABELLED = -1
 _GIB = 2**30
 
 
@@ -77,7 +75,7 @@ class _Sample:
     """
 
     rows: tuple[int, ...]
-    labels: tuple[int | None, ...]
+    labels: tuple[Label | None, ...]
     nbytes: float
     unit: bool
     bytes: bool
@@ -113,7 +111,7 @@ class _Sample:
         """The values that become 0 and 1, where they need not be found."""
         return UNIT if self.unit and not self.bytes else None
 
-    def image(self, given: Any, row: int) -> tuple[Tensor, int | None]:
+    def image(self, given: Any, row: int) -> tuple[Tensor, Label | None]:
         """Return the image and the label of an item, of the type that the sample has.
 
         Raises:
@@ -142,7 +140,7 @@ def _states() -> tuple[object, ...]:
 
 def _in_memory(given: Any, count: int, sample: _Sample) -> Split:
     images: list[Tensor] = []
-    labels: list[int | None] = []
+    labels: list[Label | None] = []
     whole: Tensor | None = None
     # A transform within the data set may draw: what is read must not depend on the caller's draws.
     with own_randomness() as seed:
@@ -244,13 +242,14 @@ class _ProcessLock:
         return self._lock
 
 
-def _labels_when_needed(given: Any, count: int, sample: _Sample) -> tuple[list[int | None], bool]:
+def _labels_when_needed(given: Any, count: int, sample: _Sample) -> tuple[list[Label | None], bool]:
     """Return the labels of all items, and whether the items had to be read."""
     if all(label is None for label in sample.labels):
         return [None] * count, False
     known = _attributes(given, count)
     for labels in known:
-        if all(labels[row] == label for row, label in zip(sample.rows, sample.labels, strict=True)):
+        pairs = zip(sample.rows, sample.labels, strict=True)
+        if all(isinstance(label, int) and labels[row] == label for row, label in pairs):
             return list(labels), False
     with own_randomness() as seed:
         labels_read = []
@@ -287,14 +286,20 @@ def _numbers(labels: object, count: int) -> list[int] | None:
     return [int(label) for label in labels] if whole else None
 
 
-def _labelled(split: Split, labels: list[int | None]) -> Split:
+def _labelled(split: Split, labels: list[Label | None]) -> Split:
     found = [label for label in labels if label is not None]
-    if not found or set(found) == {_UNLABELLED}:
+    if not found:
         return split
     if len(found) < len(labels):
-        row = labels.index(None)
+        row = next(row for row, label in enumerate(labels) if label is None)
         raise DataError(f"item {row} has no label, and other items have one")
-    if min(found) < 0:
-        row = found.index(min(found))
-        raise DataError(f"item {row} has the label {found[row]}; labels count from 0")
-    return Split(split.images, torch.tensor(found), range=split.range)
+    numbers_ = [label for label in found if isinstance(label, int)]
+    if len(numbers_) == len(found):
+        return Split(split.images, torch.tensor(numbers_), range=split.range)
+    columns = [label for label in found if isinstance(label, Tensor)]
+    shapes = {tuple(label.shape) for label in columns}
+    if len(columns) < len(found) or len(shapes) > 1:
+        raise DataError(
+            "items have several labels each, in different forms; give each item a bool tensor (K,)"
+        )
+    return Split(split.images, torch.stack(columns), range=split.range)

@@ -13,7 +13,7 @@ from torch import nn
 
 from sslcore.contract.hooks import hookimpl
 from sslcore.contract.records import KINDS, Loss, Method, Record
-from sslcore.contract.stages import STAGES, kind_of
+from sslcore.contract.stages import DATA_SECTIONS, EVAL_DATA, STAGES, kind_of
 from sslcore.errors import UsageError
 from sslcore.objects.dataset import data_source
 from sslcore.objects.held import reference_to
@@ -31,7 +31,7 @@ _OWN_METHOD = f"{OBJECT}:{OWN_PARTS}"
 
 #: What stands in for a name, by section.
 _EXPECTED = {
-    "data": "a name, a path, a map-style data set, a Split or a Data",
+    **dict.fromkeys(DATA_SECTIONS, "a name, a path, a map-style data set, a Split or a Data"),
     "augmentation": "a name, or a function of an image such as a transform of torchvision.v2",
     "encoder": "a name, an nn.Module, or a class or function that makes one",
     "head": "a name, an nn.Module, or a class or function that makes one",
@@ -39,7 +39,7 @@ _EXPECTED = {
 }
 
 _ADAPTERS: dict[str, Callable[[Any], Any]] = {
-    "data": data_source,
+    **dict.fromkeys(DATA_SECTIONS, data_source),
     "augmentation": augmentation_part,
     "encoder": lambda given: encoder_part(Source("encoder", given)),
     "head": lambda given: head_part(Source("head", given)),
@@ -100,7 +100,7 @@ def take(
     for section, value in given.items():
         if value is None or isinstance(value, str):
             names[section] = value
-        elif section == "data" and isinstance(value, PurePath):
+        elif section in DATA_SECTIONS and isinstance(value, PurePath):
             names[section] = _path(value)
         else:
             record, target = _record(section, value)
@@ -163,8 +163,10 @@ def _record(section: str, value: object) -> tuple[Record, object]:
         )
     target = _ADAPTERS[section](value)
     kind = kind_of(section)
+    name = short_name(value[0] if isinstance(value, tuple) else value)
     facts: dict[str, Any] = {
-        "name": short_name(value[0] if isinstance(value, tuple) else value),
+        # Both data sets may be objects of one class.
+        "name": f"eval-{name}" if section == EVAL_DATA else name,
         "summary": f"A Python object: {qualified_name(value)}",
         "build": reference_to(target),
     }

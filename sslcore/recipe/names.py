@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslcore.contract.records import Dataset, Evaluator, Method
-from sslcore.contract.stages import STAGES, kind_of
+from sslcore.contract.stages import DATA_SECTIONS, EVAL_DATA, STAGES, kind_of
 from sslcore.errors import UnknownNameError, UsageError, nearest
 from sslcore.recipe.opening import opener
 from sslcore.recipe.request import Request
@@ -27,6 +27,8 @@ class Choice:
         dataset: the data set's record.
         data: the data set with its interface.
         path: the file, folder or address, where one was given as data.
+        eval_data: the data set that evaluators use, with its interface; None for `data`.
+        eval_path: the file, folder or address, where one was given as data for evaluators.
         stages: augmentation, encoder, head (unless there is none) and loss.
         evaluators: with their interfaces.
         notes: evaluators of the method that were left out, with the reason.
@@ -38,6 +40,8 @@ class Choice:
     dataset: Dataset
     data: Stage
     path: str
+    eval_data: Stage | None
+    eval_path: str
     stages: tuple[Stage, ...]
     evaluators: tuple[Stage, ...]
     notes: tuple[str, ...]
@@ -60,6 +64,7 @@ def choose(request: Request, registry: Registry) -> Choice:
     data_entry, path = _data(request, registry)
     dataset = data_entry.record
     assert isinstance(dataset, Dataset)
+    eval_entry, eval_path = _eval_data(request, registry, dataset)
     entries = [
         _augmentation(request, registry, method, clips=dataset.clips),
         *(_stage(request, registry, kind, getattr(method, kind)) for kind in _AFTER_VIEWS),
@@ -72,6 +77,8 @@ def choose(request: Request, registry: Registry) -> Choice:
         dataset,
         (data_entry, data_entry.interface()),
         path,
+        None if eval_entry is None else (eval_entry, eval_entry.interface()),
+        eval_path,
         stages,
         evaluators,
         notes,
@@ -81,7 +88,7 @@ def choose(request: Request, registry: Registry) -> Choice:
 
 def with_variants(request: Request, registry: Registry) -> Request:
     """Return the request with each `NAME:VALUE` split, where the part has variants."""
-    for section in ("data", *STAGES):
+    for section in (*DATA_SECTIONS, *STAGES):
         bare, given = registry.variant(kind_of(section), request.name_of(section) or "")
         if given:
             request = request.with_variant(section, bare, given)
@@ -119,18 +126,44 @@ def _found(request: Request, registry: Registry, kind: str, name: str, section: 
 def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
     """Return the data set, and the path where a path was given."""
     name = request.name_of("data")
-    records = [
+    if name is not None:
+        return _named_data(request, registry, name, "data")
+    for entry, record in _datasets(registry):
+        if record.default:
+            return entry, ""
+    raise UsageError("no data is given: use --data NAME or --data PATH")
+
+
+def _eval_data(request: Request, registry: Registry, dataset: Dataset) -> tuple[Entry | None, str]:
+    """Return the data set that evaluators use, if it is another one, and its path."""
+    name = request.name_of(EVAL_DATA)
+    if name is None or name == "none":
+        if asked := next(iter(request.settings_of(EVAL_DATA, "none")), ""):
+            raise UsageError(
+                f"{EVAL_DATA}.{asked}: no data is given for evaluators; use --eval-data NAME or "
+                "--eval-data PATH"
+            )
+        return None, ""
+    entry, path = _named_data(request, registry, name, EVAL_DATA)
+    record = entry.record
+    assert isinstance(record, Dataset)
+    if record.clips != dataset.clips:
+        kinds = [("clips" if each.clips else "images") for each in (record, dataset)]
+        raise UsageError(f"--eval-data {name} has {kinds[0]}, and the training data {kinds[1]}")
+    return entry, path
+
+
+def _datasets(registry: Registry) -> list[tuple[Entry, Dataset]]:
+    return [
         (entry, entry.record)
         for entry in registry.entries("dataset")
         if isinstance(entry.record, Dataset)
     ]
-    if name is None:
-        for entry, record in records:
-            if record.default:
-                return entry, ""
-        raise UsageError("no data is given: use --data NAME or --data PATH")
+
+
+def _named_data(request: Request, registry: Registry, name: str, section: str) -> tuple[Entry, str]:
     try:
-        return _found(request, registry, "dataset", name, "data"), ""
+        return _found(request, registry, "dataset", name, section), ""
     except UnknownNameError as error:
         found = opener(name, registry)
         if found:

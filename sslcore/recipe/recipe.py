@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.contract.records import Teacher
-from sslcore.contract.stages import section_of
+from sslcore.contract.stages import EVAL_DATA, section_of
 from sslcore.recipe.toml import plain, to_toml
 from sslcore.registry.loading import Entry
 from sslcore.registry.origin import Origin
@@ -160,6 +160,7 @@ class Recipe:
         init: where the encoder's first weights are from; None draws them.
         method_origin: distribution and version that the method comes from.
         by_data: by section, the settings whose values the data set suggests.
+        eval_data: the images that evaluators use; None for those of `data`.
     """
 
     method: str
@@ -176,6 +177,7 @@ class Recipe:
     init: Init | None = None
     method_origin: str = ""
     by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    eval_data: Part | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -188,7 +190,10 @@ class Recipe:
         tables: dict[str, object] = {"method": self.method}
         if self.method_origin:
             tables[FROM] = self.method_origin
-        for part in (self.data, self.augmentation, self.encoder, self.head, self.loss):
+        tables["data"] = _table(self.data)
+        if self.eval_data is not None:
+            tables[EVAL_DATA] = _table(self.eval_data)
+        for part in (self.augmentation, self.encoder, self.head, self.loss):
             if part is not None:
                 tables[section_of(part.kind)] = _table(part)
         if self.head is None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sslcore.contract.settings import settings_of
-from sslcore.contract.stages import FILE_SECTIONS, SECTIONS, STAGES
+from sslcore.contract.stages import DATA_SECTIONS, FILE_SECTIONS, SECTIONS, STAGES
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.recipe import FROM, RUN_TABLES, Training
 from sslcore.recipe.toml import read_config
 
 #: The sections whose part an option names.
-_NAMED_BY_OPTION = ("data", *STAGES)
+_NAMED_BY_OPTION = (*DATA_SECTIONS, *STAGES)
 #: Keys of a section of a file that name the part and its origin.
 _NOT_SETTINGS = ("name", FROM)
 
@@ -30,6 +30,7 @@ class Request:
     Attributes:
         method: the method to start from.
         data: a data set's name, or a path.
+        eval_data: the same for the images that evaluators use; "none" for those of `data`.
         augmentation: in place of the method's default.
         encoder: in place of the method's default.
         head: in place of the method's default; "none" for no head.
@@ -42,6 +43,7 @@ class Request:
 
     method: str | None = None
     data: str | None = None
+    eval_data: str | None = None
     augmentation: str | None = None
     encoder: str | None = None
     head: str | None = None
@@ -68,7 +70,7 @@ class Request:
             source: the file that messages name, where `config` holds sections.
             settings: by section, or as (section, name, value).
             evaluators: names.
-            **names: `method`, `data` and the kinds of stages.
+            **names: `method`, `data`, `eval_data` and the kinds of stages.
 
         Raises:
             UsageError: the file can't be read, or the settings have neither form.

@@ -13,17 +13,17 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Le
 
-from sslcore.contract.interface import Interface
 from sslcore.contract.reading import Reading
 from sslcore.contract.records import Method, Sections, Teacher
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
+from sslcore.contract.stages import EVAL_DATA
 from sslcore.errors import CompositionError, UsageError, nearest
+from sslcore.recipe.held_out import held_out
 from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
-from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.system.files import user_path
 
@@ -32,6 +32,7 @@ def make_recipe(
     method: str | None = None,
     *,
     data: str | None = None,
+    eval_data: str | None = None,
     augmentation: str | None = None,
     encoder: str | None = None,
     head: str | None = None,
@@ -46,6 +47,7 @@ def make_recipe(
     Args:
         method: the method to start from.
         data: a data set's name, or a path.
+        eval_data: the same for the images that evaluators use; those of `data` by default.
         augmentation: in place of the method's default.
         encoder: in place of the method's default.
         head: in place of the method's default; "none" for no head.
@@ -61,6 +63,7 @@ def make_recipe(
     request = Request.of(
         method=method,
         data=data,
+        eval_data=eval_data,
         augmentation=augmentation,
         encoder=encoder,
         head=head,
@@ -107,7 +110,7 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     validation = Validation(request.origin_of)
     values = request.settings_of(kind, *entry.addresses)
     if kind == "dataset":
-        part = _data_part(entry, entry.interface(), values, validation)
+        part = _data_part("data", (entry, entry.interface()), values, validation)
     else:
         valid = validation.settings(kind, entry.interface().settings, values, entry.owner)
         part = Part.of(entry, valid or {})
@@ -116,12 +119,13 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
 
 
 def _data_part(
-    entry: Entry, interface: Interface, values: Mapping[str, object], validation: Validation
+    section: str, stage: Stage, values: Mapping[str, object], validation: Validation
 ) -> Part:
     """Return a data set with its own settings, and those of `Reading` that are not the default."""
+    entry, interface = stage
     own = interface.settings
     reading = {name: item for name, item in settings_of(Reading).items() if name not in own}
-    valid = validation.settings("data", {**own, **reading}, values, entry.owner) or {}
+    valid = validation.settings(section, {**own, **reading}, values, entry.owner) or {}
     kept = {
         name: value
         for name, value in valid.items()
@@ -149,7 +153,11 @@ class _Layers:
 
     def recipe(self) -> Recipe:
         choice = self.choice
-        data = self._data()
+        elsewhere = choice.eval_data
+        data = self._data("data", choice.data, choice.path, elsewhere=elsewhere is not None)
+        eval_data = (
+            None if elsewhere is None else self._data(EVAL_DATA, elsewhere, choice.eval_path)
+        )
         stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
         evaluators = self._evaluators()
         optimizer, optimizer_settings = self._optimizer()
@@ -174,14 +182,18 @@ class _Layers:
             init=init,
             method_origin=str(entry.origin),
             by_data=self.by_data,
+            eval_data=eval_data,
         )
 
-    def _data(self) -> Part:
-        entry, _ = self.choice.data
-        values = self.request.settings_of("data", *entry.addresses)
-        if self.choice.path:
-            values["path"] = self.choice.path
-        return _data_part(entry, self.choice.data[1], values, self.validation)
+    def _data(self, section: str, stage: Stage, path: str, *, elsewhere: bool = False) -> Part:
+        """Return a data set; `elsewhere` is whether evaluators use another one."""
+        entry, interface = stage
+        evaluators = [each for _, each in self.choice.evaluators]
+        values = held_out(interface.settings, evaluators, elsewhere=elsewhere)
+        values |= self.request.settings_of(section, *entry.addresses)
+        if path:
+            values["path"] = path
+        return _data_part(section, stage, values, self.validation)
 
     def _part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
         """Return a component with its settings; a bad section has none, and is reported later."""

@@ -9,7 +9,7 @@ from itertools import product
 
 import torch
 
-from sslcore.contract.stages import STAGES
+from sslcore.contract.stages import DATA_SECTIONS, STAGES
 from sslcore.errors import SettingsError, UsageError
 from sslcore.random import generator_for
 from sslcore.recipe.request import Assignment
@@ -61,7 +61,7 @@ class Sweep:
         section, dot, name = key.strip().partition(".")
         if key == METHOD:
             section, dot, name = "", ".", METHOD
-        elif key in ("data", *STAGES):
+        elif key in (*DATA_SECTIONS, *STAGES):
             section, dot, name = key, ".", "name"
         texts = [value.strip() for value in re.split(r",(?![^\[]*\])", rest)]
         if not equals or not dot or not (section or key == METHOD) or not name or not all(texts):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sslcore.data.labels import class_of
 from sslcore.evaluation.collapse import read_collapse
 from sslcore.reports.figures import COLOURS, MARKERS, RIGHT, WRONG, charts
 from sslcore.reports.maps import FEWEST, MAPS
@@ -99,21 +100,22 @@ def draw_spectrum(material: Material) -> Figure | None:
 
 def draw_neighbours(material: Material) -> Figure:
     """Draw ten test images with the five training images whose features are nearest."""
-    classes = material.classes
+    classes, named = material.classes, material.data.classes
     queries = np.linspace(0, len(material.test) - 1, min(_QUERIES, len(material.test)))
     rows: list[list[Cell]] = []
     for query in np.unique(queries.round().astype(int)):
         label = material.test_labels[query] if classes else None
-        row = [Cell(small(material.test, query), _named(material.test, query, classes))]
+        row = [Cell(small(material.test, query), _named(material.test, query, named))]
         for near in material.neighbours[query]:
             same = label is not None and material.fit_labels[near] == label
             border = "" if label is None else RIGHT if same else WRONG
-            text = "" if label is None else classes[material.fit_labels[near]]
+            text = class_of(material.fit.labels, int(near), named)
             row.append(Cell(small(material.fit, near), text, border))
         rows.append(row)
     count = max(map(len, rows)) - 1
     note = "" if not classes else "Blue border: the same class. Orange-red border: another class."
-    return draw_sheet(rows, ["test", "nearest", *[""] * (count - 1)], note)
+    first = material.shown.partition(" ")[0]
+    return draw_sheet(rows, [first, "nearest", *[""] * (count - 1)], note)
 
 
 def small(split: Split, row: int) -> Pixels:
@@ -131,5 +133,5 @@ def short(name: str) -> str:
 
 
 def _named(split: Split, row: int, classes: tuple[str, ...]) -> str:
-    label = "" if not classes or split.labels is None else f", {classes[int(split.labels[row])]}"
-    return f"{split.name_of(row)}{label}"
+    label = class_of(split.labels, row, classes) if classes else ""
+    return f"{split.name_of(row)}, {label}" if label else split.name_of(row)

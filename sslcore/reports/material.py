@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Split
-from sslcore.data.sample import sample
+from sslcore.data.sample import rows_of, sample
 from sslcore.evaluation.classifier import Classifier
 from sslcore.evaluation.evaluate import Table, in_batches
 from sslcore.evaluation.extractor import FeatureExtractor
+from sslcore.evaluation.suitable import NO_LABELS, NO_TEST, ONE_LABEL
 from sslcore.evaluation.table import beginning
 from sslcore.pipeline.pipeline import (
     Pipeline,
@@ -89,18 +90,43 @@ class Material:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; empty where the images have no labels."""
-        return self.data.classes if self.data.labelled else ()
+        """Names of the classes; empty where test images don't have one label each."""
+        return () if self.without_classes else self.data.classes
+
+    @property
+    def without_classes(self) -> str:
+        """Why test images have no class each; empty where they have."""
+        if self.data.fit.labels is None:
+            return NO_LABELS
+        if self.data.test is None:
+            return NO_TEST
+        if self.data.test.labels is None:
+            return NO_LABELS
+        return ONE_LABEL if self.data.several_labels else ""
+
+    @property
+    def shown(self) -> str:
+        """What the images of `test` are called."""
+        return "training images" if self.data.test is None else "test images"
 
     @cached_property
+    def _images(self) -> tuple[Split, Split]:
+        if self.data.test is not None:
+            return sample(self.data.test, _TEST), sample(self.data.fit, _FIT)
+        both = sample(self.data.fit, _TEST + _FIT)
+        rows = torch.arange(len(both))
+        shown = rows % max(2, 1 + len(both) // _TEST) == 0
+        return rows_of(both, rows[shown]), rows_of(both, rows[~shown])
+
+    @property
     def test(self) -> Split:
-        """Test images, evenly spread over the split."""
-        return sample(self.data.test, _TEST)
+        """Test images, evenly spread over the split; without a split, training images."""
+        return self._images[0]
 
-    @cached_property
+    @property
     def fit(self) -> Split:
-        """Training images, evenly spread over the split that evaluators fit on."""
-        return sample(self.data.fit, _FIT)
+        """Other training images, evenly spread over the split that evaluators fit on."""
+        return self._images[1]
 
     @property
     def began(self) -> str:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import sslcore
+from sslcore.contract.stages import DATA_SECTIONS
 from sslcore.errors import RunFolderError, SslcoreError, first_line
 from sslcore.evaluation.evaluate import ENCODER, PIXELS, RANDOM_INIT
 from sslcore.evaluation.table import cells_of, heading, is_best, lead, test_images, verdict
@@ -21,6 +22,7 @@ from sslcore.reports.material import Material
 from sslcore.reports.sections import SECTIONS, Section
 from sslcore.system.environment import is_on
 from sslcore.system.files import write_safely
+from sslcore.training.opening import name_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +83,7 @@ def write_report(session: Session, run: Run, registry: Registry, *, map: str = D
             write_safely(file, png)
             body = page.picture(png, section.title)
         shown[section.key] = section.title
-        lead = [page.paragraph(section.text)]
+        lead = [page.paragraph(_worded(section.text, material.shown))]
         if section.note is not None and png is not None:
             lead.append(page.paragraph(section.note(material)))
         if section.key == "scores":
@@ -106,10 +108,14 @@ def write_report(session: Session, run: Run, registry: Registry, *, map: str = D
     return path
 
 
+def _worded(text: str, shown: str) -> str:
+    return text.replace("{images}", shown).replace("{Images}", shown.capitalize())
+
+
 def _drawn(section: Section, material: Material) -> tuple[bytes | None, str]:
     """Return the picture of a section, or None and the reason; no reason: nothing to show."""
-    if section.labels and not material.classes:
-        return None, "the images have no labels"
+    if section.labels and (why := material.without_classes):
+        return None, why
     try:
         with style():
             figure = section.draw(material)
@@ -187,12 +193,22 @@ def _about_data(material: Material) -> list[str]:
     given: dict[str, object] = {
         "data set": f"{material.recipe.data.name}, {material.recipe.data.origin}",
         "training images": f"{len(data.train):,}",
-        "test images": f"{len(data.test):,}",
+        **_elsewhere(material),
+        "test images": "none" if data.test is None else f"{len(data.test):,}",
         "classes": ", ".join(data.classes[:30]) + (" …" if len(data.classes) > 30 else "")
         if data.classes
         else "none",
     }
     return [page.facts(given), *(page.paragraph(note) for note in data.notes)]
+
+
+def _elsewhere(material: Material) -> dict[str, object]:
+    """Return the facts on the images that evaluators use in place of those of training."""
+    part = material.recipe.eval_data
+    if part is None:
+        return {}
+    found: dict[str, object] = {"evaluated on": f"{name_of(part)}, {part.origin}"}
+    return found | {"images to fit on": f"{len(material.data.fit):,}"}
 
 
 def _about_recipe(material: Material, registry: Registry) -> list[str]:
@@ -212,17 +228,22 @@ def _about_recipe(material: Material, registry: Registry) -> list[str]:
 
 def _usual(recipe: Recipe, registry: Registry) -> Recipe | None:
     """Return the recipe of the same method on the same data with nothing changed."""
-    data = recipe.to_dict()["data"]
-    assert isinstance(data, dict)
-    opened = {name: value for name, value in data.items() if name in ("name", FROM, "path")}
+    tables = recipe.to_dict()
+    data = {name: tables[name] for name in DATA_SECTIONS if name in tables}
+    opened = {section: _opened(table) for section, table in data.items()}
     # A data set may have settings without a default.
-    for table in (opened, data):
+    for sections in (opened, data):
         try:
-            config = {"method": recipe.method, "data": table}
+            config = {"method": recipe.method, **sections}
             return resolve(Request.of(config=config), registry)[0]
         except SslcoreError:
             continue
     return None
+
+
+def _opened(table: object) -> dict[str, object]:
+    assert isinstance(table, dict)
+    return {name: value for name, value in table.items() if name in ("name", FROM, "path")}
 
 
 def _changed(lines: list[str], usual: list[str]) -> list[int]:

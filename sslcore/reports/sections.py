@@ -27,7 +27,7 @@ class Section:
     Attributes:
         key: the name of its picture in `figures/`.
         title: its heading.
-        text: how to read the picture.
+        text: how to read the picture; {images} stands for the images shown.
         draw: draws it; None where the run has nothing to show.
         labels: whether it needs labels.
         note: returns another sentence, on this run.
@@ -77,21 +77,21 @@ SECTIONS = (
     Section(
         "reconstructions",
         "Reconstructions",
-        "Test images, disturbed or masked as in training, and what the decoder makes of them.",
+        "{Images}, disturbed or masked as in training, and what the decoder makes of them.",
         draw_reconstructions,
         note=compression,
     ),
     Section(
         "map",
         "Map of the features",
-        "Test images, placed so that images with similar features lie together.",
+        "{Images}, placed so that images with similar features lie together.",
         draw_map,
         note=lambda material: MAPS[material.map].text,
     ),
     Section(
         "neighbours",
         "Nearest neighbours",
-        "Test images and the training images whose features are most similar (cosine).",
+        "{Images} and the training images whose features are most similar (cosine).",
         draw_neighbours,
     ),
     Section(
@@ -113,9 +113,9 @@ SECTIONS = (
     Section(
         "spectrum",
         "Spectrum of the features",
-        "Eigenvalues of the covariance of the test features. The more directions the features "
-        "use, the slower the curve falls. The effective rank is that of features of length 1, as "
-        "during training.",
+        "Eigenvalues of the covariance of the features of {images}. The more directions the "
+        "features use, the slower the curve falls. The effective rank is that of features of "
+        "length 1, as during training.",
         draw_spectrum,
     ),
 )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Split
+from sslcore.data.labels import class_of
 from sslcore.data.originals import Originals
 from sslcore.data.sources import Boxing, Crops
 from sslcore.pipeline.pipeline import Signals, augment
@@ -91,8 +92,8 @@ def first_views(session: Session, count: int = _IMAGES) -> ViewSample:
 def caption(split: Split, row: int, classes: Sequence[str]) -> str:
     """Return the name of an image, or its number, and its class."""
     name = split.name_of(row)
-    label = -1 if split.labels is None else int(split.labels[row])
-    return f"{name}, class {classes[label]}" if 0 <= label < len(classes) else name
+    named = class_of(split.labels, row, classes) if classes else ""
+    return f"{name}, class {named}" if named else name
 
 
 def draw_views(sample: ViewSample, heading: str) -> Figure:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sslcore.contract.reading import Reading
 from sslcore.contract.records import KINDS
 from sslcore.contract.settings import settings_of
-from sslcore.contract.stages import SECTIONS, section_of
+from sslcore.contract.stages import DATA_SECTIONS, SECTIONS, kind_of
 from sslcore.data.form import Form
 from sslcore.errors import RunFolderError, UnknownNameError
 from sslcore.recipe.recipe import FROM, Part
@@ -36,7 +36,7 @@ def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(
             message names their distributions.
     """
     config = run.config()
-    wanted = [each for each in _recorded(config) if each[0] in kinds]
+    wanted = [each for each in _recorded(config) if kind_of(each[0]) in kinds]
     by = "load_encoder" if set(kinds) == {"augmentation", "encoder"} else "evaluate"
     if objects := _missing_objects(wanted, registry, by):
         raise RunFolderError(f"{run.path} {objects}")
@@ -85,21 +85,22 @@ def form_of(run: Run) -> Form:
 
 
 def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
-    """Yield (kind, name, distribution and version) of each part with a recorded origin."""
+    """Yield (section, name, distribution and version) of each part with a recorded origin."""
     method, origin = str(config.get("method", "")), config.get(FROM)
     if isinstance(origin, str):
         yield "method", method, origin
     elif ":" in method:
         yield "method", method, method.rpartition(":")[0]
+    sections = (*(kind for kind in KINDS if kind != "dataset"), *DATA_SECTIONS)
     tables: list[tuple[str, str, object]] = [
-        (kind, "", config.get("data" if kind == "dataset" else kind)) for kind in KINDS
+        (section, "", config.get(section)) for section in sections
     ]
     evaluators = config.get("evaluators")
     if isinstance(evaluators, Mapping):
         tables += [("evaluator", name, table) for name, table in evaluators.items()]
-    for kind, name, table in tables:
+    for section, name, table in tables:
         if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
-            yield kind, name or str(table.get("name", "")), table[FROM]
+            yield section, name or str(table.get("name", "")), table[FROM]
 
 
 def _missing_objects(
@@ -107,10 +108,11 @@ def _missing_objects(
 ) -> str:
     """Return which Python objects a run needs again; empty where all are there."""
     said = []
-    for kind, name, origin in recorded:
+    for section, name, origin in recorded:
         distribution, _, version = origin.partition(" ")
-        if distribution == OBJECT and kind != "method" and _missing(kind, name, origin, registry):
-            said.append((section_of(kind), version))
+        known = section == "method" or not _missing(section, name, origin, registry)
+        if distribution == OBJECT and not known:
+            said.append((section, version))
     if not said:
         return ""
     said.sort(key=lambda each: SECTIONS.index(each[0]))
@@ -122,7 +124,8 @@ def _missing_objects(
     )
 
 
-def _missing(kind: str, name: str, origin: str, registry: Registry) -> str:
+def _missing(section: str, name: str, origin: str, registry: Registry) -> str:
+    kind = kind_of(section)
     try:
         registry.resolve(kind, name)
     except UnknownNameError as error:

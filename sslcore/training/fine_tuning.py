@@ -11,9 +11,10 @@ from torch import nn
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
+from sslcore.contract.stages import EVAL_DATA
 from sslcore.data import Data
 from sslcore.errors import CompositionError, RunFolderError, UsageError
-from sslcore.pipeline.build import ImageShape, build_data, build_features
+from sslcore.pipeline.build import ImageShape, build_features
 from sslcore.pipeline.normalization import Normalization, normalization_of
 from sslcore.recipe.recipe import ENCODER_PART, TEACHER_PART, Part, Recipe
 from sslcore.recipe.request import Assignment, Request
@@ -21,7 +22,8 @@ from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import INITIAL, Run
 from sslcore.runs.provenance import form_of_images, recorded_parts, recorded_request
-from sslcore.training.labels import is_supervised, training_on_labels
+from sslcore.training.labels import is_supervised
+from sslcore.training.opening import open_images
 
 #: The signal of a classifier's head.
 LOGITS = "logits"
@@ -147,10 +149,17 @@ def _method(registry: Registry) -> str:
 
 
 def _with_data(parent: Run, asked: Request, registry: Registry) -> Request:
-    """Return the request with the data of the run, or with other data in the form of its images."""
+    """Return the request with the data of the run, or with other data in the form of its images.
+
+    The labelled images of a run are those that its evaluators use.
+    """
     if asked.data is None:
         config = recorded_request(parent, registry, ("dataset",)).config
-        return replace(asked, config={**asked.config, "data": config["data"]})
+        labelled = config.get(EVAL_DATA)
+        own = config["data"] if labelled is None else labelled
+        asked = replace(asked, config={**asked.config, "data": own})
+        if labelled is None:
+            return asked
     return replace(asked, settings=(*form_of_images(parent, asked), *asked.settings))
 
 
@@ -182,11 +191,11 @@ def _long_enough(
 ) -> tuple[Request, list[str]]:
     """Return the request with a batch that fits the labelled images, and with enough steps."""
     training, asked = recipe.training, request.settings_of("training")
-    data = training_on_labels(recipe, build_data(recipe.data))
+    data, _ = open_images(recipe)
     found = ImageShape.of(data.train)
     if (found.image_size, found.channels) != (shape.image_size, shape.channels):
         raise UsageError(f"{parent.path} was trained on {shape}, and the data has {found}")
-    if data.test.labels is None or not len(data.test):
+    if data.test is None or data.test.labels is None:
         raise UsageError("the data has no labelled test images, on which classifiers are compared")
     notes = [_classes(data)]
     if (images := len(data.test)) < _FEW_TESTED:

@@ -173,7 +173,7 @@ class Monitor:
         if self._sample is None:
             self._sample = Data(
                 sample(data.train, 2),
-                sample(data.test, _TEST),
+                None if data.test is None else sample(data.test, _TEST),
                 sample(data.fit, _FIT),
                 data.classes,
             )

@@ -14,9 +14,10 @@ from sslcore.data import Data
 from sslcore.data.batches import Batches
 from sslcore.data.labelled import with_classes
 from sslcore.errors import RunFolderError, TrainingError
-from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
+from sslcore.evaluation.evaluate import Table, evaluate
+from sslcore.evaluation.suitable import REMEDIES, images_used, obstacle
 from sslcore.evaluation.table import verdict
-from sslcore.pipeline.build import ImageShape, build_pipeline, open_data, takes_boxes
+from sslcore.pipeline.build import ImageShape, build_pipeline
 from sslcore.pipeline.initial_weights import Weights, digest
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.recipe.recipe import OBJECT_PART, Part, Recipe, settings_by_name
@@ -28,8 +29,8 @@ from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
 from sslcore.training.initial import initial_weights, kept_weights
-from sslcore.training.labels import training_on_labels
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
+from sslcore.training.opening import name_of, open_images
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.statistics import normalized_by_data
 from sslcore.training.trackers import Trackers
@@ -91,12 +92,10 @@ class Session:
                 together.
         """
         with processes.local_main_first():
-            data, part = open_data(recipe.data, boxes=takes_boxes(recipe))
-        recipe = replace(recipe, data=part)
-        data = training_on_labels(recipe, data)
+            data, recipe = open_images(recipe)
         for note in data.notes:
             console.print(f"note: {note}")
-        if run is None and part.settings.get("statistics") is True:
+        if run is None and recipe.data.settings.get("statistics") is True:
             recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")
         if run is not None and (classes := run.class_names()):
@@ -146,7 +145,7 @@ class Session:
             if self.pipeline.head is not None:
                 self.pipeline.head.compile()
         precision = pick_precision(training.precision, self.device)
-        evaluators = self._evaluators(quiet=True)
+        evaluators = self._evaluators()
         check_monitoring(training, evaluators)
         trainer = Trainer(
             self.recipe,
@@ -265,6 +264,8 @@ class Session:
             The figures, and by metric how it was measured.
         """
         evaluators = self._evaluators()
+        for note in self.left_out():
+            self.console.print(f"note: {note}")
         if not evaluators:
             return {}, {}
         untrained = self.untrained()
@@ -279,9 +280,7 @@ class Session:
                 warn=lambda text: self.console.print(f"warning: {text}", style="bold yellow"),
             )
         measured = {
-            "train_images": len(self.data.fit),
-            "test_images": len(self.data.test),
-            "data": self.data_name,
+            "data": name_of(self.recipe.eval_data or self.recipe.data),
             "seed": self.recipe.training.seed,
             "step": step,
             "date": now(),
@@ -289,7 +288,12 @@ class Session:
         if self.pretrained:
             measured["pretrained"] = True
         details = {
-            name: {"evaluator": part.address, "settings": plain(part.settings), **measured}
+            name: {
+                "evaluator": part.address,
+                "settings": plain(part.settings),
+                **images_used(load_reference(part.build), self.data),
+                **measured,
+            }
             for name, part in owners.items()
         }
         warning = verdict(table, details)
@@ -300,25 +304,29 @@ class Session:
     @property
     def data_name(self) -> str:
         """The name of the data set, or the path of the folder that it opens."""
-        path = self.recipe.data.settings.get("path")
-        return self.recipe.data.name if path is None else str(path)
+        return name_of(self.recipe.data)
 
-    def _evaluators(self, *, quiet: bool = False) -> tuple[Part, ...]:
-        """Return the evaluators that can run on this data; print a note on those left out."""
-        if self.data.labelled:
-            return self.recipe.evaluators
-        kept = tuple(
-            part
+    def left_out(self) -> list[str]:
+        """Return a sentence for each reason why evaluators can't run on this data."""
+        found: dict[str, list[str]] = {}
+        for part, why in self._obstacles():
+            found.setdefault(why, []).append(part.name)
+        return [
+            f"{why}, so these evaluators are left out: {', '.join(names)}; {REMEDIES[why]}"
+            for why, names in found.items()
+            if why
+        ]
+
+    def _evaluators(self) -> tuple[Part, ...]:
+        """Return the evaluators that can run on this data."""
+        return tuple(part for part, why in self._obstacles() if not why)
+
+    def _obstacles(self) -> list[tuple[Part, str]]:
+        """Return the evaluators, each with what keeps it from running; empty if nothing does."""
+        return [
+            (part, obstacle(load_reference(part.build), self.data))
             for part in self.recipe.evaluators
-            if not needs_labels(load_reference(part.build).__call__)
-        )
-        left_out = [part.name for part in self.recipe.evaluators if part not in kept]
-        if left_out and not quiet:
-            self.console.print(
-                f"note: {self.recipe.data.name} has no labels, so these evaluators were left "
-                f"out: {', '.join(left_out)}"
-            )
-        return kept
+        ]
 
 
 def _on(device: torch.device, pipeline: Pipeline) -> Pipeline:

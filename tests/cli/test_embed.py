@@ -58,12 +58,15 @@ def test_each_row_has_the_features_of_the_image_that_the_index_names(run, batch,
 
 def test_other_images_are_embedded_by_their_path(run, photos, tmp_path, capsys):
     other = photos({"": 5}, size=24, name="others")
-    command = ["embed", "run", "--data", str(other), "--split", "test", "-o", "other.npy"]
+    command = ["embed", "run", "--data", str(other), "--split", "train", "-o", "other.npy"]
     assert sslcore.cli.run(command) == 0
     assert capsys.readouterr().out == "other.npy\n"
-    assert {row["split"] for row in _index("other.csv")} == {"test"}
+    assert {row["split"] for row in _index("other.csv")} == {"train"}
     assert all(row["label"] == "" for row in _index("other.csv"))
-    assert len(np.load("other.npy")) == len(_index("other.csv"))
+    assert len(np.load("other.npy")) == len(_index("other.csv")) == 5
+    # Nothing is held out of images without classes.
+    assert sslcore.cli.run([*command[:4], "--split", "test", "-o", "none.npy"]) == 2
+    assert "there are no images in the split test" in capsys.readouterr().err
 
 
 def test_the_teacher_has_other_features(run):

@@ -238,7 +238,7 @@ def test_a_batch_larger_than_the_data_is_refused():
         (torch.zeros(2, 1, 4, 4, dtype=torch.float64), None, "must be uint8, uint16"),
         (torch.zeros(2, 4, 4, dtype=torch.uint8), None, "of shape"),
         ([1, 2], None, "must be a tensor, or an object"),
-        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3), "2 images but labels"),
+        (torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(3).long(), "2 images but labels"),
     ],
 )
 def test_a_split_of_another_form_is_refused(images, labels, said):

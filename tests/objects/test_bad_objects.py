@@ -108,7 +108,7 @@ BAD = {
         {"data": [{"image": 1}]},
         "item 0 is builtins.dict, expected a PIL image, an",
     ),
-    "one item": ({"data": [torch.zeros(3, 8, 8)]}, "at least 2 are needed"),
+    "one item": ({"data": [(torch.zeros(3, 8, 8), 0)]}, "at least 2 are needed"),
 }
 
 

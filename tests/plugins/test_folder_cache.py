@@ -55,7 +55,8 @@ def save(path: Path, value: int) -> None:
 
 
 def values(data) -> list[int]:
-    return [*data.train.images[:, 0, 0, 0].tolist(), *data.test.images[:, 0, 0, 0].tolist()]
+    splits = [split for split in (data.train, data.test) if split is not None]
+    return [value for split in splits for value in split.images[:, 0, 0, 0].tolist()]
 
 
 def test_a_second_call_reads_the_same_from_the_cache(images, cache):

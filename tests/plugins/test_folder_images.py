@@ -21,9 +21,9 @@ from sslcore.data.survey import common_channels, common_size
 from sslcore_torchvision.folder import folder
 
 
-def opened(path: Path | str, **reading) -> Data:
+def opened(path: Path | str, *, test_fraction: float | None = None, **reading) -> Data:
     """Return the images of a folder as a run reads them."""
-    return prepared(folder(path=str(path)), Reading(**reading))[0]
+    return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
 
 def make(path: Path, count: int, size: tuple[int, int], mode: str = "RGB") -> None:
@@ -36,7 +36,7 @@ def make(path: Path, count: int, size: tuple[int, int], mode: str = "RGB") -> No
 
 def test_square_images_of_one_size_are_kept_pixel_by_pixel(tmp_path):
     make(tmp_path, 5, (20, 20))
-    data = opened(tmp_path)
+    data = opened(tmp_path, test_fraction=0.2)
     found = {image.numpy().tobytes() for image in torch.cat([data.train.images, data.test.images])}
     for index in range(5):
         with Image.open(tmp_path / f"RGB-20-{index}.png") as image:
@@ -46,7 +46,7 @@ def test_square_images_of_one_size_are_kept_pixel_by_pixel(tmp_path):
 def test_images_of_mixed_sizes_get_the_median_short_side(tmp_path):
     make(tmp_path, 3, (20, 30))
     make(tmp_path, 2, (50, 40))
-    assert opened(tmp_path).train.images.shape == (4, 3, 20, 20)
+    assert opened(tmp_path).train.images.shape == (5, 3, 20, 20)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_the_side_is_the_images_own_or_the_median_up_to_96(sizes, expected):
 
 def test_image_size_and_channels_can_be_set(tmp_path):
     make(tmp_path, 4, (20, 30))
-    assert opened(tmp_path, image_size=12).train.images.shape == (3, 3, 12, 12)
-    assert opened(tmp_path, channels=1).train.images.shape == (3, 1, 20, 20)
+    assert opened(tmp_path, image_size=12).train.images.shape == (4, 3, 12, 12)
+    assert opened(tmp_path, channels=1).train.images.shape == (4, 1, 20, 20)
 
 
 def test_images_have_one_channel_if_all_are_grey_and_three_otherwise(tmp_path):

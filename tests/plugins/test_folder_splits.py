@@ -19,7 +19,7 @@ from sslcore_torchvision._listing import ImageFile, arrange
 from sslcore_torchvision.folder import folder
 
 
-def opened(path: Path | str, *, test_fraction: float = 0.2, **reading) -> Data:
+def opened(path: Path | str, *, test_fraction: float | None = 0.2, **reading) -> Data:
     """Return the images of a folder as a run reads them."""
     return prepared(folder(path=str(path), test_fraction=test_fraction), Reading(**reading))[0]
 
@@ -254,3 +254,38 @@ def test_adding_a_file_moves_at_most_one_other_between_the_splits(paths, added):
         return {file.path for file in listing.files[listing.num_train :]}
 
     assert len((held_out(paths) ^ held_out([*paths, added])) - {added}) <= 1
+
+
+def test_nothing_is_held_out_of_images_without_classes_and_a_note_says_so(tmp_path):
+    for value in range(10):
+        save(tmp_path / f"{value}.png", value)
+    data = opened(tmp_path, test_fraction=None)
+    assert (len(data.train), data.test) == (10, None)
+    assert "none is held out for testing; data.test_fraction=0.2" in data.notes[0]
+
+
+def test_a_fifth_is_held_out_of_images_with_classes(tmp_path):
+    for value in range(10):
+        save(tmp_path / "ab"[value % 2] / f"{value}.png", value)
+    data = opened(tmp_path, test_fraction=None)
+    assert (len(data.train), len(data.test)) == (8, 2)
+    assert data.notes == ()
+
+
+def test_a_fraction_of_0_trains_on_everything(tmp_path):
+    for value in range(10):
+        save(tmp_path / "ab"[value % 2] / f"{value}.png", value)
+    data = opened(tmp_path, test_fraction=0)
+    assert data.test is None
+    assert data.train.labels.tolist() == [value % 2 for value in values(data.train)]
+
+
+@pytest.mark.parametrize("classes", ["", "ab"])
+def test_a_fraction_of_0_joins_a_test_folder_that_has_no_classes(tmp_path, classes):
+    for value in range(6):
+        name = classes[value % 2] if classes else "."
+        save(tmp_path / "train" / name / f"{value}.png", value)
+        save(tmp_path / "test" / name / f"{value}.png", 100 + value)
+    data = opened(tmp_path, test_fraction=0)
+    assert (data.test is None) == (not classes)
+    assert len(data.train) == (6 if classes else 12)

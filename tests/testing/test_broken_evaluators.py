@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sslcore.random import generator_for
 from sslcore.testing import EvaluatorSpec, cases
+from sslcore_probes.precision import mean_average_precision
 
 
 class NearestMean:
@@ -280,7 +281,47 @@ class ClustersOfLogits(GoodLogits):
         return right
 
 
+class Ranking(NearestMean):
+    """How well the distance to the mean of a class ranks the images that have it."""
+
+    several_labels = True
+
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        given = (train_features, train_labels, test_features, test_labels, num_classes)
+        if train_labels.dim() == 1:
+            return super().__call__(*given)
+        members = train_labels.float()
+        means = (members.T @ train_features) / members.sum(0).clamp_min(1)[:, None]
+        return self.ranked(-torch.cdist(test_features, means), test_labels)
+
+    def ranked(self, scores: Tensor, labels: Tensor) -> dict[str, float]:
+        return {"mean_map": mean_average_precision(scores.mul(1e4).round(), labels)}
+
+
+class RanksUpsideDown(Ranking):
+    def ranked(self, scores, labels):
+        return super().ranked(-scores, labels)
+
+
+class TheFirstOfSeveral(Ranking):
+    def __call__(self, train_features, train_labels, test_features, test_labels, num_classes):
+        labels = [
+            each.int().argmax(1) if each.dim() == 2 else each
+            for each in (train_labels, test_labels)
+        ]
+        return NearestMean.__call__(
+            self, train_features, labels[0], test_features, labels[1], num_classes
+        )
+
+
+class TakesOneAfterAll(NearestMean):
+    several_labels = True
+
+
 BROKEN = {
+    RanksUpsideDown: "several-labels-are-scored",
+    TakesOneAfterAll: "several-labels-are-scored",
+    TheFirstOfSeveral: "order-of-several-labels-does-not-matter",
     TrainsOnTestImages: "test-labels-only-score",
     ChoosesByTestScore: "test-labels-only-score",
     MatchesClassesToTestLabels: "wrong-labels-score-0",
@@ -312,7 +353,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("evaluator", [NearestMean, GoodRetrieval, Rebuilding, GoodLogits])
+@pytest.mark.parametrize("evaluator", [NearestMean, GoodRetrieval, Rebuilding, GoodLogits, Ranking])
 def test_an_evaluator_in_order_passes_every_check(evaluator):
     rows = {case.id: case.row() for case in cases(EvaluatorSpec(evaluator))}
     failed = {name: row.reason for name, row in rows.items() if row.status not in ("pass", "n/a")}

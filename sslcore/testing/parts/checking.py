@@ -13,6 +13,7 @@ from sslcore.testing.parts.augmentations import AUGMENTATION
 from sslcore.testing.parts.dataset_subject import DatasetSubject
 from sslcore.testing.parts.datasets import DATASET
 from sslcore.testing.parts.encoders import ENCODER
+from sslcore.testing.parts.evaluator_labels import EVALUATOR_LABELS
 from sslcore.testing.parts.evaluator_scores import EVALUATOR_SCORES
 from sslcore.testing.parts.evaluator_subject import EvaluatorSubject
 from sslcore.testing.parts.evaluators import EVALUATOR
@@ -59,7 +60,9 @@ KINDS: Mapping[type[PartSpec], Kind] = {
     ),
     EncoderSpec: Kind("encoder", EncoderSubject, ENCODER),
     HeadSpec: Kind("head", HeadSubject, HEAD),
-    EvaluatorSpec: Kind("evaluator", EvaluatorSubject, (*EVALUATOR, *EVALUATOR_SCORES)),
+    EvaluatorSpec: Kind(
+        "evaluator", EvaluatorSubject, (*EVALUATOR, *EVALUATOR_SCORES, *EVALUATOR_LABELS)
+    ),
     DatasetSpec: Kind("dataset", DatasetSubject, DATASET),
     TrackerSpec: Kind("tracker", TrackerSubject, TRACKER),
     MethodSpec: Kind("method", MethodSubject, METHOD),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sslcore.data import Split
+from sslcore.data.labels import are_known, are_several
 from sslcore.testing.parts.dataset_subject import (
     DatasetSubject,
     available,
@@ -86,8 +87,8 @@ def settings_at_their_bounds_work(subject: DatasetSubject, example: PartExample)
 @declare(
     "labels-are-classes",
     "D3",
-    formula="labels are int64, 0 ≤ label < number of classes; evaluators fit on images of every "
-    "class",
+    formula="labels are int64, −1 ≤ label < number of classes (−1: not known), or bool, one column "
+    "for each class; evaluators fit on images of every class",
     kills="labels that start at 1, missing names, a split by class",
     precondition="there are labels",
     anchors=once,
@@ -103,10 +104,16 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
         labels = split.labels
         if labels is None:
             continue
-        if labels.dtype != torch.int64:
-            raise Violation(f"labels of {name} are {labels.dtype}, expected int64", subject.code)
+        if are_several(labels):
+            if labels.shape[1] != len(data.classes):
+                raise Violation(
+                    f"labels of {name} have {labels.shape[1]} columns, but there are "
+                    f"{len(data.classes)} classes",
+                    subject.code,
+                )
+            continue
         low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= len(data.classes):
+        if high >= len(data.classes):
             raise Violation(
                 f"labels of {name} are from {low} to {high}, but there are {len(data.classes)} "
                 "classes",
@@ -114,10 +121,17 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
             )
     if data.labelled:
         assert data.fit.labels is not None
-        counts = data.fit.labels.bincount(minlength=len(data.classes))
+        counts = _counts(data.fit.labels, len(data.classes))
         if bool((counts == 0).any()):
             missing = data.classes[int((counts == 0).nonzero()[0])]
             raise Violation(f"no image to fit on has the class {missing!r}", subject.code)
+
+
+def _counts(labels: Tensor, classes: int) -> Tensor:
+    """Return how many images each class has, (K,)."""
+    if are_several(labels):
+        return labels.sum(0)
+    return labels[are_known(labels)].bincount(minlength=classes)
 
 
 @declare(
@@ -130,6 +144,8 @@ def labels_are_classes(subject: DatasetSubject, example: PartExample) -> None:
 )
 def test_images_are_not_trained_on(subject: DatasetSubject, example: PartExample) -> None:
     data = subject.built
+    if data.test is None:
+        return
     tested = _digests(data.test)
     for name, split in splits_of(data).items():
         if name == "test":
@@ -211,12 +227,13 @@ def images_show_something(subject: DatasetSubject, example: PartExample) -> None
     precondition="the spec says that pixels predict the class (learnable)",
     anchors=once,
     applies=lambda subject: (
-        labelled(subject)
+        _one_class_each(subject)
         or ("" if subject.spec.learnable else "the spec does not say that pixels predict the class")
     ),
 )
 def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample) -> None:
     data = subject.built
+    assert data.test is not None
     images, labels = _sample(data.fit)
     queries, wanted = _sample(data.test)
     found = labels[torch.cdist(queries, images).argmin(1)]
@@ -229,6 +246,18 @@ def labels_belong_to_their_images(subject: DatasetSubject, example: PartExample)
             f"{share:.2f} of cases; up to {allowed:.2f} may be chance",
             subject.code,
         )
+
+
+def _one_class_each(subject: DatasetSubject) -> str:
+    if reason := labelled(subject):
+        return reason
+    if not subject.built.labelled:
+        return "it has no labels to fit on, or none to score"
+    for split in (subject.built.fit, subject.built.test):
+        labels = None if split is None else split.labels
+        if labels is not None and (are_several(labels) or not bool(are_known(labels).all())):
+            return "its images do not have one label each"
+    return ""
 
 
 def _sample(split: Split) -> tuple[Tensor, Tensor]:

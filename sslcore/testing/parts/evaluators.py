@@ -56,9 +56,8 @@ def drawn(subject: EvaluatorSubject) -> SearchStrategy[PartExample]:
     )
 
 
-def _follows(subject: EvaluatorSubject, shown: Scene, example: PartExample) -> None:
-    found = subject.scores(shown, example)
-    code = subject.code(shown, example)
+def check_metrics(found: dict[str, float], code: str) -> None:
+    """Raise a violation if metrics are not finite floats with names in snake_case."""
     if not found:
         raise Violation("it returned no metric", code)
     for name, value in found.items():
@@ -72,6 +71,12 @@ def _follows(subject: EvaluatorSubject, shown: Scene, example: PartExample) -> N
             raise Violation(f"{name} is {value}, but can't be negative", code)
         if name.endswith("_std") and name.removesuffix("_std") not in found:
             raise Violation(f"{name} is the spread of a metric that does not exist", code)
+
+
+def _follows(subject: EvaluatorSubject, shown: Scene, example: PartExample) -> None:
+    found = subject.scores(shown, example)
+    code = subject.code(shown, example)
+    check_metrics(found, code)
     for name, value in subject.accuracies(found).items():
         if not 0 <= value <= 1:
             raise Violation(f"{name} is {value}, expected a number from 0 to 1", code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,6 +128,13 @@ def _opened(data: bytes) -> Iterator[TiffFile]:
 
     _check_pages(data)
     with TiffFile(io.BytesIO(data)) as file:
+        for page in file.pages:
+            stated = math.prod(page.chunked)
+            places = page.dataoffsets, page.databytecounts
+            if any(len(of_each) != stated for of_each in places):
+                raise DecodingError("its header states more strips or tiles than it has")
+            if any(start + length > len(data) for start, length in zip(*places, strict=True)):
+                raise DecodingError("it ends before its last strip or tile")
         yield file
 
 

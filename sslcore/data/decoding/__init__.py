@@ -24,7 +24,10 @@ from sslcore.data.decoding._image import (
     in_given_type,
 )
 
-__all__ = ["DecodingError", "Header", "decoded", "header_of"]
+__all__ = ["VERSION", "DecodingError", "Header", "codecs", "decoded", "header_of"]
+
+#: Raise it when files decode to other pixels, or others can be decoded, than before.
+VERSION = 2
 
 
 class _Format(NamedTuple):
@@ -87,6 +90,11 @@ def decoded(
     # torch takes no negative strides, which turned images have.
     image = torch.from_numpy(np.require(values, requirements=["C", "W"])).permute(2, 0, 1)
     return image.expand(3, -1, -1) if channels == 3 and len(image) == 1 else image
+
+
+def codecs() -> str:
+    """Return a text that changes when other files can be decoded, as a library was installed."""
+    return "imagecodecs" if _tiff.codecs_installed() else ""
 
 
 def _format_of(data: bytes) -> _Format:

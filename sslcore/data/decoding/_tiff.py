@@ -8,6 +8,7 @@ import math
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -178,11 +179,11 @@ def _for_pillow(file: TiffFile) -> bool:
     with_alpha = kind == _RGB and samples == 4 and extra in ((_ALPHA,), (_PREMULTIPLIED,))
     if pictured and (plain or with_alpha):
         return True
-    if bits % 8 == 0 and (int(page.compression) in _WITHOUT_CODECS or _codecs_installed()):
+    if bits % 8 == 0 and (int(page.compression) in _WITHOUT_CODECS or codecs_installed()):
         return False
     if alone and whole and bits <= 16 and kind < _RGB and samples == 1:
         return True
-    if _codecs_installed():
+    if codecs_installed():
         return False
     from tifffile import COMPRESSION
 
@@ -192,12 +193,12 @@ def _for_pillow(file: TiffFile) -> bool:
     )
 
 
-def _codecs_installed() -> bool:
+def codecs_installed() -> bool:
+    """Whether imagecodecs is installed, which reads what tifffile does not read itself."""
     try:
-        import imagecodecs  # noqa: F401
-    except ImportError:
+        return find_spec("imagecodecs") is not None
+    except ValueError:
         return False
-    return True
 
 
 def _layout(file: TiffFile) -> _Layout:

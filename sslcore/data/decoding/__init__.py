@@ -65,6 +65,8 @@ def decoded(
 ) -> Tensor:
     """Return the pixels of an image file, (C, H, W), in the type that its header states.
 
+    In memory the channels lie as in the file: last, except where each is stored apart.
+
     The photo is turned upright as its EXIF data say. Of several frames it is the first; pages of a
     TIFF file are channels.
 
@@ -87,8 +89,10 @@ def decoded(
         raise _undecodable(error) from error
     if channels == 1 and values.shape[-1] == 3:
         values = grey_of(values)
-    # torch takes no negative strides, which turned images have.
-    image = torch.from_numpy(np.require(values, requirements=["C", "W"])).permute(2, 0, 1)
+    # torch takes no negative strides, which turned images have, and no read-only memory.
+    if min(values.strides) < 0 or not values.flags.writeable:
+        values = np.array(values)
+    image = torch.from_numpy(values).permute(2, 0, 1)
     return image.expand(3, -1, -1) if channels == 3 and len(image) == 1 else image
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ _GIVEN_IN = {
     "float16": "float32",
 }
 _TYPES = ("uint8", "uint16", "int16", "int32", "int64", "float32", "float64")
+#: The same, in the byte order of the machine.
+_AS_THEY_ARE = frozenset(np.dtype(name) for name in _TYPES)
 #: The part of each colour in a grey value (ITU-R 601), of 2^16, as Pillow has it.
 _GREY = (19595, 38470, 7471)
 #: Values for each pixel that the limit of size counts as one.
@@ -108,6 +111,8 @@ def in_given_type(values: Array) -> Array:
     Raises:
         DecodingError: values of this type are no image, or too large for 64 bits with a sign.
     """
+    if values.dtype in _AS_THEY_ARE:
+        return values
     dtype = values.dtype.newbyteorder("=")
     wanted = given_in(dtype.name)
     if dtype.name == "bool":
@@ -117,6 +122,7 @@ def in_given_type(values: Array) -> Array:
     return values.astype(wanted, copy=False)
 
 
+@lru_cache
 def color_of(background: str) -> tuple[int, int, int]:
     """Return the red, green and blue of a colour's name, 0 to 255.
 

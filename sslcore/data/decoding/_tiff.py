@@ -129,14 +129,20 @@ def _opened(data: bytes) -> Iterator[TiffFile]:
 
     _check_pages(data)
     with TiffFile(io.BytesIO(data)) as file:
-        for page in file.pages:
-            stated = math.prod(page.chunked)
-            places = page.dataoffsets, page.databytecounts
-            if any(len(of_each) != stated for of_each in places):
-                raise DecodingError("its header states more strips or tiles than it has")
-            if any(start + length > len(data) for start, length in zip(*places, strict=True)):
-                raise DecodingError("it ends before its last strip or tile")
+        _check_segments(file.pages.first, len(data))
         yield file
+
+
+def _check_segments(page: TiffPage, length: int) -> None:
+    """Raise `DecodingError` where strips or tiles are missing; tifffile would leave them black.
+
+    Further pages have the shape of the first one, and reading them takes as long as decoding.
+    """
+    stated, places = math.prod(page.chunked), (page.dataoffsets, page.databytecounts)
+    if any(len(of_each) != stated for of_each in places):
+        raise DecodingError("its header states more strips or tiles than it has")
+    if any(start + size > length for start, size in zip(*places, strict=True)):
+        raise DecodingError("it ends before its last strip or tile")
 
 
 def _check_pages(data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class Light(nn.Module):
             side.
         brightness: strength of the jitter; the factor lies in 1 ± brightness.
         contrast: strength of the jitter; the factor lies in 1 ± contrast.
+        jitter_channels: shared gives all channels the same brightness and contrast; each draws
+            them for each channel, which suits channels that are not colours.
         mean: subtracted from the values of a view, one for all channels or one for each; none
             means 0.5.
         std: divisor of the centred values, one for all channels or one for each; none means
@@ -54,6 +56,7 @@ class Light(nn.Module):
         translate: Annotated[float, Ge(0), Le(1)] = 0.0,
         brightness: Annotated[float, Ge(0)] = 0.0,
         contrast: Annotated[float, Ge(0)] = 0.0,
+        jitter_channels: Literal["shared", "each"] = "shared",
         mean: tuple[float, ...] | None = None,
         std: tuple[Positive, ...] | None = None,
     ) -> None:
@@ -72,6 +75,7 @@ class Light(nn.Module):
             contrast=contrast,
             saturation=0.0,
             hue=0.0,
+            jitter_channels=jitter_channels,
             grayscale=0.0,
             mean=(0.5,) if mean is None else tuple(mean),
             std=(0.25,) if std is None else tuple(std),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class MultiCrop(nn.Module):
             change.
         hue: largest shift of the hue in either direction, as a fraction of a full turn, at most
             0.5.
+        jitter_channels: shared gives all channels the same brightness and contrast; each draws
+            them for each channel, which suits channels that are not colours.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred; none means the probabilities of the paper for
             views of 64 px or more, else 0.
@@ -55,8 +57,7 @@ class MultiCrop(nn.Module):
             0.25.
 
     Raises:
-        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, or
-            colours are asked for where the channels are neither grey nor RGB.
+        ValueError: a range is empty, or `mean` or `std` has neither 1 nor `channels` numbers.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class MultiCrop(nn.Module):
         contrast: Annotated[float, Ge(0)] = 0.4,
         saturation: Annotated[float, Ge(0)] = 0.2,
         hue: Annotated[float, Ge(0), Le(0.5)] = 0.1,
+        jitter_channels: Literal["shared", "each"] = "shared",
         grayscale: Probability = 0.2,
         blur: Probability | None = None,
         solarize: Probability | None = None,
@@ -109,6 +111,7 @@ class MultiCrop(nn.Module):
                 contrast=contrast,
                 saturation=saturation,
                 hue=hue,
+                jitter_channels=jitter_channels,
                 grayscale=grayscale,
                 blur=blurred if blur is None else blur,
                 solarize=solarized if solarize is None else solarize,
@@ -118,6 +121,7 @@ class MultiCrop(nn.Module):
 
         self.whole = crops(side, 2, crop_scale, (1.0, 0.1), (0.0, 0.2))
         self.parts = crops(local_side, local_views, local_scale, 0.5, 0.0)
+        self.notes = self.whole.notes
 
     def boxes(self, sizes: Tensor, random: BatchRandom) -> dict[str, Boxes]:
         """Return the boxes of original images, of heights and widths (B, 2), to make views of."""

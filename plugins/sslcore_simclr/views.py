@@ -42,6 +42,8 @@ class TwoViews(nn.Module):
             0.5. Grey images do not change.
         jitter_order: "random" draws the order of the four jitters for each view; "fixed" applies
             them in the order above.
+        jitter_channels: shared gives all channels the same brightness and contrast; each draws
+            them for each channel, which suits channels that are not colours.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred; none means 0.5 for views of 64 px or more,
             else 0.
@@ -61,8 +63,8 @@ class TwoViews(nn.Module):
 
     Raises:
         ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, the
-            kernel of the blur is even or too large, colours are asked for where the channels are
-            neither grey nor RGB, or other than two views are to be asymmetric.
+            kernel of the blur is even or too large, or other than two views are to be
+            asymmetric.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class TwoViews(nn.Module):
         saturation: Annotated[float, Ge(0)] = 0.4,
         hue: Annotated[float, Ge(0), Le(0.5)] = 0.1,
         jitter_order: Literal["random", "fixed"] = "random",
+        jitter_channels: Literal["shared", "each"] = "shared",
         grayscale: Probability = 0.2,
         blur: Probability | None = None,
         blur_sigma: tuple[Positive, Positive] = (0.1, 2.0),
@@ -120,6 +123,7 @@ class TwoViews(nn.Module):
             saturation=saturation,
             hue=hue,
             jitter_order=jitter_order,
+            jitter_channels=jitter_channels,
             grayscale=grayscale,
             blur=blurred,
             blur_sigma=blur_sigma,
@@ -130,6 +134,7 @@ class TwoViews(nn.Module):
             mean=(0.5,) if mean is None else tuple(mean),
             std=(0.25,) if std is None else tuple(std),
         )
+        self.notes = self.random_views.notes
 
     def boxes(self, sizes: Tensor, random: BatchRandom) -> dict[str, Boxes]:
         """Return the boxes of original images, of heights and widths (B, 2), to make views of."""

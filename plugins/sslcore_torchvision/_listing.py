@@ -16,7 +16,7 @@ from sslcore.errors import DataError
 #: What an image file's name may end with, in any case.
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".npy"),
 )
 #: Folders that hold the test images beside `train`, in order of preference.
 _TEST_FOLDERS = ("test", "val", "valid", "validation")

@@ -17,11 +17,12 @@ from typing import BinaryIO
 import numpy as np
 from torch import Tensor
 
+from sslcore.data.decoding import VERSION, codecs
 from sslcore.data.form import Form
 from sslcore.data.mapping import mapped
 from sslcore.data.reader import MappedFile
 
-#: Raise it when decoding or resizing changes.
+#: Raise it when resizing or the content of an entry changes.
 _VERSION = 2
 _ARRAY = "images.npy"
 _INDEX = "about.json"
@@ -65,7 +66,9 @@ class Entry:
     @classmethod
     def of(cls, cache: Path, place: str, fingerprint: str, settings: object) -> Entry:
         """Return the entry for a source, and the settings that its form is found by."""
-        return cls(cache, digest(place), digest(fingerprint), digest(f"{_VERSION} {settings}"))
+        # What can't be read without codecs can be once they are installed.
+        how = f"{_VERSION} {VERSION} {codecs()} {settings}"
+        return cls(cache, digest(place), digest(fingerprint), digest(how))
 
     @property
     def path(self) -> Path:

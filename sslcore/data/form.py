@@ -68,8 +68,9 @@ class Form:
 def scaled(images: Tensor, range_: tuple[float, float]) -> Tensor:
     """Return images of any type as float32 in [0, 1]; values outside the range are clipped."""
     low, high = range_
-    # 32-bit integers have more digits than float32; a difference of two of them needs float64.
-    wide = images.to(torch.float64 if images.dtype in (torch.int32, torch.int64) else torch.float32)
+    # These have more digits than float32, and a difference of two of them needs all.
+    long = images.dtype in (torch.int32, torch.int64, torch.float64)
+    wide = images.to(torch.float64 if long else torch.float32)
     made = wide.sub_(low) if wide is not images else wide - low
     return made.div_(high - low).clamp_(0.0, 1.0).to(torch.float32)
 

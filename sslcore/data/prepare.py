@@ -15,13 +15,14 @@ from torch import Tensor
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.cache import Entry, Stored, keep_below
+from sslcore.data.decoding import header_of
 from sslcore.data.form import UNIT, Form, FormError
 from sslcore.data.labels import renumbered
 from sslcore.data.originals import Originals, in_threads
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
-from sslcore.errors import DataError, UsageError
+from sslcore.errors import DataError, UsageError, first_line
 from sslcore.system.cache import cache_directory
 
 #: Images without a place on disk are kept in memory up to this many bytes.
@@ -112,6 +113,7 @@ class _Preparation:
         self.data, self.reading, self.boxes = data, reading, boxes
         self.notes: list[str] = []
         self.unreadable: list[str] = []
+        self.reason = ""
         self.kept: list[Entry] = []
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
@@ -132,6 +134,7 @@ class _Preparation:
             self.notes.append(
                 f"{len(names)} of {total} images can't be read and are left out: "
                 f"{', '.join(names[:_NAMED])}{more}"
+                f"{f' ({self.reason})' if self.reason else ''}"
             )
         form = self.form
         reading = replace(
@@ -179,6 +182,7 @@ class _Preparation:
         if len(split) == len(unreadable):
             raise DataError(_none(name, split))
         self.unreadable += [split.name_of(row) for row in unreadable]
+        self.reason = self.reason or _why(split, unreadable[0])
         keep = torch.ones(len(split), dtype=torch.bool)
         keep[list(unreadable)] = False
         return split.subset(keep.nonzero()[:, 0])
@@ -243,7 +247,22 @@ def _enough(
 def _none(name: str, split: Split) -> str:
     names = ", ".join(split.name_of(row) for row in range(min(_NAMED, len(split))))
     more = f" and {len(split) - _NAMED} more" if len(split) > _NAMED else ""
-    return f"none of the {name} images can be read ({names}{more}); replace them"
+    what_next = _why(split, 0) or "replace them"
+    return f"none of the {name} images can be read ({names}{more}); {what_next}"
+
+
+def _why(split: Split, row: int) -> str:
+    """Return what is wrong with an image that can't be read, with its name; empty if unknown."""
+    images = split.images
+    try:
+        if isinstance(images, Originals):
+            images.square(row)
+        elif isinstance(images, EncodedImages):
+            header_of(images.fetch(row))
+    except (DataError, OSError) as error:
+        name, message = split.name_of(row), first_line(error)
+        return message if name in message else f"{name} {message}"
+    return ""
 
 
 def _without_empty_classes(data: Data) -> Data:

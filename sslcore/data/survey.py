@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sslcore.contract.reading import Reading
 from sslcore.data.cache import digest
-from sslcore.data.decoding import Header, decoded, header_of
+from sslcore.data.decoding import VERSION, Header, codecs, decoded, header_of
 from sslcore.data.form import Form
 from sslcore.data.originals import in_threads
 from sslcore.data.sources import EncodedImages, Images
@@ -41,6 +41,7 @@ _NEAR_ZERO = 0.1
 _COLUMNS = [
     *((name, np.int64) for name in ("row", "height", "width", "channels")),
     ("dtype", "U8"),
+    ("alpha", np.bool_),
 ]
 
 
@@ -82,10 +83,7 @@ class Survey:
     def _load(cls, file: Path, count: int) -> Survey | None:
         try:
             table = np.load(file, allow_pickle=False)
-            headers = tuple(
-                Header(int(height), int(width), int(channels), str(dtype)) if height else None
-                for _, height, width, channels, dtype in table.tolist()
-            )
+            headers = tuple(Header(*header) if header[0] else None for _, *header in table.tolist())
             return cls(tuple(table["row"].tolist()), headers, len(table) == count)
         except (OSError, ValueError, EOFError, KeyError, TypeError):
             return None
@@ -118,7 +116,9 @@ def _file(source: Images | EncodedImages) -> Path | None:
     if fingerprint is None:
         return None
     with suppress(OSError):
-        return cache_directory() / "headers" / f"{digest(str(fingerprint))}.npy"
+        return (
+            cache_directory() / "headers" / f"{digest(f'{VERSION} {codecs()} {fingerprint}')}.npy"
+        )
     return None
 
 
@@ -192,8 +192,14 @@ def form_of(
             for row, header in zip(survey.rows, survey.headers, strict=True)
             if header is not None and header.dtype != "uint8"
         ]
-        found, note = range_of(_values(source, wide))
+        found, note = range_of(_values(source, wide, reading.background))
         notes.append(note)
+    transparent = sum(header.alpha for header in headers)
+    if transparent:
+        notes.append(
+            f"{transparent:,} of {len(headers):,} images have transparency; it becomes "
+            f"{reading.background} (data.background is the colour)"
+        )
     if "uint8" in kinds and len(kinds) > 1:
         said = ", ".join(f"{number:,} of {kind}" for kind, number in kinds.most_common())
         notes.append(
@@ -240,7 +246,7 @@ def range_of(values: np.ndarray) -> tuple[tuple[float, float], str]:
     )
 
 
-def _values(source: Images | EncodedImages, rows: Sequence[int]) -> np.ndarray:
+def _values(source: Images | EncodedImages, rows: Sequence[int], background: str) -> np.ndarray:
     """Return a sample of the values of some rows."""
     chosen = [
         rows[place]
@@ -249,7 +255,7 @@ def _values(source: Images | EncodedImages, rows: Sequence[int]) -> np.ndarray:
 
     def some(row: int) -> np.ndarray:
         image: Tensor = (
-            decoded(source.fetch(row))
+            decoded(source.fetch(row), background=background)
             if isinstance(source, EncodedImages)
             else source.read([row])[0]
         )

@@ -9,6 +9,7 @@ from sslcore.evaluation.duplicates import Duplicate
 from sslcore.evaluation.neighbours import Neighbour
 from sslcore.reports.features import small
 from sslcore.reports.figures import RIGHT, style, to_png
+from sslcore.reports.pixels import colour_note
 from sslcore.reports.sheet import Cell, draw_sheet
 
 #: Images in a row of the nearest ones.
@@ -27,6 +28,7 @@ def draw_nearest(image: Split, found: Sequence[Neighbour], splits: Mapping[str, 
     return _sheet(
         [cells[start : start + _COLUMNS] for start in range(0, len(cells), _COLUMNS)],
         "The image searched for (with a border) and its nearest images, with cosine similarities.",
+        image.channels,
     )
 
 
@@ -46,9 +48,11 @@ def draw_duplicates(groups: Sequence[Sequence[Duplicate]], splits: Mapping[str, 
         for group in shown
     ]
     more = f" The first {_OF_EACH} images of each." if cut else ""
-    return _sheet(rows, f"Groups of near-duplicates, one in each row: {count}.{more}")
+    heading = f"Groups of near-duplicates, one in each row: {count}.{more}"
+    return _sheet(rows, heading, next(iter(splits.values())).channels)
 
 
-def _sheet(rows: Sequence[Sequence[Cell]], heading: str) -> bytes:
+def _sheet(rows: Sequence[Sequence[Cell]], heading: str, channels: int) -> bytes:
     with style():
-        return to_png(draw_sheet(rows, [], heading))
+        lines = "\n".join(filter(None, [heading, colour_note(channels)]))
+        return to_png(draw_sheet(rows, [], lines))

@@ -19,6 +19,7 @@ from sslcore.reports import page
 from sslcore.reports.figures import style, to_png
 from sslcore.reports.maps import DEFAULT_MAP
 from sslcore.reports.material import Material
+from sslcore.reports.pixels import colour_note
 from sslcore.reports.sections import SECTIONS, Section
 from sslcore.system.environment import is_on
 from sslcore.system.files import write_safely
@@ -86,6 +87,8 @@ def write_report(session: Session, run: Run, registry: Registry, *, map: str = D
         lead = [page.paragraph(_worded(section.text, material.shown))]
         if section.note is not None and png is not None:
             lead.append(page.paragraph(section.note(material)))
+        if section.images and (shown_as := colour_note(session.shape.channels)):
+            lead.append(page.paragraph(shown_as))
         if section.key == "scores":
             lead += [*_fine_tuning(material), _score_table(material)]
         parts.append(page.section(section.key, section.title, *lead, body))

@@ -30,6 +30,7 @@ class Section:
         text: how to read the picture; {images} stands for the images shown.
         draw: draws it; None where the run has nothing to show.
         labels: whether it needs labels.
+        images: whether it shows images of the data.
         note: returns another sentence, on this run.
     """
 
@@ -38,6 +39,7 @@ class Section:
     text: str
     draw: Callable[[Material], Figure | None]
     labels: bool = False
+    images: bool = False
     note: Callable[[Material], str] | None = None
 
 
@@ -73,12 +75,14 @@ SECTIONS = (
         "Views",
         "Images of the first batch and the views that the encoder was trained on.",
         lambda material: draw_views(first_views(material.session), ""),
+        images=True,
     ),
     Section(
         "reconstructions",
         "Reconstructions",
         "{Images}, disturbed or masked as in training, and what the decoder makes of them.",
         draw_reconstructions,
+        images=True,
         note=compression,
     ),
     Section(
@@ -86,6 +90,7 @@ SECTIONS = (
         "Map of the features",
         "{Images}, placed so that images with similar features lie together.",
         draw_map,
+        images=True,
         note=lambda material: MAPS[material.map].text,
     ),
     Section(
@@ -93,6 +98,7 @@ SECTIONS = (
         "Nearest neighbours",
         "{Images} and the training images whose features are most similar (cosine).",
         draw_neighbours,
+        images=True,
     ),
     Section(
         "confusion",
@@ -109,6 +115,7 @@ SECTIONS = (
         "first, with the probabilities of both classes.",
         draw_mistakes,
         labels=True,
+        images=True,
     ),
     Section(
         "spectrum",

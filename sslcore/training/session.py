@@ -109,6 +109,8 @@ class Session:
             initial = initial_weights(recipe.init, build_pipeline(recipe, shape), console)
             recipe = replace(recipe, init=replace(recipe.init, sha256=digest(initial)))
         pipeline = build_pipeline(recipe, shape, initial)
+        for note in _notes(recipe, pipeline):
+            console.print(f"note: {note}")
         return cls(recipe, data, shape, _on(device, pipeline), device, console, processes, initial)
 
     def untrained(self) -> Pipeline:
@@ -327,6 +329,18 @@ class Session:
             (part, obstacle(load_reference(part.build), self.data))
             for part in self.recipe.evaluators
         ]
+
+
+def _notes(recipe: Recipe, pipeline: Pipeline) -> list[str]:
+    """Return what the parts say about themselves: the attribute `notes` of each, sentences."""
+    parts = (recipe.augmentation, recipe.encoder, recipe.head, recipe.loss)
+    modules = (pipeline.augmentation, pipeline.encoder, pipeline.head, pipeline.loss)
+    found = []
+    for part, module in zip(parts, modules, strict=True):
+        notes = getattr(module, "notes", ())
+        if part is not None and isinstance(notes, (tuple, list)):
+            found += [f"{part.name}: {note}" for note in notes]
+    return found
 
 
 def _on(device: torch.device, pipeline: Pipeline) -> Pipeline:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sslcore.transforms._batch import check_images
-from sslcore.transforms._recolor import adjustments_due, due_rank, recolor
+from sslcore.transforms._recolor import adjustments_due, due_rank, recolor, recolor_channels
 from sslcore.transforms._taps import Interpolation, crop_planes, resize_taps
 from sslcore.transforms.filters import blur_planes, gaussian_kernels
 from sslcore.transforms.geometry import affine
@@ -38,7 +38,7 @@ class ViewDraws:
         flip: bool (N,), which are mirrored.
         degrees, translate: (N,) and (N, 2), as `affine` takes them.
         jittered: bool (N,), whose colours are jittered.
-        factors: what `color_jitter` takes.
+        factors: what `color_jitter` takes, (N,), or for brightness and contrast (N, C).
         order: int64 (N, 4), likewise.
         grey: bool (N,), which are made grey.
         blurred, sigma: bool (N,) and (N,), which are blurred, and how widely.
@@ -103,7 +103,11 @@ def views_in_blocks(
             moved = affine(upright, draws.degrees[chosen], draws.translate[chosen])
             views = moved.permute(1, 0, 3, 2).contiguous()
         own = {kind: value[block] for kind, value in values.items()}
-        recolor(views.view(channels, len(chosen), -1), due[block], own)
+        flat = views.view(channels, len(chosen), -1)
+        by_channel = {kind: own.pop(kind) for kind in values if values[kind].dim() == 2}
+        if by_channel:
+            recolor_channels(flat, due[block], by_channel)
+        recolor(flat, due[block], own)
         if block.stop <= softened and draws.sigma is not None:
             kernels = gaussian_kernels(draws.sigma[chosen], kernel)
             views = blur_planes(views, kernels).mT

@@ -32,7 +32,7 @@ def _of_one(draws: ViewDraws, row: int) -> str:
         found += [f"moved {down:+.1f},{right:+.1f}"] if down or right else []
     if _drawn(draws.jittered, row):
         given = zip(_FACTORS, draws.factors[:3], strict=True)
-        parts = [f"{name} ×{float(each[row]):.2f}" for name, each in given if each is not None]
+        parts = [f"{name} ×{_factor(each[row])}" for name, each in given if each is not None]
         if draws.factors.hue is not None:
             parts.append(f"hue {float(draws.factors.hue[row]):+.2f}")
         found += parts
@@ -43,6 +43,12 @@ def _of_one(draws: ViewDraws, row: int) -> str:
     if _drawn(draws.solarized, row):
         found.append("solarized")
     return "\n".join(found)
+
+
+def _factor(drawn: Tensor) -> str:
+    """Return a factor, or the least and the greatest of those of the channels."""
+    low, high = float(drawn.min()), float(drawn.max())
+    return f"{low:.2f}" if drawn.dim() == 0 else f"{low:.2f} to {high:.2f} by channel"
 
 
 def _drawn(given: Tensor | None, row: int) -> bool:

@@ -92,6 +92,19 @@ def recolor(views: Tensor, due: Tensor, values: dict[int, Tensor]) -> None:
                 _ADJUST[kind](views[:, part], values[kind][part].unsqueeze(-1))
 
 
+def recolor_channels(views: Tensor, due: Tensor, values: dict[int, Tensor]) -> None:
+    """Adjust the brightness and contrast of each channel of views (C, N, M), in place.
+
+    Args:
+        views: in [0, 1]; channels are adjusted as grey images.
+        due: as from `adjustments_due`.
+        values: for each adjustment a number for each view and channel, (N, C).
+    """
+    channels, count, _ = views.shape
+    grey = views.view(1, channels * count, -1)
+    recolor(grey, due.repeat(channels, 1), {kind: v.T.flatten() for kind, v in values.items()})
+
+
 def _ranges(kinds: Tensor) -> Iterator[tuple[int, slice]]:
     """Yield each run of one kind in `kinds` (N,), and where it is; not those of `NOTHING`."""
     found, lengths = torch.unique_consecutive(kinds, return_counts=True)

@@ -97,8 +97,9 @@ def color_jitter(
 
     Args:
         images: float (N, C, H, W) in [0, 1].
-        brightness: (N,) factors, as in `adjust_brightness`; None skips it.
-        contrast: (N,) factors, as in `adjust_contrast`; None skips it.
+        brightness: (N,) factors, as in `adjust_brightness`; None skips it. Factors (N, C) adjust
+            each channel as an image of its own, before saturation and hue.
+        contrast: likewise, as in `adjust_contrast`.
         saturation: (N,) factors, as in `adjust_saturation`; None skips it.
         hue: (N,) shifts, as in `adjust_hue`; None skips it.
         order: int64 (N, 4), each row a permutation of 0 (brightness), 1 (contrast),
@@ -115,6 +116,9 @@ def color_jitter(
             or hue is given.
     """
     check_images(images)
+    if any(factor is not None and factor.dim() == 2 for factor in (brightness, contrast)):
+        images = _jitter_channels(images, brightness, contrast, order, apply)
+        brightness = contrast = None
     if saturation is not None and not _has_color(images, "saturation"):
         saturation = None
     if hue is not None and not _has_color(images, "hue"):
@@ -137,6 +141,31 @@ def color_jitter(
     if saturation is not None:
         images = adjust_saturation(images, saturation)
     return images if hue is None else adjust_hue(images, hue)
+
+
+def _jitter_channels(
+    images: Tensor,
+    brightness: Tensor | None,
+    contrast: Tensor | None,
+    order: Tensor | None,
+    apply: Tensor | None,
+) -> Tensor:
+    """Adjust brightness and contrast by factors (N, C), each channel as a grey image."""
+    channels = images.shape[1]
+    for name, factor in (("brightness", brightness), ("contrast", contrast)):
+        if factor is not None and factor.shape != images.shape[:2]:
+            raise ValueError(
+                f"{name}: expected one value for each of {len(images)} images and {channels} "
+                f"channels, got shape {tuple(factor.shape)}"
+            )
+    jittered = color_jitter(
+        images.reshape(-1, 1, *images.shape[2:]),
+        None if brightness is None else brightness.flatten(),
+        None if contrast is None else contrast.flatten(),
+        order=None if order is None else order.repeat_interleave(channels, 0),
+        apply=None if apply is None else apply.repeat_interleave(channels, 0),
+    )
+    return jittered.view_as(images)
 
 
 def _jitter_in_order(

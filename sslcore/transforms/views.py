@@ -35,7 +35,8 @@ class RandomViews:
     Each view is a random crop, mirrored, rotated and moved, with its colours jittered, made grey,
     blurred and solarized, in this order and each with its probability, then normalised; holes
     are cut into it last. Each operation has a random stream of its own, so changing one operation
-    does not change the draws of the others.
+    does not change the draws of the others. Saturation, hue and grayscale need colours: images of
+    other than 1 or 3 channels go without, and `notes` says so.
 
     Attributes:
         size: side of a view, px.
@@ -54,6 +55,8 @@ class RandomViews:
             0.5.
         jitter_order: "random" draws the order of the four jitters for each view; "fixed" keeps the
             order above.
+        jitter_channels: "shared" gives all channels of a view the same brightness and contrast;
+            "each" draws them for each channel, and applies them before saturation and hue.
         grayscale: probability that a view is made grey.
         blur: probability that a view is blurred, one for all views or one for each.
         blur_sigma: least and greatest standard deviation of the blur, px.
@@ -68,8 +71,7 @@ class RandomViews:
 
     Raises:
         ValueError: a range is empty, `mean`, `std` or a probability has the wrong number of
-            entries, the kernel of the blur is even or too large, or colours are asked for where
-            the channels are neither grey nor RGB.
+            entries, or the kernel of the blur is even or too large.
     """
 
     size: int
@@ -87,6 +89,7 @@ class RandomViews:
     saturation: float = 0.4
     hue: float = 0.1
     jitter_order: Literal["random", "fixed"] = "random"
+    jitter_channels: Literal["shared", "each"] = "shared"
     grayscale: float = 0.2
     blur: float | tuple[float, ...] = 0.0
     blur_sigma: tuple[float, float] = (0.1, 2.0)
@@ -128,12 +131,26 @@ class RandomViews:
                 f"blur_kernel: expected an odd number up to {largest} for views of "
                 f"{self.size} px, got {kernel}"
             )
-        recolored = self.grayscale or (self.jitter and (self.saturation or self.hue))
-        if self.channels not in (1, 3) and recolored:
-            raise ValueError(
-                f"saturation, hue and grayscale need grey or RGB images, got {self.channels} "
-                "channels; set them to 0"
-            )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user: which of the operations are left out, and why."""
+        asked = {
+            "saturation": self.jitter and self.saturation,
+            "hue": self.jitter and self.hue,
+            "grayscale": self.grayscale,
+        }
+        left_out = [name for name, wanted in asked.items() if wanted]
+        if self._colored or not left_out:
+            return ()
+        return (
+            f"{self.channels} channels are neither grey nor RGB, so views are made without "
+            f"{', '.join(left_out)}",
+        )
+
+    @property
+    def _colored(self) -> bool:
+        return self.channels in (1, 3)
 
     @property
     def kernel(self) -> int:
@@ -209,7 +226,7 @@ class RandomViews:
             drawn |= {"degrees": _by_view(degrees), "translate": _by_view(moves)}
         if self.jitter:
             drawn |= self._draw_jitter(random.fork("jitter"))
-        if self.grayscale:
+        if self.grayscale and self._colored:
             drawn["grey"] = self._chosen(random.fork("grayscale"), self.grayscale)
         if _happens(self.blur):
             blur = random.fork("blur")
@@ -248,6 +265,17 @@ class RandomViews:
             saturation=self.saturation,
             hue=self.hue,
         )
+        if not self._colored:
+            factors = factors._replace(saturation=None, hue=None)
+        if self.jitter_channels == "each":
+            own = color_jitter_parameters(
+                random.fork("channels"),
+                self.views,
+                self.channels,
+                brightness=self.brightness,
+                contrast=self.contrast,
+            )
+            factors = factors._replace(brightness=own.brightness, contrast=own.contrast)
         order = None
         if self.jitter_order == "random":
             order = _by_view(random.permutations(4, self.views))

@@ -92,7 +92,8 @@ def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, chosen):
         data = opened(tmp_path, **chosen)
         assert data.notes[-1] == (
             "5 of 16 images can't be read and are left out: "
-            "a/000.png, a/001.png, a/002.png and 2 more"
+            "a/000.png, a/001.png, a/002.png and 2 more "
+            "(a/000.png can't be read as an image: it is no image of a known format)"
         )
         for split in (data.train, data.test):
             expected = [int(value >= 100) for value in split.images[:, 0, 0, 0].tolist()]
@@ -109,14 +110,18 @@ def test_a_folder_in_which_nothing_can_be_read(tmp_path, cache, chosen):
     for _ in range(2):  # nothing is remembered
         message = error_of(tmp_path, cache=cache, **chosen)
         assert message.startswith("none of the train images can be read (00")
-        assert message.endswith("and 1 more); replace them")
+        assert "and 1 more); 00" in message
+        assert message.endswith("can't be read as an image: it is no image of a known format")
 
 
 def test_a_test_image_that_can_not_be_read_is_named_where_it_is_the_only_one(tmp_path):
     make(tmp_path, 3)
     (name,) = opened(tmp_path).test.names
     (tmp_path / name).write_bytes(b"broken")
-    assert error_of(tmp_path) == f"none of the test images can be read ({name}); replace them"
+    assert error_of(tmp_path) == (
+        f"none of the test images can be read ({name}); {name} can't be read as an image: it is no "
+        "image of a known format"
+    )
 
 
 def test_a_test_folder_in_which_nothing_can_be_read(tmp_path):

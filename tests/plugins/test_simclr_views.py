@@ -275,11 +275,20 @@ def test_settings_that_cannot_work_are_an_error(wrong, message):
         TwoViews(16, 3, **wrong)
 
 
-def test_channels_that_are_no_colours_need_the_colour_settings_at_zero():
-    with pytest.raises(ValueError, match="got 4 channels; set them to 0"):
-        TwoViews(16, 4)
-    colourless = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0}
-    assert views_of(images_of(2, 4), **colourless).shape == (2, 2, 4, 16, 16)
+def test_channels_that_are_no_colours_are_left_as_they_are_with_a_note():
+    asked = TwoViews(16, 13)
+    colourless = TwoViews(16, 13, saturation=0.0, hue=0.0, grayscale=0.0)
+    images = images_of(6, 13)
+
+    made = [module(images, BatchRandom(0, 0, 6))["views"] for module in (asked, colourless)]
+
+    assert asked.notes == (
+        "13 channels are neither grey nor RGB, so views are made without saturation, hue, "
+        "grayscale",
+    )
+    assert colourless.notes == TwoViews(16, 1).notes == TwoViews(16, 3).notes == ()
+    assert TwoViews(16, 13, jitter=0.0).notes[0].endswith("without grayscale")
+    assert torch.equal(*made)
 
 
 def test_every_part_of_the_plugin_loads_and_every_setting_has_help():

@@ -191,3 +191,8 @@ def test_brightness_and_contrast_serve_any_number_of_channels(channels):
 def test_a_wrong_shape_is_an_error_and_never_broadcast(call):
     with pytest.raises(ValueError, match="expected"):
         call(images_of(3, 3))
+
+
+def test_factors_for_each_channel_must_be_as_many_as_the_channels():
+    with pytest.raises(ValueError, match="brightness: expected one value for each of 6 images and"):
+        transforms.color_jitter(images_of(6, 5), torch.ones(6, 4))

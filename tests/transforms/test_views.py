@@ -110,10 +110,9 @@ def test_every_view_is_what_torchvision_makes_with_the_same_draws(changed, side,
     torch.testing.assert_close(made, torchvisions(module, images, 3, 1), atol=tolerance, rtol=0)
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4])
+@pytest.mark.parametrize("channels", [1, 2, 4, 13])
 def test_channels_that_are_no_colours_are_jittered_in_brightness_and_contrast(channels):
-    plain = {"saturation": 0.0, "hue": 0.0, "grayscale": 0.0} if channels > 1 else {}
-    module = RandomViews(size=12, channels=channels, jitter=1.0, blur=0.5, **plain)
+    module = RandomViews(size=12, channels=channels, jitter=1.0, blur=0.5)
     images = images_of(24, channels)
     made = module(images, BatchRandom(0, 0, 24))
     if channels == 1:
@@ -121,6 +120,56 @@ def test_channels_that_are_no_colours_are_jittered_in_brightness_and_contrast(ch
         torch.testing.assert_close(made, coloured, atol=5e-5, rtol=0)
     at_once = module.at_once(images, module.draw(images, BatchRandom(0, 0, 24)))
     torch.testing.assert_close(made.flatten(0, 1), at_once, atol=1e-5, rtol=0)
+
+
+def still(**changed) -> RandomViews:
+    """Return views that are nothing but jittered."""
+    plain = {"crop_scale": (1.0, 1.0), "crop_ratio": (1.0, 1.0), "flip": 0.0, "grayscale": 0.0}
+    return RandomViews(size=16, jitter=1.0, **{**plain, "mean": (0.0,), "std": (1.0,), **changed})
+
+
+@pytest.mark.parametrize("order", ["random", "fixed"])
+@pytest.mark.parametrize("channels", [1, 3, 13])
+def test_a_channel_may_be_jittered_as_an_image_of_its_own(channels, order):
+    changed = {"saturation": 0.0, "hue": 0.0, "jitter_order": order}
+    module = still(channels=channels, jitter_channels="each", **changed)
+    images = images_of(10, channels)
+    draws = module.draw(images, BatchRandom(0, 0, 10))
+    brightness, contrast = draws.factors.brightness, draws.factors.contrast
+    made = module(images, BatchRandom(0, 0, 10)).flatten(0, 1)
+    places = None if draws.order is None else draws.order.argsort(-1)
+    for row, channel in itertools.product(range(20), range(channels)):
+        image = images[row % 10, channel : channel + 1]
+        steps = [(ADJUST[0], brightness), (ADJUST[1], contrast)]
+        if places is not None and places[row, 1] < places[row, 0]:
+            steps.reverse()
+        for adjust, factors in steps:
+            image = adjust(image, factors[row, channel].item())
+        torch.testing.assert_close(made[row, channel], image[0], atol=1e-5, rtol=0)
+    if channels > 1:
+        assert brightness.std(1).min() > 0
+
+
+@pytest.mark.parametrize("channels", [3, 13])
+def test_channels_jittered_alone_are_the_same_in_blocks_and_at_once(channels):
+    module = RandomViews(size=12, channels=channels, jitter_channels="each", blur=0.5)
+    images = images_of(24, channels)
+    draws = module.draw(images, BatchRandom(0, 0, 24))
+    blocks, at_once = module.in_blocks(images, draws), module.at_once(images, draws)
+    torch.testing.assert_close(blocks, at_once, atol=1e-4, rtol=0)
+    assert "by channel" in module.describe(images, BatchRandom(0, 0, 24))[0][0]
+
+
+def test_jittering_channels_alone_leaves_the_other_draws_as_they_were():
+    images = images_of(8)
+    shared, each = (
+        RandomViews(size=12, channels=3, jitter_channels=choice).draw(images, BatchRandom(0, 0, 8))
+        for choice in ("shared", "each")
+    )
+    for own, other in ((shared.jittered, each.jittered), (shared.order, each.order)):
+        assert torch.equal(own, other)
+    assert torch.equal(shared.factors.hue, each.factors.hue)
+    assert torch.equal(shared.factors.saturation, each.factors.saturation)
 
 
 @given(

@@ -93,8 +93,14 @@ BAD = {
         {"data": (np.zeros((4, 8, 8)), [0, 1, 2])},
         r"4 images but labels of shape \(3,\)",
     ),
-    "labels of floats": ({"data": (np.zeros((4, 8, 8)), np.ones(4))}, "labels must be int64 of shape .* got torch.float64"),
-    "negative labels": ({"data": (np.zeros((4, 8, 8)), [0, 1, -2, 1])}, "label 2 is -2; classes count from 0"),
+    "labels of floats": (
+        {"data": (np.zeros((4, 8, 8)), np.ones(4))},
+        "labels must be int64 of shape .* got torch.float64",
+    ),
+    "negative labels": (
+        {"data": (np.zeros((4, 8, 8)), [0, 1, -2, 1])},
+        "label 2 is -2; classes count from 0",
+    ),
     "beyond 32 bits": ({"data": np.full((4, 8, 8), 2**40)}, "beyond what 32 bits hold"),
     "labels are text": (
         {"data": [(torch.zeros(3, 8, 8), "cat")]},

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import torch
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 from sslcore.data import Data, Split
-from sslcore.data.chosen import chosen
-from sslcore.data.held_out import held_out
+from sslcore.data.chosen import chosen, with_test_part
 from sslcore.errors import DataError, nearest
 from sslcore_huggingface._columns import AUTO, Columns, columns_of
 from sslcore_huggingface._files import Splits, hub_files, local_files
@@ -38,7 +37,7 @@ def huggingface(
     train: str = AUTO,
     test: str = AUTO,
     config: str = "",
-    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+    test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None,
     copy_limit: Annotated[float, Ge(0)] = 100.0,
 ) -> Data:
     """Return the images of Parquet or Arrow files, or of a data set of the Hugging Face hub.
@@ -56,7 +55,8 @@ def huggingface(
         test: the split to test on; auto is `test`, or `validation` if `test` has no labels. Without
             one, a part is held out.
         config: the configuration: of the hub, or a folder in `path`.
-        test_fraction: fraction of each class to hold out without a split to test on, in (0, 1).
+        test_fraction: fraction of each class to hold out without a split to test on, in [0, 1);
+            none holds out a fifth of images with labels, and nothing of others.
         copy_limit: GB of images of compressed files that may be copied; above, images are read in
             groups of rows, which is slow.
 
@@ -78,7 +78,8 @@ def huggingface(
         notes += tuple(note for note in remarks if note not in notes)
     notes += columns.notes
     if len(splits) == 1:
-        return _held_out(splits[0], test_fraction, classes, notes)
+        kept, scored = with_test_part(splits[0], test_fraction)
+        return Data(kept, scored, classes=classes, notes=notes)
     without = [names[place] for place in used if labels[place] is None]
     if classes and without:
         notes += (f"The split {without[0]} has no labels in the column {columns.label}.",)
@@ -195,12 +196,3 @@ def _labels(
     read = [part.labels(columns.label) for part in parts]
     labels, classes = labels_of(read, columns.label, columns.classes)
     return labels, classes if any(own is not None for own in labels) else ()
-
-
-def _held_out(
-    split: Split, fraction: float, classes: tuple[str, ...], notes: tuple[str, ...]
-) -> Data:
-    labels = split.labels
-    held = held_out(len(split), labels if labels is None or labels.dim() == 1 else None, fraction)
-    train, test = ((part.nonzero()[:, 0]) for part in (~held, held))
-    return Data(chosen(split, train), chosen(split, test), classes=classes, notes=notes)

@@ -75,6 +75,11 @@ def split_by_column(table: Table, column: str) -> Parts:
     return Parts(rows["train"], rows[test], held_out=False, notes=notes)
 
 
+def all_to_train_on(paths: Sequence[str]) -> Parts:
+    """Return all rows as those to train on."""
+    return Parts(np.arange(len(paths)), np.arange(0), held_out=True)
+
+
 def split_by_hash(paths: Sequence[str], labels: Labels | None, fraction: float) -> Parts:
     """Return the rows with a fraction of each class held out to test on.
 

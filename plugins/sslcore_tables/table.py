@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 
 from sslcore.data import Data
 from sslcore.errors import DataError
@@ -15,7 +15,7 @@ from sslcore.system.printable import printable
 from sslcore_tables._files import Source, check_files, paths_of
 from sslcore_tables._labels import Labels, labels_of
 from sslcore_tables._reading import Table, read_table
-from sslcore_tables._splits import Parts, split_by_column, split_by_hash
+from sslcore_tables._splits import Parts, all_to_train_on, split_by_column, split_by_hash
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,8 @@ _IMAGES = (
 )
 _LABEL = ("label", "labels", "class", "class_name", "category", "target")
 _SPLIT = ("split", "subset", "partition")
+#: The fraction of each class that is held out by default.
+_HELD_OUT = 0.2
 #: What follows from labels that can't be used.
 _WITHOUT = "so the images are used without labels"
 
@@ -38,7 +40,7 @@ def table(
     label: str | None = None,
     split: str | None = None,
     root: str | None = None,
-    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+    test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None,
 ) -> Data:
     """Return the images that a table names: .csv, .tsv, .jsonl or .parquet.
 
@@ -57,7 +59,7 @@ def table(
             partition, and an empty text takes no column.
         root: the folder of relative paths, or its address; none is the folder of the table.
         test_fraction: fraction of each class to hold out if there is no column of splits, in
-            (0, 1).
+            [0, 1); none holds out a fifth of images with labels, and nothing of others.
 
     Raises:
         DataError: the table can't be read, lacks a column, or has a bad value; a path names no
@@ -76,7 +78,10 @@ def table(
     if column:
         parts = split_by_column(opened, column)
     else:
-        parts = split_by_hash(paths, labels, test_fraction)
+        fraction = test_fraction
+        if fraction is None:
+            fraction = 0 if labels is None else _HELD_OUT
+        parts = split_by_hash(paths, labels, fraction) if fraction else all_to_train_on(paths)
     return _data(opened, source, labels, parts, notes)
 
 
@@ -117,12 +122,13 @@ def _data(
 ) -> Data:
     train, test = parts.train, parts.test
     notes += parts.notes
+    without = source.split("test", test) if len(test) else None
     if labels is None:
-        return Data(source.split("train", train), source.split("test", test), notes=notes)
+        return Data(source.split("train", train), without, notes=notes)
     fit, scored = train[labels.known[train]], test[labels.known[test]]
-    if not len(fit) or not len(scored):
+    if not len(fit) or (len(test) and not len(scored)):
         notes += (f"no {'test' if len(fit) else 'train'} row has a label, {_WITHOUT}",)
-        return Data(source.split("train", train), source.split("test", test), notes=notes)
+        return Data(source.split("train", train), without, notes=notes)
     if not parts.held_out:
         _check_classes(table, labels, fit, scored)
     if len(scored) < len(test):
@@ -133,7 +139,7 @@ def _data(
         notes += (f"{len(train)} images are trained on, of which {len(fit)} have a label",)
     return Data(
         train=source.split("train", train, None if probe else labels),
-        test=source.split("test", scored, labels),
+        test=source.split("test", scored, labels) if len(scored) else None,
         probe=probe,
         classes=labels.classes,
         notes=notes,

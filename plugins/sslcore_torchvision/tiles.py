@@ -7,13 +7,12 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 from torch import Tensor
 
 from sslcore.data import Data, Split
 from sslcore.data.arrays import IN_MEMORY, array_split
-from sslcore.data.chosen import chosen
-from sslcore.data.held_out import held_out
+from sslcore.data.chosen import with_test_part
 from sslcore.errors import DataError, first_line
 
 #: Settings that look for a file beside the tiles, and that take none.
@@ -28,7 +27,7 @@ def tiles(
     labels: str = _AUTO,
     test: str = _NONE,
     test_labels: str = _AUTO,
-    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+    test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None,
 ) -> Data:
     """Return the images of a `.npy` file, which are read from the file when they are needed.
 
@@ -40,7 +39,8 @@ def tiles(
             `NAME_labels.npy` or `labels.npy` beside `NAME.npy`, where it is; none takes no labels.
         test: a file of tiles to test on; none holds out a part of the tiles.
         test_labels: labels of the tiles to test on, as `labels`.
-        test_fraction: fraction of each class to hold out, in (0, 1).
+        test_fraction: fraction of each class to hold out, in [0, 1); none holds out a fifth of
+            tiles with labels, and nothing of others.
 
     Raises:
         DataError: a file is missing, holds no images or no labels, or is in Fortran order and too
@@ -51,8 +51,7 @@ def tiles(
     file = Path(path).expanduser()
     train, notes = _split(file, labels, "labels")
     if test == _NONE:
-        held = held_out(len(train), train.labels, test_fraction)
-        kept, scored = (chosen(train, part.nonzero()[:, 0]) for part in (~held, held))
+        kept, scored = with_test_part(train, test_fraction)
         return Data(kept, scored, classes=_classes(train), notes=notes)
     tested, more = _split(file.parent / Path(test).expanduser(), test_labels, "test_labels")
     if (train.labels is None) != (tested.labels is None):

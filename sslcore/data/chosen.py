@@ -6,7 +6,11 @@ from torch import Tensor
 
 from sslcore.data import Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
+from sslcore.data.held_out import held_out
 from sslcore.data.names import ChosenNames
+
+#: The fraction of each class that is held out by default.
+_HELD_OUT = 0.2
 
 
 def chosen(split: Split, rows: Tensor) -> Split:
@@ -17,3 +21,19 @@ def chosen(split: Split, rows: Tensor) -> Split:
         part = ArrayImages(images, split.file).subset(rows)
         return Split(part, labels, names=ChosenNames(split, rows), range=split.range)
     return split.subset(rows)
+
+
+def with_test_part(split: Split, fraction: float | None) -> tuple[Split, Split | None]:
+    """Return the images to train on, and those held out for testing: the same at every call.
+
+    Args:
+        split: all images.
+        fraction: fraction of each class to hold out, in [0, 1); 0 holds out nothing. None holds out
+            a fifth of images with labels, and nothing of others.
+    """
+    if fraction is None:
+        fraction = 0 if split.labels is None else _HELD_OUT
+    if not fraction:
+        return split, None
+    held = held_out(len(split), split.labels, fraction)
+    return chosen(split, (~held).nonzero()[:, 0]), chosen(split, held.nonzero()[:, 0])

@@ -16,17 +16,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sslcore.data import Data, Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages, array_split
-from sslcore.data.chosen import chosen
+from sslcore.data.chosen import with_test_part
 from sslcore.data.form import UNIT
-from sslcore.data.held_out import held_out
 from sslcore.data.labels import are_several
 from sslcore.errors import DataError, UsageError
 from sslcore.objects.items import are_bytes, as_bytes, in_unit_range
 from sslcore.objects.names import qualified_name
 from sslcore.objects.reading import HeldImages, split_of_items
-
-#: The part of each class that is held out by default.
-_HELD_OUT = 0.2
 
 
 def data_source(given: object) -> Callable[..., Data]:
@@ -55,10 +51,7 @@ def data_source(given: object) -> Callable[..., Data]:
             """
             with _naming(given):
                 split, notes = _read(given)
-                fraction = test_fraction
-                if fraction is None:
-                    fraction = 0 if split.labels is None else _HELD_OUT
-                return _together(given, *_split(split, fraction), notes)
+                return _together(given, *with_test_part(split, test_fraction), notes)
 
         with_a_part_held_out.__annotations__ = {
             "test_fraction": Annotated[float, Ge(0), Lt(1)] | None
@@ -181,14 +174,6 @@ def _class_names(given: object) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, Sequence):
         return ()
     return tuple(names) if all(isinstance(name, str) for name in names) else ()
-
-
-def _split(split: Split, fraction: float) -> tuple[Split, Split | None]:
-    """Return the images to train on, and the held-out ones: the same at every call."""
-    if not fraction:
-        return split, None
-    held = held_out(len(split), split.labels, fraction)
-    return chosen(split, (~held).nonzero()[:, 0]), chosen(split, held.nonzero()[:, 0])
 
 
 def _read(given: Any) -> tuple[Split, tuple[str, ...]]:

@@ -91,7 +91,7 @@ def test_the_fingerprint_changes_with_the_content_and_the_rows(split, tmp_path, 
 
 def test_a_limit_on_copies_is_kept_and_noted(tmp_path, cache):
     path = str(table(tmp_path / "train.parquet", compression="snappy"))
-    data = huggingface(path=path, copy_limit=1e-6)
+    data = huggingface(path=path, copy_limit=1e-6, test_fraction=0.2)
     assert "can't be copied (they need over" in data.notes[0]
     assert not list(cache.glob("*.bin"))
     assert sorted(contents_of(data.train) + contents_of(data.test)) == sorted(CONTENTS)
@@ -120,7 +120,7 @@ def test_files_that_were_prepared_before_a_stop_are_not_prepared_again(
     before = {file: file.stat().st_mtime_ns for file in cache.glob("*.bin")}
     assert len(before) == 2
     monkeypatch.setattr(_places, "groups", whole)
-    data = huggingface(path=str(tmp_path))
+    data = huggingface(path=str(tmp_path), test_fraction=0.2)
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert sorted(contents_of(data.train) + contents_of(data.test)) == sorted(CONTENTS)
 
@@ -135,7 +135,7 @@ def test_a_damaged_cache_is_made_again(tmp_path, cache, compression, damage):
             file.unlink()
         else:
             file.write_bytes(file.read_bytes()[:-9])
-    data = huggingface(path=path)
+    data = huggingface(path=path, test_fraction=0.2)
     assert sorted(contents_of(data.train) + contents_of(data.test)) == sorted(CONTENTS)
 
 
@@ -143,7 +143,7 @@ def test_what_was_kept_of_a_file_goes_when_the_file_changes(tmp_path, cache):
     path = table(tmp_path / "train.parquet", compression="snappy")
     huggingface(path=str(path))
     table(path, range(30), compression="snappy")
-    data = huggingface(path=str(path))
+    data = huggingface(path=str(path), test_fraction=0.2)
     assert len(data.train) + len(data.test) == 30
     assert len(list(cache.glob("*.bin"))) == 1
 
@@ -154,7 +154,9 @@ def test_without_a_place_for_the_cache_images_are_read_all_the_same(
 ):
     (tmp_path / "cache").write_text("a file")
     monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "cache"))
-    data = huggingface(path=str(table(tmp_path / "train.parquet", compression=compression)))
+    data = huggingface(
+        path=str(table(tmp_path / "train.parquet", compression=compression)), test_fraction=0.2
+    )
     assert sorted(contents_of(data.train) + contents_of(data.test)) == sorted(CONTENTS)
     assert (len(data.notes) == 1) == (compression == "snappy")
 
@@ -162,7 +164,7 @@ def test_without_a_place_for_the_cache_images_are_read_all_the_same(
 def test_a_file_that_shrinks_or_vanishes_is_named(tmp_path, cache):
     path = table(tmp_path / "data" / "train.parquet", compression="none")
     table(tmp_path / "data" / "test.parquet", range(2))
-    data = huggingface(path=str(path.parent))
+    data = huggingface(path=str(path.parent), test_fraction=0.2)
     fresh = pickle.loads(pickle.dumps(data.train.images))
     assert data.train.images.fetch(0) == CONTENTS[0]
     os.truncate(path, 600)

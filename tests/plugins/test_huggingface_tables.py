@@ -200,7 +200,7 @@ def test_labels_without_names_are_numbered_in_order(tmp_path, labels, classes, n
     columns = {"image": structs(range(4)), "label": labels}
     path = write(tmp_path / "train.parquet", columns)
     write(tmp_path / "test.parquet", columns)
-    data = huggingface(path=str(path.parent))
+    data = huggingface(path=str(path.parent), test_fraction=0.2)
     assert data.classes == classes
     assert (None if data.train.labels is None else data.train.labels.tolist()) == numbers
 
@@ -225,7 +225,7 @@ def test_images_named_by_their_path_alone_are_read_from_there(tmp_path):
     rows = [{"bytes": None, "path": f"files/{each}.png"} for each in range(3)]
     rows += [{"bytes": png(3), "path": None}, None]
     path = write(tmp_path / "photos.parquet", {"image": pa.array(rows, STRUCT)})
-    data = huggingface(path=str(path))
+    data = huggingface(path=str(path), test_fraction=0.2)
     assert sorted(values(data.train) + values(data.test)) == [0, 1, 2, 3]
     assert data.notes == ("1 of 5 rows have no image and are left out.",)
 
@@ -280,7 +280,11 @@ BAD = {
         "data.config: .* has no folder 'small'",
     ),
     "no rows": ({"image": structs([])}, {}, "the split train has no rows"),
-    "one row": ({"image": structs([1])}, {}, "there are 1 images; at least 2 are needed"),
+    "one row": (
+        {"image": structs([1])},
+        {"test_fraction": 0.2},
+        "there are 1 images; at least 2 are needed",
+    ),
 }
 
 

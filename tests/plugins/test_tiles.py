@@ -35,7 +35,7 @@ def all_of(data):
 @pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", ">f4", "u1", "<i2"])
 def test_tiles_of_every_type_and_order_of_axes_keep_their_values(tmp_path, shape, dtype):
     array = values(shape, dtype)
-    found = tiles(path=saved(tmp_path, array))
+    found = tiles(path=saved(tmp_path, array), test_fraction=0.2)
     plain = array.astype(np.dtype(dtype).newbyteorder("="))
     if array.ndim == 3:
         plain = plain[:, None]
@@ -73,13 +73,13 @@ def test_labels_lie_beside_the_tiles_or_are_named(tmp_path):
 def test_a_small_file_in_fortran_order_is_copied_and_a_large_one_refused(tmp_path, monkeypatch):
     array = values()
     path = saved(tmp_path, np.asfortranarray(array))
-    data = tiles(path=path)
+    data = tiles(path=path, test_fraction=0.2)
     assert all_of(data) == sorted(image.tobytes() for image in array)
     assert "tiles.npy is in Fortran order" in data.notes[0]
     monkeypatch.setattr("sslcore_torchvision.tiles.IN_MEMORY", array.nbytes - 1)
     assert array.nbytes - 1 < IN_MEMORY
     with pytest.raises(DataError, match="is in Fortran order, so that each image is spread"):
-        tiles(path=path)
+        tiles(path=path, test_fraction=0.2)
 
 
 BAD = {

@@ -252,6 +252,20 @@ class Batches:
             return tensor.pin_memory().to(self.device, non_blocking=True)
 
 
+def largest_batch(images: int, processes: int = 1) -> int:
+    """Return the batch size for fewer images than a default batch: the largest power of two.
+
+    Args:
+        images: number of training images.
+        processes: number of processes, each of which takes the same number of images.
+
+    Returns:
+        at most `images`, unless there are more processes than images.
+    """
+    power = 1 << max(0, images.bit_length() - 1)
+    return max(1, power // processes) * processes
+
+
 class _Batched(torch.utils.data.Dataset["Tensor | Crops"]):
     """Lets a reading process read a whole batch at once."""
 

@@ -11,7 +11,7 @@ from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import load_reference
 from sslcore.data import Data
-from sslcore.data.batches import Batches
+from sslcore.data.batches import Batches, largest_batch
 from sslcore.data.labelled import with_classes
 from sslcore.errors import RunFolderError, TrainingError
 from sslcore.evaluation.evaluate import Table, evaluate, needs_labels
@@ -49,6 +49,7 @@ class Session:
         shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
         initial: weights that the run began with in place of drawn ones; see `build_pipeline`.
+        shrunk: whether the batch size is less than the recipe's, which had more than the data.
         device: where to compute.
         console: where notes and warnings are printed.
         processes: the processes that train together, seen from this one.
@@ -62,6 +63,7 @@ class Session:
     console: Console
     processes: Processes = ALONE
     initial: Weights = field(default_factory=dict)
+    shrunk: bool = False
 
     @classmethod
     def prepare(
@@ -73,6 +75,7 @@ class Session:
         shape: ImageShape | None = None,
         processes: Processes = ALONE,
         run: Run | None = None,
+        shrink: bool = False,
     ) -> Session:
         """Load the data and build the pipeline.
 
@@ -85,6 +88,7 @@ class Session:
             shape: shape of the images to build for; that of the data by default.
             processes: the processes that train together.
             run: the run of this recipe, which keeps its initial weights; None for a new run.
+            shrink: whether a batch size that exceeds the training images becomes one that fits.
 
         Raises:
             UsageError: the data or the initial weights can't be read, or the parts don't fit
@@ -99,6 +103,10 @@ class Session:
         if run is None and part.settings.get("statistics") is True:
             recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")
+        shrunk = shrink and recipe.training.batch_size > len(data.train)
+        if shrunk:
+            batch_size = largest_batch(len(data.train), processes.count)
+            recipe = replace(recipe, training=replace(recipe.training, batch_size=batch_size))
         if run is not None and (classes := run.class_names()):
             data = with_classes(data, classes)
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
@@ -110,7 +118,8 @@ class Session:
             initial = initial_weights(recipe.init, build_pipeline(recipe, shape), console)
             recipe = replace(recipe, init=replace(recipe.init, sha256=digest(initial)))
         pipeline = build_pipeline(recipe, shape, initial)
-        return cls(recipe, data, shape, _on(device, pipeline), device, console, processes, initial)
+        pipeline = _on(device, pipeline)
+        return cls(recipe, data, shape, pipeline, device, console, processes, initial, shrunk)
 
     def untrained(self) -> Pipeline:
         """Return the pipeline with its initial weights, on the device."""
@@ -199,10 +208,13 @@ class Session:
                 self.console.print(f"note: {skipped}; going on from step {checkpoint.step}")
             trainer.resume(checkpoint)
         recipe = self.recipe
+        size = f"{recipe.training.batch_size}"
+        if self.shrunk:
+            size += f" (batch size {size}, since there are {len(self.data.train)} images)"
         shared = f" in {self.processes.count} processes" if self.processes.several else ""
         self.console.print(
             f"{recipe.method} on {recipe.data.name}: {len(self.data.train):,} {self.shape}, "
-            f"{trainer.total_steps:,} steps of {recipe.training.batch_size}, {self.device}"
+            f"{trainer.total_steps:,} steps of {size}, {self.device}"
             f"{shared}, "
             f"{trainer.precision} → {run.path}"
         )

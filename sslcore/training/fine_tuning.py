@@ -12,7 +12,6 @@ from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Method
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.data import Data
-from sslcore.data.batches import largest_batch
 from sslcore.errors import CompositionError, RunFolderError, UsageError
 from sslcore.pipeline.build import ImageShape, build_data, build_features
 from sslcore.pipeline.normalization import Normalization, normalization_of
@@ -202,7 +201,7 @@ def _long_enough(
     settings: list[Assignment] = []
     batch = training.batch_size
     if "batch_size" not in asked and batch > len(data.train):
-        batch = largest_batch(len(data.train))
+        batch = len(data.train)
         settings.append(("training", "batch_size", batch))
     steps = max(1, len(data.train) // batch)
     if "epochs" not in asked and training.epochs * steps < _FEWEST_STEPS:

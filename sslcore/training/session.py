@@ -27,6 +27,7 @@ from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
+from sslcore.system.watching import watched
 from sslcore.training.initial import initial_weights, kept_weights
 from sslcore.training.labels import training_on_labels
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
@@ -94,8 +95,8 @@ class Session:
             UsageError: the data or the initial weights can't be read, or the parts don't fit
                 together.
         """
-        with processes.local_main_first():
-            data, part = open_data(recipe.data, boxes=takes_boxes(recipe))
+        with processes.local_main_first(), watched(console, "preparing images") as watch:
+            data, part = open_data(recipe.data, boxes=takes_boxes(recipe), watch=watch)
         recipe = replace(recipe, data=part)
         data = training_on_labels(recipe, data)
         for note in data.notes:

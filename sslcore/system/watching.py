@@ -47,7 +47,7 @@ def watched(console: Console, what: str) -> Iterator[Watch]:
     try:
         yield display
     finally:
-        display.bar.stop()
+        display.close()
 
 
 class _Display:
@@ -81,7 +81,7 @@ class _Display:
         rate = (done - self._begin) / seconds if seconds else 0.0
         self.bar.update(self._task, completed=done, rate=f"{rate:,.0f} images/s")
         if self.console.is_terminal:
-            if seconds > _SOON:
+            if seconds > _SOON and not self.bar.live.is_started:
                 self.bar.start()
         elif now > self._next_line and rate:
             self._next_line = now + _QUIET_SECONDS
@@ -89,3 +89,8 @@ class _Display:
             self.console.print(
                 f"{self.what}: {done:,} of {total:,}, {rate:,.0f} images/s, {left:.0f} min left"
             )
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self.bar.live.is_started:
+            self.bar.stop()

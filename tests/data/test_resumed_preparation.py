@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import signal
 import subprocess
 import sys
@@ -100,7 +101,8 @@ def test_what_was_half_written_after_the_last_block_is_written_again(tmp_path):
 
 
 def test_a_damaged_journal_begins_anew(tmp_path):
-    entry = Entry.of(tmp_path, "place", "content", "x")
+    cache = tmp_path / "cache"
+    entry = Entry.of(cache, "place", "content", "x")
 
     def stopped(first):
         yield from [np.zeros((1, 4, 4), dtype=np.uint8)] * 1024
@@ -108,7 +110,7 @@ def test_a_damaged_journal_begins_anew(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         entry.store(stopped, FORM)
-    (partial,) = tmp_path.iterdir()
+    (partial,) = cache.iterdir()
     (partial / "journal.json").write_text("{")
     begins = []
     entry.store(
@@ -121,18 +123,20 @@ def test_a_damaged_journal_begins_anew(tmp_path):
 
 
 def test_after_an_error_nothing_is_left_behind(tmp_path):
+    cache = tmp_path / "cache"
+
     def failing(first):
         yield from [np.zeros((1, 4, 4), dtype=np.uint8)] * 1024
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        Entry.of(tmp_path, "place", "content", "x").store(failing, FORM)
-    assert list(tmp_path.iterdir()) == []
+        Entry.of(cache, "place", "content", "x").store(failing, FORM)
+    assert list(cache.iterdir()) == []
 
 
 def shown(monkeypatch, *, terminal: bool, seconds: float) -> str:
     """Return what is shown of 100 images, of which each takes so many seconds."""
-    clock = iter(np.arange(0.0, 1e6, seconds).tolist())
+    clock = itertools.count(0.0, seconds)
     monkeypatch.setattr("sslcore.system.watching.monotonic", lambda: next(clock))
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=120)

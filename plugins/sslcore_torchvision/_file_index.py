@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from sslcore.data.holding_out import HASH, hashed
 from sslcore.errors import DataError, RunFolderError
 from sslcore.system.files import write_safely
 
@@ -104,10 +105,8 @@ class FileIndex:
         if self.stored_hashes is not None:
             return self.stored_hashes
         skipped = sum(len(part) + 1 for part in self.path(0).split(b"/")[: self.depth])
-        digests = b"".join(
-            hashlib.blake2b(path[skipped:], digest_size=16).digest()[:8] for path in self.paths()
-        )
-        return np.frombuffer(digests, dtype=">u8").astype(np.uint64)
+        digests = b"".join(hashed(path[skipped:]) for path in self.paths())
+        return np.frombuffer(digests, dtype=HASH).astype(np.uint64)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sslcore.data.holding_out import held_out_by_hash
 from sslcore.errors import DataError
 from sslcore_torchvision._file_index import FileIndex, FileNames, printable
 
@@ -68,7 +69,7 @@ def arrange(index: FileIndex, test_fraction: float) -> Listing:
         return _with_test_folder(index, folders, tops, tests)
     rows = np.arange(len(index))
     parts = _Part(index, folders, rows, depth)
-    held_out = _held_out(index.hashes, parts.numbers, test_fraction)
+    held_out = held_out_by_hash(index.hashes, parts.numbers, test_fraction)
     order = np.concatenate([rows[~held_out], rows[held_out]])
     notes: tuple[str, ...] = ()
     if 0 < parts.beside < len(rows):
@@ -155,30 +156,6 @@ def _with_test_folder(
         held_out=False,
         notes=tuple(notes),
     )
-
-
-def _held_out(hashes: np.ndarray, groups: np.ndarray | None, fraction: float) -> np.ndarray:
-    """Return which rows to test on: of each class the `fraction` with the least hashes.
-
-    Args:
-        hashes: uint64, (N,).
-        groups: number of the class of each row, (N,), or None.
-        fraction: in (0, 1).
-
-    Returns:
-        booleans, (N,).
-    """
-    if groups is None or np.bincount(groups).max() == 1:  # nothing to hold out of any class alone
-        groups = np.zeros(len(hashes), dtype=np.int64)
-    sizes = np.bincount(groups)
-    # As `round`, numpy rounds a half to the even number.
-    wanted = np.minimum(np.maximum(np.rint(sizes * fraction), 1), sizes - 1)
-    order = np.lexsort((hashes, groups))
-    place = np.empty(len(hashes), dtype=np.int64)
-    place[order] = np.arange(len(hashes))
-    begins = np.cumsum(sizes) - sizes
-    held_out: np.ndarray = place - begins[groups] < wanted[groups]
-    return held_out
 
 
 def _text(name: bytes) -> str:

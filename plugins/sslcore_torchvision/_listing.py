@@ -1,25 +1,17 @@
-"""Which image files a folder holds, and which of them are for training and for testing."""
+"""Which image files of a folder are for training and for testing, and what their classes are."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import NamedTuple
 
-from sslcore.data.holding_out import held_out_by_name
+import numpy as np
+
+from sslcore.data.holding_out import held_out_by_hash
 from sslcore.errors import DataError
+from sslcore_torchvision._file_index import FileIndex, FileNames, printable
 
-#: What an image file's name may end with, in any case.
-EXTENSIONS = (
-    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".npy"),
-)
 #: Folders that hold the test images beside `train`, in order of preference.
-_TEST_FOLDERS = ("test", "val", "valid", "validation")
+_TEST_FOLDERS = (b"test", b"val", b"valid", b"validation")
 #: The part of each class that is held out by default.
 _HELD_OUT = 0.2
 _NOTHING_HELD_OUT = (
@@ -28,88 +20,38 @@ _NOTHING_HELD_OUT = (
 )
 
 
-class ImageFile(NamedTuple):
-    """An image file below the folder opened.
-
-    Attributes:
-        parts: the folders on the way and the file's name.
-        state: changes with the file's content: size, time of modification (ns), permissions.
-    """
-
-    parts: tuple[str, ...]
-    state: tuple[int, int, int]
-
-    @property
-    def path(self) -> str:
-        """The path relative to the folder opened, with slashes."""
-        return "/".join(self.parts)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """The files of both splits, in an order that depends on their paths only.
 
     Attributes:
-        files: first those to train on, then those to test.
+        index: the files of the folder.
+        rows: rows of the index, first those to train on, then those to test, int64, (N,).
         num_train: how many are to train on.
-        classes: for each file the name of its class; None where the images have no classes.
+        classes: names of the classes, sorted; empty where the images have none.
+        labels: for each file the number of its class, int64, (N,); None without classes.
         held_out: whether the test files were held out of a folder that has no test part.
         notes: sentences about what was left out.
     """
 
-    files: tuple[ImageFile, ...]
+    index: FileIndex
+    rows: np.ndarray
     num_train: int
-    classes: tuple[str, ...] | None
+    classes: tuple[str, ...]
+    labels: np.ndarray | None
     held_out: bool
     notes: tuple[str, ...] = ()
 
+    def __len__(self) -> int:
+        return len(self.rows)
 
-def image_files(root: Path) -> list[ImageFile]:
-    """Return the image files at any depth, sorted by path; hidden ones and others are skipped.
-
-    Raises:
-        DataError: a folder can't be listed.
-    """
-    found: list[ImageFile] = []
-    _collect(root, (), frozenset(), found)
-    return sorted(found)
+    @property
+    def names(self) -> FileNames:
+        """The paths of the files, relative to the folder, as text."""
+        return FileNames(self.index, self.rows)
 
 
-def _collect(
-    folder: Path, parts: tuple[str, ...], above: frozenset[tuple[int, int]], found: list[ImageFile]
-) -> None:
-    try:
-        here = folder.stat()
-        identity = (here.st_dev, here.st_ino)
-        if identity in above:  # a symbolic link to a folder that this one is in
-            return
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".")]
-    except OSError as error:
-        raise DataError(
-            f"{folder} can't be listed ({error.strerror}); make it readable or move it elsewhere"
-        ) from error
-    for entry in visible:
-        if entry.is_dir():
-            _collect(folder / entry.name, (*parts, entry.name), above | {identity}, found)
-        elif entry.name.lower().endswith(EXTENSIONS):
-            state = _state(entry)
-            if state is not None:
-                found.append(ImageFile((*parts, entry.name), state))
-
-
-def _state(entry: os.DirEntry[str]) -> tuple[int, int, int] | None:
-    """Return what identifies a file's content; None for pipes and other things without any."""
-    try:
-        status = entry.stat()
-    except OSError:  # a broken link: listed, so that it is counted among what can't be read
-        return (0, 0, 0)
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return (status.st_size, status.st_mtime_ns, status.st_mode)
-
-
-def arrange(files: list[ImageFile], test_fraction: float | None) -> Listing:
+def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
     """Sort files into splits and classes by the folders that they are in.
 
     Folders on top that hold nothing but one folder are passed over. Then, `train` with `test` (or
@@ -117,7 +59,7 @@ def arrange(files: list[ImageFile], test_fraction: float | None) -> Listing:
     level of folders are the classes, unless images lie directly in it.
 
     Args:
-        files: sorted by path; at least one.
+        index: the files; at least one.
         test_fraction: part of each class that is held out where there is no test folder; 0 joins
             a test folder without classes to the images to train on. None holds out a fifth of
             images with classes, and nothing of others.
@@ -125,89 +67,115 @@ def arrange(files: list[ImageFile], test_fraction: float | None) -> Listing:
     Raises:
         DataError: the test folder has a class that the train folder lacks.
     """
-    depth = _common_depth(files)
-    by_top: dict[str, list[ImageFile]] = defaultdict(list)
-    for file in files:
-        top = file.parts[depth] if len(file.parts) > depth + 1 else ""
-        by_top[top.casefold()].append(file)
-    tests = [name for name in _TEST_FOLDERS if name in by_top]
-    if "train" in by_top and tests:
-        found = _with_test_folder(by_top, tests, depth + 1)
-        everything = test_fraction == 0 and found.classes is None
-        return replace(found, num_train=len(found.files)) if everything else found
-    classes = _classes(files, depth)
-    names = ["/".join(file.parts[depth:]) for file in files]
+    depth = index.depth
+    folders = [path.split(b"/") if path else [] for path in index.folder_paths]
+    tops = [_folded(parts[depth]) if len(parts) > depth else b"" for parts in folders]
+    used = np.bincount(index.folders, minlength=len(folders)) > 0
+    present = {top for top, in_use in zip(tops, used, strict=True) if in_use}
+    tests = [name for name in _TEST_FOLDERS if name in present]
+    if b"train" in present and tests:
+        found = _with_test_folder(index, folders, tops, tests)
+        everything = test_fraction == 0 and not found.classes
+        return replace(found, num_train=len(found)) if everything else found
+    rows = np.arange(len(index))
+    parts = _Part(index, folders, rows, depth)
     notes: tuple[str, ...] = ()
     if test_fraction is None:
-        test_fraction = _HELD_OUT if classes else 0
-        notes = () if classes else (_NOTHING_HELD_OUT,)
-    test = frozenset(held_out_by_name(names, classes, test_fraction) if test_fraction else ())
-    order = sorted(range(len(files)), key=lambda row: (row in test, row))
-    beside = sum(len(file.parts) == depth + 1 for file in files)
-    if 0 < beside < len(files):
+        test_fraction = _HELD_OUT if parts.classes else 0
+        notes = () if parts.classes else (_NOTHING_HELD_OUT,)
+    held_out = np.zeros(len(rows), dtype=bool)
+    if test_fraction:
+        held_out = held_out_by_hash(index.hashes, parts.numbers, test_fraction)
+    order = np.concatenate([rows[~held_out], rows[held_out]])
+    if 0 < parts.beside < len(rows):
         notes += (
-            f"{beside} of {len(files)} images lie beside the folders of the others, "
+            f"{parts.beside} of {len(rows)} images lie beside the folders of the others, "
             "so the folders are not taken for classes.",
         )
     return Listing(
-        files=tuple(files[row] for row in order),
-        num_train=len(files) - len(test),
-        classes=tuple(classes[row] for row in order) if classes else None,
+        index=index,
+        rows=order,
+        num_train=len(rows) - int(held_out.sum()),
+        classes=parts.classes,
+        labels=None if parts.numbers is None else parts.numbers[order],
         held_out=True,
         notes=notes,
     )
 
 
-def _common_depth(files: list[ImageFile]) -> int:
-    # Of sorted paths, the first and the last differ earliest.
-    first, last = files[0].parts[:-1], files[-1].parts[:-1]
-    depth = 0
-    for one, other in zip(first, last, strict=False):
-        if one != other:
-            break
-        depth += 1
-    return depth
+class _Part:
+    """Some files of an index, and the classes that their folders at a depth stand for.
+
+    Attributes:
+        rows: rows of the index.
+        beside: how many of them lie in no folder at that depth.
+        classes: names of the classes, sorted; empty if some files lie in no folder.
+        numbers: the class of each row, int64; None without classes.
+    """
+
+    def __init__(
+        self, index: FileIndex, folders: list[list[bytes]], rows: np.ndarray, depth: int
+    ) -> None:
+        self.rows = rows
+        own = index.folders[rows]
+        counts = np.bincount(own, minlength=len(folders)).tolist()
+        used = [number for number, count in enumerate(counts) if count]
+        self.beside = sum(counts[number] for number in used if len(folders[number]) <= depth)
+        self.classes: tuple[str, ...] = ()
+        self.numbers: np.ndarray | None = None
+        if not self.beside:
+            by_folder = {number: _text(folders[number][depth]) for number in used}
+            self.classes = tuple(sorted(set(by_folder.values())))
+            number_of = {name: number for number, name in enumerate(self.classes)}
+            table = np.zeros(len(folders), dtype=np.int64)
+            for number, name in by_folder.items():
+                table[number] = number_of[name]
+            self.numbers = table[own]
 
 
-def _classes(files: Iterable[ImageFile], depth: int) -> list[str] | None:
-    names: list[str] = []
-    for file in files:
-        if len(file.parts) == depth + 1:
-            return None
-        names.append(file.parts[depth])
-    return names
+def _with_test_folder(
+    index: FileIndex, folders: list[list[bytes]], tops: list[bytes], tests: list[bytes]
+) -> Listing:
+    def part(name: bytes) -> _Part:
+        of_folder = np.array([top == name for top in tops])
+        rows = np.flatnonzero(of_folder[index.folders])
+        return _Part(index, folders, rows, index.depth + 1)
 
-
-def _with_test_folder(by_top: dict[str, list[ImageFile]], tests: list[str], depth: int) -> Listing:
-    train = by_top["train"]
-    train_classes = _classes(train, depth)
+    train, candidates = part(b"train"), {name: part(name) for name in tests}
     # A test part without classes is of little use where another one has them.
-    tests = sorted(
-        tests, key=lambda name: (_classes(by_top[name], depth) is None) != (train_classes is None)
-    )
-    test = by_top[tests[0]]
-    test_classes = _classes(test, depth)
+    chosen = min(tests, key=lambda name: bool(candidates[name].classes) != bool(train.classes))
+    test, name = candidates[chosen], chosen.decode()
     notes: list[str] = []
-    others = sum(map(len, by_top.values())) - len(train) - len(test)
+    others = len(index) - len(train.rows) - len(test.rows)
     if others:
-        notes.append(
-            f"Only train/ and {tests[0]}/ are used; {others} images elsewhere are left out."
-        )
-    classes: tuple[str, ...] | None = None
-    if train_classes is not None and test_classes is not None:
-        unknown = sorted(set(test_classes) - set(train_classes))
+        notes.append(f"Only train/ and {name}/ are used; {others} images elsewhere are left out.")
+    labels: np.ndarray | None = None
+    if train.numbers is not None and test.numbers is not None:
+        unknown = sorted(set(test.classes) - set(train.classes))
         if unknown:
             raise DataError(
-                f"{tests[0]}/ has the class {printable(unknown[0])!r} that train/ lacks; both "
+                f"{name}/ has the class {printable(unknown[0])!r} that train/ lacks; both "
                 "need the same class folders (or open train/ alone to hold out a part of it)"
             )
-        classes = (*train_classes, *test_classes)
-    elif train_classes is not None or test_classes is not None:
-        without = "train" if train_classes is None else tests[0]
+        number_in_train = np.array([train.classes.index(each) for each in test.classes])
+        labels = np.concatenate([train.numbers, number_in_train[test.numbers]])
+    elif train.classes or test.classes:
+        without = name if train.classes else "train"
         notes.append(f"{without}/ has no class folders, so the images are used without classes.")
-    return Listing((*train, *test), len(train), classes, held_out=False, notes=tuple(notes))
+    return Listing(
+        index=index,
+        rows=np.concatenate([train.rows, test.rows]),
+        num_train=len(train.rows),
+        classes=() if labels is None else train.classes,
+        labels=labels,
+        held_out=False,
+        notes=tuple(notes),
+    )
 
 
-def printable(name: str) -> str:
-    """Return a file's name with what is no text in it escaped."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+def _text(name: bytes) -> str:
+    return name.decode(errors="surrogateescape")
+
+
+def _folded(name: bytes) -> bytes:
+    return _text(name).casefold().encode(errors="surrogateescape")

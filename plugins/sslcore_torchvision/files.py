@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from sslcore.data import Split
 from sslcore.errors import DataError
-from sslcore_torchvision._listing import EXTENSIONS, image_files, printable
+from sslcore_torchvision._file_index import printable
+from sslcore_torchvision._scan import EXTENSIONS, image_files
 
 
 class NamedFiles:
@@ -36,7 +38,7 @@ def image_files_at(paths: Sequence[str]) -> Split:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            below = [path.joinpath(*file.parts) for file in image_files(path)]
+            below = [path / os.fsdecode(file) for file in image_files(path).paths()]
             if not below:
                 raise DataError(
                     f"{printable(str(path))} holds no images at any depth; expected files ending "

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from annotated_types import Ge, Lt
+from torch import Tensor
 
 from sslcore.data import Data, Split
 from sslcore.errors import DataError
-from sslcore_torchvision._listing import (
-    EXTENSIONS,
-    ImageFile,
-    Listing,
-    arrange,
-    image_files,
-    printable,
-)
+from sslcore.system.cache import cache_directory
+from sslcore_torchvision._file_index import FileIndex, FileNames, printable
+from sslcore_torchvision._listing import Listing, arrange
+from sslcore_torchvision._scan import EXTENSIONS, image_files
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Files:
@@ -28,22 +27,24 @@ class Files:
 
     Args:
         root: the folder.
-        files: the files, in the order of their rows.
+        index: its files.
+        rows: the rows of the index that there are, int64, (N,).
         part: names this part of the folder.
     """
 
-    def __init__(self, root: Path, files: Sequence[ImageFile], part: str) -> None:
-        self.root, self.files = root, files
+    def __init__(self, root: Path, index: FileIndex, rows: np.ndarray, part: str) -> None:
+        self.root, self.index, self.rows = root, index, rows
         self.place = f"{root.resolve()} {part}"
-        states = "\n".join(f"{file.path}\0{file.state}" for file in files)
-        self.fingerprint = hashlib.blake2b(os.fsencode(states), digest_size=16).hexdigest()
+        content = hashlib.blake2b(index.hashes[rows].tobytes(), digest_size=16)
+        content.update(index.states[rows].tobytes())
+        self.fingerprint = content.hexdigest()
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.rows)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of a file."""
-        return self.root.joinpath(*self.files[row].parts).read_bytes()
+        return (self.root / os.fsdecode(self.index.path(self.rows[row]))).read_bytes()
 
 
 def folder(*, path: str, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None) -> Data:
@@ -65,8 +66,8 @@ def folder(*, path: str, test_fraction: Annotated[float, Ge(0), Lt(1)] | None = 
             of training.
     """
     root = _existing(path)
-    files = image_files(root)
-    if not files:
+    files = image_files(root, _listings())
+    if not len(files):
         raise DataError(
             f"{root} holds no images at any depth; expected files ending in {' '.join(EXTENSIONS)}"
         )
@@ -88,31 +89,37 @@ def _existing(path: str) -> Path:
     raise DataError(f"{printable(path)} {problem}; expected a folder of images")
 
 
+def _listings() -> Path | None:
+    """Return the directory where indexes are kept, if there is any."""
+    try:
+        return cache_directory() / "listings"
+    except OSError:
+        return None
+
+
 def _data(root: Path, listing: Listing) -> Data:
-    notes = list(listing.notes)
-    labels = None
-    classes = tuple(sorted(set(listing.classes or ())))
+    notes, classes = list(listing.notes), listing.classes
+    labels: Tensor | None = None
     if len(classes) == 1:
         notes.append(
             f"All images are in {printable(classes[0])}/, so they are used without classes."
         )
         classes = ()
-    if classes and listing.classes:
-        number = {name: label for label, name in enumerate(classes)}
-        labels = torch.tensor([number[name] for name in listing.classes])
+    elif listing.labels is not None:
+        labels = torch.from_numpy(listing.labels)
 
-    def split(rows: slice, name: str) -> Split:
-        files = listing.files[rows]
+    def split(part: slice, name: str) -> Split:
+        rows = listing.rows[part]
         return Split(
-            Files(root, files, name),
-            None if labels is None else labels[rows],
-            names=[printable(file.path) for file in files],
+            Files(root, listing.index, rows, name),
+            None if labels is None else labels[part],
+            names=FileNames(listing.index, rows),
         )
 
     return Data(
         train=split(slice(listing.num_train), "train"),
         test=split(slice(listing.num_train, None), "test")
-        if listing.num_train < len(listing.files)
+        if listing.num_train < len(listing)
         else None,
         classes=tuple(printable(name) for name in classes),
         notes=tuple(notes),

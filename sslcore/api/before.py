@@ -30,6 +30,7 @@ from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.preview import checked_output, write_preview
 from sslcore.system.terminal import stderr_console
 from sslcore.training.session import Session
+from sslcore.training.start import shrinkable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,5 +153,6 @@ def preview(
     # Views are those of the training images.
     recipe = replace(recipe, eval_data=None)
     with preserved_generators(where):
-        write_preview(Session.prepare(recipe, device=where, console=console), path)
+        session = Session.prepare(recipe, device=where, console=console, shrink=shrinkable(request))
+        write_preview(session, path)
     return path

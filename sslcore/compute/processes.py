@@ -18,6 +18,7 @@ from torch import Tensor
 from sslcore import errors
 from sslcore.compute.rendezvous import rendezvous
 from sslcore.compute.torchrun import local_rank, process_count
+from sslcore.compute.turns import Turns
 from sslcore.errors import LostProcessError, SslcoreError, UsageError, first_line
 
 
@@ -128,17 +129,18 @@ class Processes:
     def local_main_first(self) -> Iterator[None]:
         """Run the body in the first process of each machine before the others of that machine.
 
-        The other processes then find its download or cache.
+        The other processes then find its download or cache. They wait however long it takes, and
+        all processes leave together. After an error, the others meet the same error and raise it.
+
+        Raises:
+            LostProcessError: another process has stopped.
         """
-        first = self.local_rank == 0
-        if self.several and not first:
-            dist.barrier(group=_control)
-        try:
+        if not self.several:
             yield
-        finally:
-            # After an error too: the other processes then meet the same error and raise it.
-            if self.several and first:
-                dist.barrier(group=_control)
+            return
+        # Ranks are counted machine by machine.
+        with _turns(self.rank, self.count).after(self.rank - self.local_rank):
+            yield
 
     def all_equal(self, number: int) -> bool:
         """Whether all processes have the same number."""
@@ -189,6 +191,16 @@ def _gathered(tensor: Tensor, axis: int, count: int) -> Tensor:
     return torch.cat(gathered, axis).view(own.dtype)
 
 
+def _turns(rank: int, count: int) -> Turns:
+    global _points
+    _points += 1
+    # torch has no public way to the store of a group that another program may have made.
+    store = dist.distributed_c10d._get_default_store()  # noqa: SLF001
+    return Turns(store, f"turns/{_points}", rank, count)
+
+
+#: Number of points so far at which processes waited for each other, the same in all of them.
+_points = 0
 #: The group for flags and texts, which never go through an accelerator.
 _control: dist.ProcessGroup | None = None
 

@@ -31,6 +31,8 @@ _RESIDENT = 0.4
 _AHEAD, _READERS = 3, 4
 #: Threads that decode images, of which each takes a batch: no more than cores.
 _MOST_DECODERS = 16
+#: Positions of an epoch whose rows are computed at once.
+_ORDERED = 2**16
 #: Bytes of images moved to the device at once.
 _BLOCK = 2**26
 
@@ -104,14 +106,20 @@ class Batches:
             fits = self.reader.nbytes <= _RESIDENT * free_memory(device)
             self.resident = fits and not in_place and self.workers == 0
         self._images: Tensor | None = None
-        self._epoch: int | None = None
+        self._part: tuple[int, int] | None = None
 
     def rows(self, step: int) -> Tensor:
         """Return the rows of the split in the global batch of a step."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        if self._epoch != epoch:
-            self._epoch, self._order = epoch, epoch_order(self.seed, epoch, len(self.split))
-        return self._order[position * self.batch_size : (position + 1) * self.batch_size]
+        # A part of the order is computed at once, which is faster than batch by batch.
+        steps = max(1, _ORDERED // self.batch_size)
+        part, place = divmod(position, steps)
+        if self._part != (epoch, part):
+            each = steps * self.batch_size
+            stop = min((part + 1) * each, len(self.split))
+            self._order = epoch_order(self.seed, epoch, len(self.split), part * each, stop)
+            self._part = (epoch, part)
+        return self._order[place * self.batch_size : (place + 1) * self.batch_size]
 
     def between(self, start: int, stop: int) -> Iterator[Batch]:
         """Yield the batches of the steps from `start` up to and without `stop`.
@@ -242,6 +250,20 @@ class Batches:
             return tensor.to(self.device)
         with current_device(self.device):
             return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def largest_batch(images: int, processes: int = 1) -> int:
+    """Return the batch size for fewer images than a default batch: the largest power of two.
+
+    Args:
+        images: number of training images.
+        processes: number of processes, each of which takes the same number of images.
+
+    Returns:
+        at most `images`, unless there are more processes than images.
+    """
+    power = 1 << max(0, images.bit_length() - 1)
+    return max(1, power // processes) * processes
 
 
 class _Batched(torch.utils.data.Dataset["Tensor | Crops"]):

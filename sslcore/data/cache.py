@@ -8,23 +8,24 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from sslcore.data.decoding import VERSION, codecs
 from sslcore.data.form import Form
 from sslcore.data.mapping import mapped
 from sslcore.data.reader import MappedFile
+from sslcore.data.writing import ARRAY, Writing, discard, has_begun, write_json
 
 #: Raise it when resizing or the content of an entry changes.
 _VERSION = 2
-_ARRAY = "images.npy"
+_LOCK = ".lock"
 _INDEX = "about.json"
 #: Seconds after which an unfinished entry can only be the leavings of a run that was killed.
 _ABANDONED = 24 * 3600
@@ -81,7 +82,7 @@ class Entry:
             return None
         try:
             about = json.loads((self.path / _INDEX).read_text(encoding="utf-8"))
-            file = self.path / _ARRAY
+            file = self.path / ARRAY
             images, mapped_file = mapped(
                 lambda mode: np.load(file, mmap_mode=mode, allow_pickle=False)
             )
@@ -97,28 +98,59 @@ class Entry:
             shutil.rmtree(self.path, ignore_errors=True)
             return None
 
-    def store(self, images: Iterable[np.ndarray | None], form: Form) -> None:
-        """Write images (C, S, S) of a form, in order; None stands for an unreadable one.
+    def store(self, squares: Callable[[int], Iterable[np.ndarray | None]], form: Form) -> None:
+        """Write the images (C, S, S) of a form, in order; what a stopped process wrote is kept.
+
+        Args:
+            squares: yields the images from a row on; None stands for an unreadable one.
+            form: their form.
 
         Raises:
             OSError: the cache can't be written; nothing is left behind.
         """
         self.cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"partial-{self.place}-", dir=self.cache))
-        try:
-            unreadable = _write_array(partial / _ARRAY, images, form)
-            with (partial / _INDEX).open("w", encoding="utf-8") as file:
-                json.dump({"unreadable": unreadable, "form": asdict(form)}, file)
-                file.flush()
-                os.fsync(file.fileno())
+        with self._partial() as partial:
+            if self.path.is_dir():  # another process was faster
+                return
             try:
-                partial.rename(self.path)
-            except OSError:
-                if not self.path.is_dir():  # else another process was faster
-                    raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+                unreadable = Writing(partial, form).write(squares)
+                about = {"unreadable": unreadable, "form": asdict(form)}
+                write_json(partial / _INDEX, about)
+                discard(partial)
+                try:
+                    partial.rename(self.path)
+                except OSError:
+                    if not self.path.is_dir():  # else another process was faster
+                        raise
+            except Exception:
+                # After Ctrl-C or a kill, the next start goes on; after an error it would not help.
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
         self._remove_outdated()
+
+    @contextmanager
+    def _partial(self) -> Iterator[Path]:
+        """Yield the directory that becomes the entry, which no other process writes to."""
+        shared = self.cache / f"partial-{self.path.name}"
+        shared.mkdir(exist_ok=True)
+        lock = FileLock(shared / _LOCK, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except (Timeout, NotImplementedError):
+            # Another process is writing; or the file system has no locks.
+            own = Path(tempfile.mkdtemp(prefix=f"partial-{self.place}-", dir=self.cache))
+            try:
+                yield own
+            finally:
+                shutil.rmtree(own, ignore_errors=True)
+            return
+        try:
+            yield shared
+        finally:
+            if not has_begun(shared):
+                shutil.rmtree(shared, ignore_errors=True)
+            lock.release()
+            (self.path / _LOCK).unlink(missing_ok=True)
 
     def _remove_outdated(self) -> None:
         """Remove entries of the same source with other content, and abandoned beginnings."""
@@ -127,7 +159,7 @@ class Entry:
                 shutil.rmtree(path, ignore_errors=True)
         for path in self.cache.glob("partial-*"):
             try:
-                abandoned = time.time() - (path / _ARRAY).stat().st_mtime > _ABANDONED
+                abandoned = time.time() - (path / ARRAY).stat().st_mtime > _ABANDONED
             except OSError:
                 continue
             if abandoned:
@@ -145,7 +177,7 @@ def keep_below(cache: Path, limit: int, kept: Iterable[Path]) -> None:
     entries = []
     for path in cache.glob("*"):
         with suppress(OSError):
-            size = (path / _ARRAY).stat().st_size
+            size = (path / ARRAY).stat().st_size
             entries.append((path.stat().st_mtime, size, path))
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
@@ -154,32 +186,6 @@ def keep_below(cache: Path, limit: int, kept: Iterable[Path]) -> None:
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
             total -= size
-
-
-def _write_array(path: Path, images: Iterable[np.ndarray | None], form: Form) -> list[int]:
-    """Write a .npy file of the readable images; return the rows of the others."""
-    shape = (form.channels, form.image_size, form.image_size)
-    count, unreadable = 0, []
-    # Not through a memory map, where a full disk ends the process instead of raising an error.
-    with path.open("wb") as file:
-        _write_header(file, (count, *shape), form)
-        for row, image in enumerate(images):
-            if image is None:
-                unreadable.append(row)
-            else:
-                file.write(np.ascontiguousarray(image).data)
-                count += 1
-        file.seek(0)
-        # numpy leaves room in a header for the first axis to grow.
-        _write_header(file, (count, *shape), form)
-        file.flush()
-        os.fsync(file.fileno())
-    return unreadable
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...], form: Form) -> None:
-    header = {"descr": "<f4" if form.floats else "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
 
 
 def digest(text: str) -> str:

@@ -24,6 +24,7 @@ from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
 from sslcore.errors import DataError, UsageError, first_line
 from sslcore.system.cache import cache_directory
+from sslcore.system.watching import Watch, unwatched
 
 #: Images without a place on disk are kept in memory up to this many bytes.
 _IN_MEMORY = 2**30
@@ -52,13 +53,16 @@ class TensorImages:
         return [self.images[row] for row in rows]
 
 
-def prepared(data: Data, reading: Reading, *, boxes: bool = False) -> tuple[Data, Reading]:
+def prepared(
+    data: Data, reading: Reading, *, boxes: bool = False, watch: Watch = unwatched
+) -> tuple[Data, Reading]:
     """Return a data set whose images are read in one form, and the settings that lead to it.
 
     Args:
         data: the data set.
         reading: what the user chose.
         boxes: whether training takes boxes of the original images.
+        watch: is told how many images are resized.
 
     Raises:
         DataError: the images can't be brought into one form, or too few of them can be read.
@@ -67,11 +71,11 @@ def prepared(data: Data, reading: Reading, *, boxes: bool = False) -> tuple[Data
     if isinstance(train, Originals):
         return data, reading
     if isinstance(train, Tensor):
-        return _of_tensors(data, reading)
-    return _Preparation(data, reading, boxes).made()
+        return _of_tensors(data, reading, watch)
+    return _Preparation(data, reading, boxes, watch).made()
 
 
-def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
+def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Reading]:
     """Return a data set of tensors, which need no reading."""
     images = data.train.images
     assert isinstance(images, Tensor)
@@ -88,7 +92,7 @@ def _of_tensors(data: Data, reading: Reading) -> tuple[Data, Reading]:
                 f"{', '.join(str(tuple(shape)) for shape in shapes)}"
             )
         sources = data.with_splits(_as_source)
-        return _Preparation(sources, reading, boxes=False).made()
+        return _Preparation(sources, reading, boxes=False, watch=watch).made()
     found, notes = reading.range or data.train.range, data.notes
     if found is None and images.dtype != torch.uint8:
         rows = torch.linspace(0, len(images) - 1, min(64, len(images))).round().long()
@@ -109,7 +113,8 @@ def _as_source(_name: str, split: Split) -> Split:
 class _Preparation:
     """The images of a data set of sources, on their way into one form."""
 
-    def __init__(self, data: Data, reading: Reading, boxes: bool) -> None:
+    def __init__(self, data: Data, reading: Reading, boxes: bool, watch: Watch) -> None:
+        self.watch = watch
         self.data, self.reading, self.boxes = data, reading, boxes
         self.notes: list[str] = []
         self.unreadable: list[str] = []
@@ -209,7 +214,7 @@ class _Preparation:
                     f"resized images are kept in memory because they can't be cached ({problem}); "
                     "set SSLCORE_CACHE to a folder with room"
                 )
-            squares = list(_squares(source, form))
+            squares = list(_squares(source, form, 0, self.watch))
             unreadable = [row for row, square in enumerate(squares) if square is None]
             if len(unreadable) == len(split):
                 raise DataError(_none(name, split))
@@ -224,7 +229,12 @@ class _Preparation:
         entry = Entry.of(cache, str(getattr(source, "place", fingerprint)), fingerprint, form)
         stored = entry.load()
         if stored is None:
-            entry.store(_enough(name, split, _squares(source, form)), form)
+
+            def squares(first: int) -> Iterator[np.ndarray | None]:
+                found = _squares(source, form, first, self.watch)
+                return found if first else _enough(name, split, found)
+
+            entry.store(squares, form)
             stored = entry.load()
             limit = int(self.reading.cache_limit * _GB)
             keep_below(cache, limit, [*(kept.path for kept in self.kept), entry.path])
@@ -314,10 +324,13 @@ def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
     return in_threads(square, rows)
 
 
-def _squares(source: Images | EncodedImages, form: Form) -> Iterator[np.ndarray | None]:
-    """Yield the squares of all images in order; None for one that can't be read."""
-    originals = Originals(source, form)
-    for start in range(0, len(source), _AT_A_TIME):
-        rows = range(start, min(start + _AT_A_TIME, len(source)))
-        for square in readable(originals, rows):
+def _squares(
+    source: Images | EncodedImages, form: Form, first: int, watch: Watch
+) -> Iterator[np.ndarray | None]:
+    """Yield the squares of the images from a row on; None for one that can't be read."""
+    originals, total = Originals(source, form), len(source)
+    for start in range(first, total, _AT_A_TIME):
+        watch(start, total)
+        for square in readable(originals, range(start, min(start + _AT_A_TIME, total))):
             yield None if square is None else square.numpy()
+    watch(total, total)

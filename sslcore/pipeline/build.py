@@ -23,6 +23,7 @@ from sslcore.pipeline.initial_weights import differences, load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
+from sslcore.system.watching import Watch, unwatched
 
 #: Images in a dummy batch, unless the batches of the run are smaller.
 _LARGEST_DUMMY = 4
@@ -87,12 +88,13 @@ def build_data(part: Part) -> Data:
     return open_data(part)[0]
 
 
-def open_data(part: Part, *, boxes: bool = False) -> tuple[Data, Part]:
+def open_data(part: Part, *, boxes: bool = False, watch: Watch = unwatched) -> tuple[Data, Part]:
     """Load a data set, with all images in one form.
 
     Args:
         part: the data set; settings that it does not have itself are those of `Reading`.
         boxes: whether training takes boxes of the original images.
+        watch: is told how many images are resized.
 
     Returns:
         The data set, and the part with the settings that lead to the same form again.
@@ -115,7 +117,7 @@ def open_data(part: Part, *, boxes: bool = False) -> tuple[Data, Part]:
         raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
     reading = reading_of(chosen)
     try:
-        data, found = prepared(data, reading, boxes=boxes)
+        data, found = prepared(data, reading, boxes=boxes, watch=watch)
     except DataError as error:
         raise DataError(f"{part}: {error}") from error
     changed = {

@@ -63,7 +63,7 @@ def first_views(session: Session, count: int = _IMAGES) -> ViewSample:
     """Return the views of the first images of the first batch, just as training makes them."""
     training, split = session.recipe.training, session.data.train
     count = min(count, len(split), training.batch_size)
-    rows = epoch_order(training.seed, 0, len(split))[:count]
+    rows = epoch_order(training.seed, 0, len(split), stop=count)
     images = split.read(rows)
 
     def random(device: torch.device | str = session.device) -> BatchRandom:

@@ -8,13 +8,18 @@ from sslcore.contract.interface import interface_of, load_reference
 from sslcore.data import Data, Split
 from sslcore.data.elsewhere import evaluated_on
 from sslcore.errors import UsageError
-from sslcore.pipeline.build import ImageShape, build_data, open_data, takes_boxes
+from sslcore.pipeline.build import ImageShape, open_data, takes_boxes
 from sslcore.recipe.recipe import Part, Recipe
+from sslcore.system.watching import Watch, unwatched
 from sslcore.training.labels import is_supervised, training_on_labels
 
 
-def open_images(recipe: Recipe) -> tuple[Data, Recipe]:
+def open_images(recipe: Recipe, watch: Watch = unwatched) -> tuple[Data, Recipe]:
     """Return the images of a recipe; those for evaluators have the form of the training images.
+
+    Args:
+        recipe: the recipe.
+        watch: is told how many images are resized.
 
     Returns:
         The images, and the recipe with the settings that lead to the same form again.
@@ -23,13 +28,13 @@ def open_images(recipe: Recipe) -> tuple[Data, Recipe]:
         UsageError: the data can't be read, lacks the labels that the loss needs, or the images for
             evaluators have another form than those to train on.
     """
-    data, part = open_data(recipe.data, boxes=takes_boxes(recipe))
+    data, part = open_data(recipe.data, boxes=takes_boxes(recipe), watch=watch)
     recipe = replace(recipe, data=part)
     data = training_on_labels(recipe, data)
     if recipe.eval_data is None:
         return data, recipe
     name = name_of(recipe.eval_data)
-    other = build_data(_alike(recipe.eval_data, part, data.train))
+    other, _ = open_data(_alike(recipe.eval_data, part, data.train), watch=watch)
     shape, found = ImageShape.of(data.train), ImageShape.of(other.fit)
     if found != shape:
         raise UsageError(

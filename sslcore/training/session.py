@@ -11,7 +11,7 @@ from sslcore.compute.device import pick_precision
 from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import load_reference
 from sslcore.data import Data
-from sslcore.data.batches import Batches
+from sslcore.data.batches import Batches, largest_batch
 from sslcore.data.labelled import with_classes
 from sslcore.errors import RunFolderError, TrainingError
 from sslcore.evaluation.evaluate import Table, evaluate
@@ -28,6 +28,7 @@ from sslcore.runs.folder import METRICS, Run
 from sslcore.runs.metrics import Metrics, now, read_metrics
 from sslcore.runs.scores import Details
 from sslcore.runs.status import recorded
+from sslcore.system.watching import watched
 from sslcore.training.initial import initial_weights, kept_weights
 from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators, restore_best
 from sslcore.training.opening import name_of, open_images
@@ -50,6 +51,7 @@ class Session:
         shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
         initial: weights that the run began with in place of drawn ones; see `build_pipeline`.
+        shrunk: whether the batch size is less than the recipe's, which had more than the data.
         device: where to compute.
         console: where notes and warnings are printed.
         processes: the processes that train together, seen from this one.
@@ -63,6 +65,7 @@ class Session:
     console: Console
     processes: Processes = ALONE
     initial: Weights = field(default_factory=dict)
+    shrunk: bool = False
 
     @classmethod
     def prepare(
@@ -74,6 +77,7 @@ class Session:
         shape: ImageShape | None = None,
         processes: Processes = ALONE,
         run: Run | None = None,
+        shrink: bool = False,
     ) -> Session:
         """Load the data and build the pipeline.
 
@@ -86,18 +90,23 @@ class Session:
             shape: shape of the images to build for; that of the data by default.
             processes: the processes that train together.
             run: the run of this recipe, which keeps its initial weights; None for a new run.
+            shrink: whether a batch size that exceeds the training images becomes one that fits.
 
         Raises:
             UsageError: the data or the initial weights can't be read, or the parts don't fit
                 together.
         """
-        with processes.local_main_first():
-            data, recipe = open_images(recipe)
+        with processes.local_main_first(), watched(console, "preparing images") as watch:
+            data, recipe = open_images(recipe, watch)
         for note in data.notes:
             console.print(f"note: {note}")
         if run is None and recipe.data.settings.get("statistics") is True:
             recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")
+        shrunk = shrink and recipe.training.batch_size > len(data.train)
+        if shrunk:
+            batch_size = largest_batch(len(data.train), processes.count)
+            recipe = replace(recipe, training=replace(recipe.training, batch_size=batch_size))
         if run is not None and (classes := run.class_names()):
             data = with_classes(data, classes)
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
@@ -111,7 +120,8 @@ class Session:
         pipeline = build_pipeline(recipe, shape, initial)
         for note in _notes(recipe, pipeline):
             console.print(f"note: {note}")
-        return cls(recipe, data, shape, _on(device, pipeline), device, console, processes, initial)
+        pipeline = _on(device, pipeline)
+        return cls(recipe, data, shape, pipeline, device, console, processes, initial, shrunk)
 
     def untrained(self) -> Pipeline:
         """Return the pipeline with its initial weights, on the device."""
@@ -200,10 +210,13 @@ class Session:
                 self.console.print(f"note: {skipped}; going on from step {checkpoint.step}")
             trainer.resume(checkpoint)
         recipe = self.recipe
+        size = f"{recipe.training.batch_size}"
+        if self.shrunk:
+            size += f" (batch size {size}, since there are {len(self.data.train)} images)"
         shared = f" in {self.processes.count} processes" if self.processes.several else ""
         self.console.print(
             f"{recipe.method} on {recipe.data.name}: {len(self.data.train):,} {self.shape}, "
-            f"{trainer.total_steps:,} steps of {recipe.training.batch_size}, {self.device}"
+            f"{trainer.total_steps:,} steps of {size}, {self.device}"
             f"{shared}, "
             f"{trainer.precision} → {run.path}"
         )

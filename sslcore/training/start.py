@@ -78,6 +78,11 @@ def plan(
     return Plan(recipe, (*notes, *more))
 
 
+def shrinkable(request: Request) -> bool:
+    """Whether the batch size is a default, which gives way to the number of images."""
+    return "batch_size" not in request.settings_of("training")
+
+
 def carry_out(
     request: Request,
     *,
@@ -129,7 +134,14 @@ def carry_out(
     for note in planned.notes:
         console.print(f"note: {note}")
     recipe, run = planned.recipe, planned.resumed
-    session = Session.prepare(recipe, device=device, console=console, processes=processes, run=run)
+    session = Session.prepare(
+        recipe,
+        device=device,
+        console=console,
+        processes=processes,
+        run=run,
+        shrink=run is None and shrinkable(request),
+    )
     checkpoint = None
     if run is None:
         # The folder is made last, so that an invalid request leaves no files behind.

@@ -15,6 +15,7 @@ from sslcore.data import Data, Split
 from sslcore.data.batches import Batches
 from sslcore.data.reader import MappedFile, Rows
 from sslcore.errors import DataError, UsageError
+from sslcore.random import epoch_order
 
 CPU = torch.device("cpu")
 #: No reading ahead, reading ahead in threads, in one process, in two.
@@ -53,6 +54,17 @@ def test_an_epoch_sees_each_image_at_most_once_in_whole_batches():
 def test_starting_at_a_step_sees_what_coming_there_sees():
     whole = _seen(Batches(_split(), 5, 3, CPU), 0, 12)
     assert _seen(Batches(_split(), 5, 3, CPU), 7, 12) == whole[7:]
+
+
+def test_the_rows_of_a_large_split_follow_the_order_of_the_epoch():
+    size, batch_size = 150_000, 300
+    batches = Batches(Split(torch.zeros(size, 1, 1, 1, dtype=torch.uint8)), batch_size, 2, CPU)
+    assert batches.steps_per_epoch == 500
+    for epoch in range(2):
+        steps = range(500 * epoch, 500 * epoch + 500)
+        rows = torch.cat([batches.rows(step) for step in steps])
+        assert torch.equal(rows, epoch_order(2, epoch, size))
+    assert torch.equal(batches.rows(3), epoch_order(2, 0, size, 900, 1200))
 
 
 def test_another_seed_gives_another_order():

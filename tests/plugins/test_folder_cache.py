@@ -213,24 +213,24 @@ def test_where_the_disk_is_full_images_are_kept_in_memory_and_nothing_is_left_be
 
 
 def test_a_run_that_is_stopped_leaves_nothing_behind(images, cache):
-    def until_stopped():
+    def until_stopped(first):
         yield np.zeros((1, 5, 5), dtype=np.uint8)
         raise KeyboardInterrupt
 
     entry = Entry.of(cache, "place", "content", FORM)
     with pytest.raises(KeyboardInterrupt):
-        entry.store(until_stopped(), FORM)
+        entry.store(until_stopped, FORM)
     assert list(cache.iterdir()) == []
 
 
 def test_of_two_processes_that_decode_at_once_the_first_one_stays(images, cache):
     entry = Entry.of(cache, "place", "content", FORM)
 
-    def while_another_finishes():
+    def while_another_finishes(first):
         yield np.full((1, 5, 5), 1, dtype=np.uint8)
-        entry.store([np.full((1, 5, 5), 2, dtype=np.uint8)], FORM)
+        entry.store(lambda first: [np.full((1, 5, 5), 2, dtype=np.uint8)], FORM)
 
-    entry.store(while_another_finishes(), FORM)
+    entry.store(while_another_finishes, FORM)
     loaded = entry.load()
     assert loaded is not None
     assert loaded.images[0, 0, 0, 0] == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data
 from sslcore.data.prepare import prepared
 from sslcore.errors import DataError
-from sslcore_torchvision._listing import ImageFile, arrange
+from sslcore_torchvision._file_index import FileIndex
+from sslcore_torchvision._listing import Listing, arrange
 from sslcore_torchvision.folder import folder
 
 
@@ -28,6 +31,27 @@ def save(path: Path, value: int) -> None:
     """Write a grey image of 4 px with one value, which identifies it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((4, 4), value, dtype=np.uint8)).save(path)
+
+
+def packed(paths: Iterable[str]) -> FileIndex:
+    """Return an index of files that need not exist."""
+    split = [path.rpartition("/") for path in sorted(paths, key=lambda path: path.split("/"))]
+    folders = sorted({folder for folder, _, _ in split} | {""})
+    return FileIndex(
+        names=np.frombuffer("".join(name for _, _, name in split).encode(), dtype=np.uint8),
+        ends=np.cumsum([len(name.encode()) for _, _, name in split]),
+        folders=np.array([folders.index(folder) for folder, _, _ in split], dtype=np.int32),
+        states=np.zeros((len(split), 3), dtype=np.int64),
+        folder_names=np.frombuffer("".join(folders).encode(), dtype=np.uint8),
+        folder_ends=np.cumsum([len(folder.encode()) for folder in folders]),
+        folder_states=np.zeros((len(folders), 2), dtype=np.int64),
+    )
+
+
+def parts(listing: Listing) -> tuple[list[str], list[str]]:
+    """Return the paths of the files to train on and to test."""
+    names = list(listing.names)
+    return names[: listing.num_train], names[listing.num_train :]
 
 
 def values(split) -> list[int]:
@@ -170,19 +194,27 @@ def test_what_is_held_out_depends_on_the_paths_in_the_folder_alone(tmp_path):
 
 
 def test_what_is_held_out_is_spread_over_the_folder():
-    files = [ImageFile((f"{number:03}.png",), (0, 0, 0)) for number in range(200)]
-    listing = arrange(files, 0.2)
-    held_out = [int(file.path[:3]) for file in listing.files[listing.num_train :]]
+    listing = arrange(packed(f"{number:03}.png" for number in range(200)), 0.2)
+    held_out = [int(path[:3]) for path in parts(listing)[1]]
     assert len(held_out) == 40
     assert 10 <= sum(number < 100 for number in held_out) <= 30
 
 
 def test_what_is_held_out_stays_the_same_where_the_folder_is_put_into_another():
-    below = sorted(ImageFile(("ab"[n % 2], f"{n}.png"), (0, 0, 0)) for n in range(40))
-    moved = [ImageFile(("data", *file.parts), file.state) for file in below]
-    first, second = arrange(below, 0.2), arrange(moved, 0.2)
-    assert [file.parts for file in first.files] == [file.parts[1:] for file in second.files]
+    paths = [f"{'ab'[n % 2]}/{n}.png" for n in range(40)]
+    first = arrange(packed(paths), 0.2)
+    second = arrange(packed(f"data/{path}" for path in paths), 0.2)
+    assert [f"data/{path}" for path in first.names] == list(second.names)
     assert first.classes == second.classes
+    assert first.labels.tolist() == second.labels.tolist()
+
+
+def test_what_is_held_out_is_the_same_in_every_version():
+    # A change moves images between the splits of everyone's folders.
+    paths = [f"{'abc'[n % 3]}/{n * 7919 % 1000}.jpg" for n in range(30)]
+    train, test = parts(arrange(packed(paths), 0.2))
+    assert test == ["a/299.jpg", "a/56.jpg", "b/676.jpg", "b/732.jpg", "c/137.jpg", "c/595.jpg"]
+    assert train == sorted(set(paths) - set(test))
 
 
 def test_symbolic_links_are_followed_and_loops_are_not(tmp_path):
@@ -201,46 +233,53 @@ def test_names_that_are_no_text_work(tmp_path):
     for value in range(4):
         save(tmp_path / "ä b" / f"{value}.png", value)
         save(tmp_path / "b" / f"{value}.png", value)
-    shutil.copy(tmp_path / "b" / "0.png", bytes(tmp_path / "b") + b"/\xff.png")
-    (tmp_path / "b" / "0.png").write_bytes(b"broken")
+    shutil.move(tmp_path / "b" / "3.png", bytes(tmp_path / "b") + b"/\xff.png")
     data = opened(tmp_path)
     assert data.classes == ("b", "ä b")
-    assert len(data.train) + len(data.test) == 8
+    assert sorted(values(data.train) + values(data.test)) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert "b/\\xff.png" in [*data.train.names, *data.test.names]
 
 
 names = st.text("abcdefghij", min_size=1, max_size=3)
 
 
+def held_out_of(paths: list[str], fraction: float) -> set[str]:
+    """Return the files with the least hashes, in plain Python."""
+    ordered = sorted(
+        paths, key=lambda path: hashlib.blake2b(path.encode(), digest_size=16).digest()
+    )
+    return set(ordered[: min(max(round(len(paths) * fraction), 1), len(paths) - 1)])
+
+
 @settings(deadline=None, max_examples=60)
 @given(
-    paths=st.lists(st.tuples(st.sampled_from("pqr"), names), min_size=2, max_size=60, unique=True),
+    paths=st.lists(
+        st.builds("{}/{}".format, st.sampled_from("pqr"), names),
+        min_size=2,
+        max_size=60,
+        unique=True,
+    ),
     fraction=st.floats(0.01, 0.99),
 )
-def test_every_class_of_two_or_more_images_is_in_both_splits(paths, fraction):
-    files = sorted(ImageFile(parts, (0, 0, 0)) for parts in paths)
-    listing = arrange(files, fraction)
-    assert sorted(listing.files) == files
-    train, test = listing.files[: listing.num_train], listing.files[listing.num_train :]
+def test_of_every_class_the_files_with_the_least_hashes_are_held_out(paths, fraction):
+    listing = arrange(packed(paths), fraction)
+    train, test = parts(listing)
+    assert sorted(train + test) == sorted(paths)
+    assert train == sorted(train)
+    assert test == sorted(test)
+    groups = [[path for path in paths if path[0] == name] for name in "pqr"]
+    used = [group for group in groups if group]
+    if len(used) == 1:  # one folder is passed over
+        inner = [path[2:] for path in paths]
+        assert test == sorted(f"{paths[0][0]}/{path}" for path in held_out_of(inner, fraction))
+        assert listing.labels is None
+        return
+    assert [listing.classes[label] for label in listing.labels] == [p[0] for p in train + test]
+    if max(map(len, used)) == 1:
+        used = [paths]
+    assert set(test) == set().union(*(held_out_of(group, fraction) for group in used))
     assert train
     assert test
-    assert list(train) == sorted(train)
-    assert list(test) == sorted(test)
-    if listing.classes is None:
-        groups = [(len(train), len(test))]
-    else:
-        assert listing.classes == tuple(file.parts[0] for file in listing.files)
-        groups = [
-            (sum(f.parts[0] == name for f in train), sum(f.parts[0] == name for f in test))
-            for name in set(listing.classes)
-        ]
-    if any(sum(counts) > 1 for counts in groups):
-        for in_train, in_test in groups:
-            if in_train + in_test > 1:
-                assert in_train >= 1
-                assert in_test >= 1
-                assert abs(in_test - fraction * (in_train + in_test)) <= 1
-            else:
-                assert in_train == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -250,8 +289,7 @@ def test_every_class_of_two_or_more_images_is_in_both_splits(paths, fraction):
 )
 def test_adding_a_file_moves_at_most_one_other_between_the_splits(paths, added):
     def held_out(found):
-        listing = arrange(sorted(ImageFile((path,), (0, 0, 0)) for path in found), 0.2)
-        return {file.path for file in listing.files[listing.num_train :]}
+        return set(parts(arrange(packed(found), 0.2))[1])
 
     assert len((held_out(paths) ^ held_out([*paths, added])) - {added}) <= 1
 
@@ -289,3 +327,32 @@ def test_a_fraction_of_0_joins_a_test_folder_that_has_no_classes(tmp_path, class
     data = opened(tmp_path, test_fraction=0)
     assert (data.test is None) == (not classes)
     assert len(data.train) == (6 if classes else 12)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["a", "a-", "a b", "B", "train", "val", "Test"]), max_size=3),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_classes_and_splits_follow_from_the_folders(folders):
+    paths = sorted({"/".join([*parts, f"{n}.png"]) for n, parts in enumerate(folders)})
+    index = packed(paths)
+    try:
+        listing = arrange(index, 0.3)
+    except DataError as error:
+        assert "that train/ lacks" in str(error)  # noqa: PT017
+        return
+    train, test = parts(listing)
+    assert set(train + test) <= set(paths)
+    assert len(set(train + test)) == len(listing)
+    skipped = index.depth if listing.held_out else index.depth + 1
+    if not listing.held_out:
+        assert {path.split("/")[index.depth].lower() for path in train} == {"train"}
+        assert {path.split("/")[index.depth].lower() for path in test} < {"val", "test"}
+    if listing.labels is not None:
+        assert [listing.classes[n] for n in listing.labels] == [
+            path.split("/")[skipped] for path in train + test
+        ]

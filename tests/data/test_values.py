@@ -20,7 +20,7 @@ SIDE = 16
 
 
 def opened(root: Path, **chosen) -> tuple[Data, Reading]:
-    return prepared(folder(path=str(root)), Reading(**chosen))
+    return prepared(folder(path=str(root), test_fraction=0.2), Reading(**chosen))
 
 
 def written(root: Path, ending: str, images: list[np.ndarray], write) -> None:

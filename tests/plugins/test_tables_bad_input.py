@@ -70,7 +70,7 @@ def test_a_missing_column_with_the_nearest(refused, setting):
 def test_two_columns_of_one_name_only_if_they_are_used(refused, tmp_path):
     said = refused("path,label,x,x,label\na.png,1,2,3,4\nb.png,1,2,3,4\n")
     assert said == "HERE/t.csv has 2 columns called 'label'; give each a name of its own"
-    assert len(table(path=str(tmp_path / "t.csv"), label="").train) == 1
+    assert len(table(path=str(tmp_path / "t.csv"), label="", test_fraction=0.2).train) == 1
 
 
 def test_a_path_that_names_no_file(refused):

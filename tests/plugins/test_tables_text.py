@@ -22,7 +22,7 @@ def opened(tmp_path):
             Image.fromarray(np.full((4, 4), number, dtype=np.uint8)).save(path, format="png")
         content = text if isinstance(text, bytes) else text.encode()
         (tmp_path / name).write_bytes(content)
-        return table(path=str(tmp_path / name), split="", label="", **settings)
+        return table(path=str(tmp_path / name), split="", label="", test_fraction=0.2, **settings)
 
     return open_
 
@@ -84,6 +84,6 @@ def test_a_relative_table_is_found_from_the_working_folder(tmp_path, monkeypatch
         Image.new("L", (4, 4)).save(tmp_path / name)
     Path(tmp_path / "t.csv").write_text("path\na.png\nb.png\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    data = table(path="t.csv")
+    data = table(path="t.csv", test_fraction=0.2)
     monkeypatch.chdir("/")
     assert data.train.images.fetch(0)

@@ -51,6 +51,31 @@ def state_of_address(address: str) -> str:
         return repr(sorted((name, str(value)) for name, value in system.info(path).items()))
 
 
+def size_of_address(address: str) -> int:
+    """Return the size of a file, bytes.
+
+    Raises:
+        DataError: as for `open_address`, or the store does not state it.
+    """
+    with _guarded(address):
+        system, path = _found(address)
+        size = system.info(path).get("size")
+    if not isinstance(size, int):
+        raise DataError(f"{address}: the store does not state its size; copy it to a disk")
+    return size
+
+
+def matching_addresses(pattern: str) -> list[str]:
+    """Return the addresses that match a pattern with `*`, sorted.
+
+    Raises:
+        DataError: the store can't be listed.
+    """
+    with _guarded(pattern):
+        system, path = _found(pattern)
+        return sorted(system.unstrip_protocol(found) for found in system.glob(path))
+
+
 def _found(address: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 

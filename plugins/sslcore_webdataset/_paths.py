@@ -23,8 +23,7 @@ _WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
 }
-#: Braces without others in them; a range in them.
-_BRACES = re.compile(r"\{([^{}]*)\}")
+#: A range in braces, and the most shards that a path may name.
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MOST = 10**6
 #: Images in a folder of shards that make it a folder of images; files that are looked at.
@@ -102,25 +101,44 @@ def _is_compressed(path: str) -> bool:
 
 def _expanded(pattern: str) -> Iterator[str]:
     """Yield what a pattern with braces stands for, as in a shell."""
-    braces = next((each for each in _BRACES.finditer(pattern) if _choices(each[1])), None)
-    if braces is None:
-        yield pattern
-        return
-    for choice in _choices(braces[1]):
-        yield from _expanded(pattern[: braces.start()] + choice + pattern[braces.end() :])
+    for start, end in _braces(pattern):
+        if choices := _choices(pattern[start + 1 : end]):
+            for choice in choices:
+                for own in _expanded(choice):
+                    for rest in _expanded(pattern[end + 1 :]):
+                        yield pattern[:start] + own + rest
+            return
+    yield pattern
 
 
-def _choices(text: str) -> Sequence[str]:
+def _braces(pattern: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of each opening brace and of the one that closes it."""
+    for start in (place for place, each in enumerate(pattern) if each == "{"):
+        depth = 0
+        for end in range(start, len(pattern)):
+            depth += {"{": 1, "}": -1}.get(pattern[end], 0)
+            if not depth:
+                yield start, end
+                break
+
+
+def _choices(text: str) -> list[str]:
     """Return what the content of braces stands for; nothing if it is plain text."""
     ends = _RANGE.fullmatch(text)
     if ends is None:
-        return text.split(",") if "," in text else ()
+        parts, depth = [""], 0
+        for each in text:
+            depth += {"{": 1, "}": -1}.get(each, 0)
+            if each == "," and not depth:
+                parts.append("")
+            else:
+                parts[-1] += each
+        return parts if parts[1:] else []
     first, last = int(ends[1]), int(ends[2])
     padded = "0" in (ends[1][0], ends[2][0]) and len(ends[1]) == len(ends[2])
     width = len(ends[1]) if padded else 0
     step = 1 if first <= last else -1
-    numbers = range(first, last + step, step)[: _MOST + 1]
-    return [f"{number:0{width}}" for number in numbers]
+    return [f"{number:0{width}}" for number in range(first, last + step, step)[: _MOST + 1]]
 
 
 def _in_folder(folder: Path) -> list[str]:

@@ -130,6 +130,10 @@ def members(window: Window) -> Iterator[Member]:
             place += _sparse_headers(window, start)
         if kind != b"K":
             name, size, sparse = b"", -1, False
+    if 0 < window.size < _BLOCK:
+        raise BadArchiveError(_problem(window.at(0, window.size), 0))
+    if not ended and place < window.size:
+        raise CutOffError(f"it is cut off after {window.size} bytes", name)
     if not ended:
         raise CutOffError(f"it ends after {window.size} bytes without the mark of an end")
 

@@ -24,7 +24,7 @@ def check_duplicates(samples: Samples, storage: Storage) -> str:
 
     Raises:
         DataError: an image is in two shards.
-        OSError: it can't be read.
+        SourceError: a shard can't be read.
     """
     order = np.argsort(samples.hashes, kind="stable")
     hashes = samples.hashes[order]

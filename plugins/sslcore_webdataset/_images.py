@@ -108,7 +108,7 @@ class ShardImages:
         """Return the content of an image file.
 
         Raises:
-            OSError, DataError: the shard has gone, was changed or can't be read.
+            SourceError, DataError: the shard has gone, was changed or can't be read.
         """
         return self.storage.read(int(self.shards[row]), int(self.starts[row]), int(self.sizes[row]))
 

@@ -85,11 +85,8 @@ def _one(path: str, wanted: Wanted, cache: Path | None) -> tuple[Shard, ShardInd
 def _made(shard: Shard, wanted: Wanted) -> ShardIndex:
     remote = is_address(shard.path)
     block, stride = (_BLOCK_OF_STORE, _STRIDE_OF_STORE) if remote else (_BLOCK, _STRIDE)
-    try:
-        window = Window(partial(Storage([shard]).read, 0), shard.size, block, stride)
-        index = samples_of(shard, window, wanted)
-    except OSError as error:
-        raise DataError(first_line(error)) from error
+    window = Window(partial(Storage([shard]).read, 0), shard.size, block, stride)
+    index = samples_of(shard, window, wanted)
     if not remote and shard_at(shard.path) != shard:
         raise DataError(f"{shard.path} changes while it is read; wait until it is complete")
     return index

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from sslcore.errors import DataError
-from sslcore.system.addresses import is_address
+from sslcore.system.addresses import is_address, matching_addresses
 from sslcore.system.printable import one_line
 from sslcore_webdataset._samples import compressed
 
@@ -44,7 +44,8 @@ def shards_of(path: str) -> list[str]:
     if not path.strip():
         raise DataError("data.path is empty; name .tar files or their folder")
     if is_address(path):
-        return _named(path, path)
+        folder = not path.lower().endswith((".tar", *_COMPRESSED))
+        return _named(f"{path.rstrip('/')}/*.tar" if folder else path, path)
     try:
         here = Path(path).expanduser()
         if here.is_dir():
@@ -88,8 +89,6 @@ def _named(pattern: str, path: str) -> list[str]:
 
 def _globbed(pattern: str) -> list[str]:
     if is_address(pattern):
-        from sslcore.system.addresses import matching_addresses
-
         return matching_addresses(pattern)
     path = Path(pattern).absolute()
     return sorted(map(str, Path(path.anchor).glob(str(path.relative_to(path.anchor)))))

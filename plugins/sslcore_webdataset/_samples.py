@@ -38,7 +38,7 @@ def samples_of(shard: Shard, window: Window, wanted: Wanted) -> ShardIndex:
 
     Raises:
         DataError: it is damaged or no tar archive, or a sample can't be used.
-        OSError: it can't be read.
+        SourceError: it can't be read.
     """
     gathered = _Gathered(shard, window, wanted)
     cut = ""

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslcore.errors import DataError
-from sslcore.system.addresses import is_address, read_address, size_of_address, state_of_address
+from sslcore.errors import DataError, SourceError
+from sslcore.system.addresses import is_address, read_address, size_and_state_of_address
 from sslcore_webdataset._index import Shard
 
 
@@ -22,7 +22,10 @@ def shard_at(path: str) -> Shard:
         DataError: it is missing, is no file, or can't be reached.
     """
     if is_address(path):
-        return Shard(path, size_of_address(path), state_of_address(path))
+        size, state = size_and_state_of_address(path)
+        if size is None:
+            raise DataError(f"{path}: the store does not state its size; copy it to a disk")
+        return Shard(path, size, state)
     try:
         status = Path(path).stat()
     except OSError as error:
@@ -55,7 +58,7 @@ class Storage:
         """Return bytes of a shard, by its number.
 
         Raises:
-            OSError, DataError: it has gone, changed or can't be read; the message names it.
+            SourceError, DataError: it has gone, changed or can't be read; the message names it.
         """
         shard = self.shards[number]
         if is_address(shard.path):
@@ -63,9 +66,9 @@ class Storage:
         else:
             content = self._of_file(number, shard, start, size)
         if len(content) < size:
-            raise OSError(
+            raise SourceError(
                 f"{shard.path} ends before byte {start + size}: it was cut off or replaced after "
-                "it was opened; restore it"
+                "it was indexed; restore it"
             )
         return content
 
@@ -99,11 +102,13 @@ def _open(shard: Shard) -> int:
     try:
         descriptor = os.open(shard.path, os.O_RDONLY)
     except OSError as error:
-        raise OSError(f"{shard.path} can't be read: {error.strerror}") from error
+        raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
     status = os.fstat(descriptor)
     if (status.st_size, str(status.st_mtime_ns)) != (shard.size, shard.state):
         os.close(descriptor)
-        raise OSError(f"{shard.path} was changed after it was opened; restore it, or start anew")
+        raise SourceError(
+            f"{shard.path} was changed after it was opened; restore it, or start anew"
+        )
     return descriptor
 
 
@@ -117,5 +122,5 @@ def _pread(shard: Shard, descriptor: int, start: int, size: int) -> bytes:
                 break
             content += more
     except OSError as error:
-        raise OSError(f"{shard.path} can't be read: {error.strerror}") from error
+        raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
     return content

@@ -59,10 +59,7 @@ def shards(
         some = "1 sample" if len(samples) else "no sample"
         has = "has" if len(paths) == 1 else "have"
         raise DataError(f"{which} {has} {some} with an image; at least 2 are needed")
-    try:
-        same = check_duplicates(samples, storage)
-    except OSError as error:
-        raise DataError(str(error)) from error
+    same = check_duplicates(samples, storage)
     labels, remark = _labels(found, label)
     notes = [each for each in (note, *remarks_on(found), same, remark) if each]
     return Parts(samples, labels, storage, path).data(groups, test_fraction, notes)

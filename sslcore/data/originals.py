@@ -14,7 +14,7 @@ from sslcore.compute.threads import one_thread_each
 from sslcore.data.decoding import DecodingError, Header, decoded, header_of
 from sslcore.data.form import Form, resized, resized_box
 from sslcore.data.sources import Boxing, Crops, EncodedImages, Images
-from sslcore.errors import DataError, SourceError, first_line
+from sslcore.errors import DataError, first_line
 from sslcore.random import BatchRandom
 from sslcore.signals import Boxes
 
@@ -125,8 +125,6 @@ class _Opened:
         """Run something, and name the image in its errors."""
         try:
             return run()
-        except SourceError:
-            raise
         except (DataError, OSError, ValueError) as error:
             message = first_line(error)
             if self.name in message:

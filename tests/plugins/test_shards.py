@@ -207,7 +207,19 @@ def test_each_format_of_tar_and_long_names_are_read(tmp_path, format, long):
     assert names(data.train)[0].startswith(f"x.tar/{above}00")
 
 
-def test_sizes_in_extended_headers_and_in_binary_are_read(tmp_path):
+def test_sizes_in_binary_are_read(tmp_path):
+    path = write_shard(tmp_path / "x.tar", samples(range(4), None))
+    raw = bytearray(path.read_bytes())
+    place = raw.index(b"0002.png\0")
+    raw[place + 124 : place + 136] = b"\x80" + len(png(2)).to_bytes(11, "big")
+    raw[place + 148 : place + 156] = b" " * 8
+    raw[place + 148 : place + 156] = b"%06o\0 " % sum(raw[place : place + 512])
+    path.write_bytes(raw)
+    data = opened(path)
+    assert sorted(values(data.train) + values(data.test)) == [*range(4)]
+
+
+def test_sizes_in_extended_headers_are_read(tmp_path):
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as shard:
         for value in range(4):
@@ -216,10 +228,12 @@ def test_sizes_in_extended_headers_and_in_binary_are_read(tmp_path):
             member.pax_headers = {"size": str(len(content)), "comment": "größe"}
             shard.addfile(member, io.BytesIO(content))
     raw = bytearray(path.read_bytes())
-    last = raw.rindex(b"3.png\0")
-    raw[last + 124 : last + 136] = b"\x80" + len(png(3)).to_bytes(11, "big")
-    raw[last + 148 : last + 156] = b" " * 8
-    raw[last + 148 : last + 156] = b"%06o\0 " % sum(raw[last : last + 512])
+    # The extended header counts where both state a size.
+    for name, size in ((b"2.png\0", b"0" * 11 + b"\0"), (b"3.png\0", b"\x80" + bytes(11))):
+        place = raw.rindex(name)
+        raw[place + 124 : place + 136] = size
+        raw[place + 148 : place + 156] = b" " * 8
+        raw[place + 148 : place + 156] = b"%06o\0 " % sum(raw[place : place + 512])
     path.write_bytes(raw)
     data = opened(path)
     assert sorted(values(data.train) + values(data.test)) == [*range(4)]

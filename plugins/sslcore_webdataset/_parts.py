@@ -10,13 +10,21 @@ import torch
 
 from sslcore.data import Data, Split
 from sslcore.data.holding_out import held_out_by_hash
+from sslcore.data.labels import UNKNOWN
 from sslcore.errors import DataError
 from sslcore.system.printable import one_line
 from sslcore_webdataset._images import Names, Samples, ShardImages
-from sslcore_webdataset._labels import WITHOUT, Labels
 
 if TYPE_CHECKING:
+    from sslcore_webdataset._labels import Labels
     from sslcore_webdataset._storage import Storage
+
+#: The part of each class that is held out by default.
+_HELD_OUT = 0.2
+_NOTHING_HELD_OUT = (
+    "the images have no labels, so none is held out for testing; data.test_fraction=0.2 holds out "
+    "a fifth"
+)
 
 
 class Parts:
@@ -34,12 +42,15 @@ class Parts:
     ) -> None:
         self.samples, self.labels, self.storage, self.path = samples, labels, storage, path
 
-    def data(self, groups: Mapping[str, Sequence[int]], fraction: float, notes: list[str]) -> Data:
+    def data(
+        self, groups: Mapping[str, Sequence[int]], fraction: float | None, notes: list[str]
+    ) -> Data:
         """Return the splits.
 
         Args:
             groups: the numbers of the shards of `train`, and of `test` or `val` or both.
-            fraction: of each class, to hold out if there is only `train`.
+            fraction: of each class, to hold out if there is only `train`; 0 joins test images
+                without labels to those to train on. None holds out a fifth where there are labels.
             notes: for the user.
 
         Raises:
@@ -62,6 +73,8 @@ class Parts:
         for name in ("train", test):
             if not len(rows[name]):
                 raise DataError(f"the {name} shards of {self.path} hold no images")
+        if fraction == 0 and self.labels is None:
+            return self._of(np.concatenate([rows["train"], rows[test]]), None, notes)
         self._check_classes(rows["train"], rows[test], test)
         return self._of(rows["train"], rows[test], notes)
 
@@ -72,9 +85,14 @@ class Parts:
         known: np.ndarray = self.labels.known[rows]
         return known
 
-    def _held_out(self, fraction: float, notes: list[str]) -> Data:
-        rows = np.arange(len(self.samples))
-        groups = None
+    def _held_out(self, fraction: float | None, notes: list[str]) -> Data:
+        if fraction is None:
+            fraction = 0.0 if self.labels is None else _HELD_OUT
+            if self.labels is None:
+                notes.append(_NOTHING_HELD_OUT)
+        rows, groups = np.arange(len(self.samples)), None
+        if fraction == 0:
+            return self._of(rows, None, notes)
         if self.labels is not None:
             # All samples without a label are trained on.
             rows = np.flatnonzero(self.labels.known)
@@ -88,36 +106,29 @@ class Parts:
         if self.labels is None or not self._known(train).any():
             return
         unknown = set(self.labels.values[test].tolist()) - set(self.labels.values[train].tolist())
-        if unknown - {-1}:
-            label = one_line(self.labels.classes[min(unknown - {-1})])
+        if unknown - {UNKNOWN}:
+            label = one_line(self.labels.classes[min(unknown - {UNKNOWN})])
             raise DataError(
                 f"the {name} shards of {self.path} have the class {label!r}, which no train shard "
                 "has; both need the same classes"
             )
 
-    def _of(self, train: np.ndarray, test: np.ndarray, notes: list[str]) -> Data:
+    def _of(self, train: np.ndarray, test: np.ndarray | None, notes: list[str]) -> Data:
         labels = self.labels
-        fit, scored = train[self._known(train)], test[self._known(test)]
-        if labels is None or not len(fit) or not len(scored):
-            if labels is not None:
-                which = "test" if len(fit) else "train"
-                notes.append(f"no {which} sample has a label, {WITHOUT}")
-            return Data(self._split("train", train), self._split("test", test), notes=tuple(notes))
-        probe = None
-        if len(fit) < len(train):
-            probe = self._split("probe", fit, labels)
-            notes.append(f"{len(train)} images are trained on, of which {len(fit)} have a label")
-        if len(scored) < len(test):
-            notes.append(f"{len(test) - len(scored)} test samples without a label are left out")
+        if labels is not None:
+            for name, rows in (("train", train), ("test", test)):
+                known = 0 if rows is None else int(self._known(rows).sum())
+                if rows is not None and known < len(rows):
+                    notes.append(f"{known} of {len(rows)} {name} samples have a label")
         return Data(
-            train=self._split("train", train, None if probe else labels),
-            test=self._split("test", scored, labels),
-            probe=probe,
-            classes=tuple(map(one_line, labels.classes)),
+            train=self._split("train", train),
+            test=None if test is None else self._split("test", test),
+            classes=() if labels is None else tuple(map(one_line, labels.classes)),
             notes=tuple(notes),
         )
 
-    def _split(self, name: str, rows: np.ndarray, labels: Labels | None = None) -> Split:
+    def _split(self, name: str, rows: np.ndarray) -> Split:
+        labels = self.labels
         return Split(
             ShardImages.of(self.samples, self.storage, rows, f"{self.path} {name}"),
             None if labels is None else torch.from_numpy(labels.values[rows]),

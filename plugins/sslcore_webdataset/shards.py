@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from annotated_types import Gt, Lt
+from annotated_types import Ge, Lt
 
 from sslcore.data import Data
 from sslcore.errors import DataError, nearest
@@ -25,7 +25,7 @@ def shards(
     path: str,
     label: str | None = None,
     image: str | None = None,
-    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2,
+    test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None,
 ) -> Data:
     """Return the images of tar shards in the WebDataset layout.
 
@@ -40,7 +40,9 @@ def shards(
         label: the key of the class in the .json of each sample; none takes the .cls, with a number
             or a name, and an empty text takes no labels.
         image: the ending of the images, such as jpg; none takes the image that a sample has.
-        test_fraction: fraction of each class to hold out if no shards are for testing, in (0, 1).
+        test_fraction: fraction of each class to hold out if no shards are for testing, in [0, 1).
+            none holds out a fifth of images with labels, and nothing of others. 0 trains on all
+            images, on those for testing too if there are no labels.
 
     Raises:
         DataError: there are no such shards, or one can't be read, is compressed or damaged; a

@@ -28,11 +28,13 @@ def opened(path: Path | str, **settings):
 
 
 def values(split) -> list[int]:
-    return [value_of(split.images.fetch(row)) for row in range(len(split))]
+    """Return the values of the images of a split; none if nothing is held out."""
+    rows = [] if split is None else range(len(split))
+    return [value_of(split.images.fetch(row)) for row in rows]
 
 
 def names(split) -> list[str]:
-    return [split.name_of(row) for row in range(len(split))]
+    return [] if split is None else [split.name_of(row) for row in range(len(split))]
 
 
 def test_the_files_of_a_sample_share_the_name_up_to_the_first_dot(tmp_path):
@@ -140,18 +142,57 @@ def test_numbers_are_sorted_by_value_and_minus_one_is_no_label(tmp_path):
         files += [(f"{value}.png", png(value)), (f"{value}.cls", label.encode())]
     data = opened(write_shard(tmp_path / "x.tar", files))
     assert data.classes == ("9", "10")
-    labels = dict(zip(values(data.probe), data.probe.labels.tolist(), strict=True))
-    labels |= dict(zip(values(data.test), data.test.labels.tolist(), strict=True))
-    assert labels == {0: 1, 1: 0, 3: 1, 4: 0}
+    labels = {}
+    for split in (data.train, data.test):
+        labels |= dict(zip(values(split), split.labels.tolist(), strict=True))
+    assert labels == {0: 1, 1: 0, 2: -1, 3: 1, 4: 0, 5: -1}
 
 
 def test_samples_without_a_label_are_trained_on(tmp_path):
     files = samples(range(20)) + samples(range(20, 50), labels=None)
     data = opened(write_shard(tmp_path / "x.tar", files))
-    assert data.train.labels is None
-    assert {*range(20, 50)} < {*values(data.train)}
-    assert {*values(data.probe)} | {*values(data.test)} == {*range(20)}
-    assert data.notes == ("46 images are trained on, of which 16 have a label",)
+    known = data.train.labels >= 0
+    assert {*range(20, 50)} == {
+        value for value, has in zip(values(data.train), known, strict=True) if not has
+    }
+    assert {*values(data.test)} < {*range(20)}
+    assert data.notes == ("16 of 46 train samples have a label",)
+
+
+def test_test_samples_without_a_label_are_kept_and_counted(tmp_path):
+    write_shard(tmp_path / "train.tar", samples(range(6)))
+    write_shard(tmp_path / "test.tar", samples(range(6, 10)) + samples(range(10, 12), None))
+    data = opened(tmp_path)
+    assert data.test.labels.tolist() == [0, 1, 0, 1, -1, -1]
+    assert data.notes == ("4 of 6 test samples have a label",)
+
+
+@pytest.mark.parametrize("labels", ["ab", None])
+def test_a_fraction_of_0_holds_nothing_out(tmp_path, labels):
+    path = write_shard(tmp_path / "x.tar", samples(range(10), labels))
+    data = opened(path, test_fraction=0)
+    assert values(data.train) == [*range(10)]
+    assert data.test is None
+    assert (data.train.labels is None) == (labels is None)
+
+
+def test_without_labels_a_part_is_held_out_if_asked_for(tmp_path):
+    path = write_shard(tmp_path / "x.tar", samples(range(10), None))
+    data = opened(path)
+    assert data.test is None
+    assert data.notes[-1].startswith("the images have no labels, so none is held out for testing")
+    data = opened(path, test_fraction=0.2)
+    assert len(data.test) == 2
+    assert sorted(values(data.train) + values(data.test)) == [*range(10)]
+
+
+@pytest.mark.parametrize("labels", ["ab", None])
+def test_a_fraction_of_0_joins_test_images_without_labels(tmp_path, labels):
+    write_shard(tmp_path / "train.tar", samples(range(6), labels))
+    write_shard(tmp_path / "test.tar", samples(range(6, 10), labels))
+    data = opened(tmp_path, test_fraction=0)
+    assert values(data.train) == [*range(6 if labels else 10)]
+    assert values(data.test) == ([6, 7, 8, 9] if labels else [])
 
 
 def test_a_label_may_be_a_key_of_json(tmp_path):
@@ -164,7 +205,7 @@ def test_a_label_may_be_a_key_of_json(tmp_path):
     data = opened(path)
     assert data.classes == ()
     assert data.train.labels is None
-    assert data.notes == (
+    assert data.notes[:-1] == (
         "no sample has a .cls, so the images are used without labels; --set data.label=KEY takes "
         "a key of the .json files: class, other",
     )
@@ -173,7 +214,7 @@ def test_a_label_may_be_a_key_of_json(tmp_path):
 def test_an_empty_label_takes_no_labels(tmp_path):
     data = opened(write_shard(tmp_path / "x.tar", samples(range(6))), label="")
     assert data.train.labels is None
-    assert data.notes == ()
+    assert data.classes == ()
 
 
 def test_the_ending_of_images_can_be_chosen(tmp_path):

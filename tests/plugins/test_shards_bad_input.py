@@ -20,7 +20,7 @@ def opened(path: Path | str, **settings):
 
 
 def values(data) -> list[int]:
-    splits = (data.train, data.test)
+    splits = [split for split in (data.train, data.test) if split is not None]
     return sorted(value_of(each.images.fetch(row)) for each in splits for row in range(len(each)))
 
 
@@ -211,7 +211,7 @@ def test_a_key_that_no_json_has_is_named_with_the_keys(tmp_path):
 def test_labels_that_tell_nothing_are_left_out_with_a_note(tmp_path, labels, said):
     data = opened(write_shard(tmp_path / "x.tar", samples(range(6), labels)))
     assert data.train.labels is None
-    assert data.notes == (f"{said}, so the images are used without labels",)
+    assert data.notes[0] == f"{said}, so the images are used without labels"
 
 
 def test_a_class_that_only_the_test_shards_have_is_an_error(tmp_path):

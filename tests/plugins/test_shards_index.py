@@ -32,7 +32,7 @@ def opened(path: Path, **settings):
 
 
 def values(data) -> list[int]:
-    splits = (data.train, data.test)
+    splits = [split for split in (data.train, data.test) if split is not None]
     return sorted(value_of(each.images.fetch(row)) for each in splits for row in range(len(each)))
 
 

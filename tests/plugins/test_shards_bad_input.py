@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from shard_files import png, samples, value_of, write_shard
 
+import sslcore.cli
 from sslcore.errors import DataError
 from sslcore_webdataset.shards import shards
 
@@ -279,3 +280,19 @@ def test_a_shard_that_changed_before_it_is_read_is_named(tmp_path, change):
         os.utime(path, ns=(0, 0))
     with pytest.raises(OSError, match=f"{path} (can't be read|was changed after)"):
         split.images.fetch(0)
+
+
+@pytest.mark.parametrize("data", ["none-{0..3}.tar", "x.tar.gz", "damaged.tar"])
+def test_the_command_line_reports_one_line_and_writes_nothing(tmp_path, capsys, data):
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(b"x"))
+    (tmp_path / "damaged.tar").write_bytes(b"x" * 2000)
+    output = tmp_path / "run"
+    arguments = ["train", "--method", "simclr", "--data", str(tmp_path / data)]
+    with pytest.raises(SystemExit) as end:
+        sslcore.cli.main([*arguments, "--output", str(output)])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert len(said.splitlines()) == 1
+    assert data.partition("{")[0] in said
+    assert not output.exists()

@@ -42,6 +42,13 @@ class DataError(UsageError):
     """The data set can't be read, or does not suit what is asked of it."""
 
 
+class SourceError(DataError, OSError):
+    """Images can't be read because their source fails: a store is silent, a file of many is cut.
+
+    It is no fault of a single image, so none is left out for it.
+    """
+
+
 class RunFolderError(UsageError):
     """A run folder exists, is missing, can't be written, or belongs to another recipe."""
 

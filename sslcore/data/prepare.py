@@ -22,7 +22,7 @@ from sslcore.data.originals import Originals, in_threads
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
-from sslcore.errors import DataError, UsageError, first_line
+from sslcore.errors import DataError, SourceError, UsageError, first_line
 from sslcore.system.cache import cache_directory
 from sslcore.system.watching import Watch, unwatched
 
@@ -315,8 +315,8 @@ def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
     def square(row: int) -> Tensor | None:
         try:
             return originals.square(row).contiguous()
-        except FormError:
-            # It could be read: to leave it out would hide a mixture.
+        except (FormError, SourceError):
+            # The image is sound: to leave it out would hide a mixture, or a store that is silent.
             raise
         except (DataError, OSError):
             return None

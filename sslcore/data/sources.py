@@ -47,6 +47,7 @@ class EncodedImages(Protocol):
 
         Raises:
             OSError, DataError: it can't be read; the message names it.
+            SourceError: none can be read; the run stops instead of leaving it out.
         """
         ...
 

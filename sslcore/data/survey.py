@@ -19,7 +19,7 @@ from sslcore.data.decoding import VERSION, Header, codecs, decoded, header_of
 from sslcore.data.form import Form
 from sslcore.data.originals import in_threads
 from sslcore.data.sources import EncodedImages, Images
-from sslcore.errors import DataError, RunFolderError
+from sslcore.errors import DataError, RunFolderError, SourceError
 from sslcore.system.cache import cache_directory
 from sslcore.system.files import replacing
 
@@ -127,6 +127,8 @@ def _header(source: Images | EncodedImages, row: int) -> Header | None:
         if isinstance(source, EncodedImages):
             return header_of(source.fetch(row))
         image = source.read([row])[0]
+    except SourceError:
+        raise
     except (OSError, DataError):
         return None
     channels, height, width = image.shape[-3:]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
+import tarfile
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -124,6 +127,7 @@ def pictures(tmp_path_factory):
             Image.fromarray(pixels.numpy()).save(home / folder / f"{number}.png")
     _write_tables(home)
     _write_encoded(home)
+    _write_shards(home)
     return home
 
 
@@ -148,6 +152,23 @@ def _write_encoded(home: Path) -> None:
     (home / "parquet").mkdir()
     table = pyarrow.table({"image": images, "label": [row % 2 for row in range(len(files))]})
     parquet.write_table(table, home / "parquet" / "train-00000-of-00001.parquet")
+
+
+def _write_shards(home: Path) -> None:
+    """Write tar shards of the photos, with labels in two forms."""
+    (home / "shards").mkdir()
+    for number in range(2):
+        with tarfile.open(home / "shards" / f"train-{number:03}.tar", "w") as shard:
+            for row in range(20 * number, 20 * number + 20):
+                label = ("cat", "dog")[row % 2]
+                for ending, content in (
+                    ("png", (home / "photos" / f"{row}.png").read_bytes()),
+                    ("cls", label.encode()),
+                    ("json", json.dumps({"species": label}).encode()),
+                ):
+                    member = tarfile.TarInfo(f"{row:04}.{ending}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture

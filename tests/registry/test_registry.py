@@ -205,6 +205,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_torchvision",
         "sslcore_trackers",
         "sslcore_vicreg",
+        "sslcore_webdataset",
     }
     assert all(plugin.status == "active" for plugin in shipped)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from sslcore.errors import DataError
-from sslcore.system.addresses import is_address, open_address, read_address, state_of_address
+from sslcore.errors import DataError, SourceError
+from sslcore.system import addresses
+from sslcore.system.addresses import (
+    is_address,
+    matching_addresses,
+    open_address,
+    read_address,
+    size_and_state_of_address,
+    state_of_address,
+)
 
 
 @pytest.fixture
@@ -43,9 +53,50 @@ def test_what_cannot_be_read_is_named(store, read, monkeypatch):
         read("nosuch://x")
 
     def silent(*args, **kwargs):
-        raise TimeoutError("no answer in 60 s\nat all")
+        raise ConnectionError("connection reset\nby the store")
 
     for name in ("open", "cat_file", "info"):
         monkeypatch.setattr(MemoryFileSystem, name, silent)
-    with pytest.raises(DataError, match=r"^memory://bucket/a can't be read: no answer in 60 s$"):
+    monkeypatch.setattr(addresses, "PAUSES", (0.0, 0.0))
+    said = r"^memory://bucket/a can't be read, after 3 tries: connection reset$"
+    with pytest.raises(SourceError, match=said):
         read("memory://bucket/a")
+
+
+def test_a_request_that_fails_is_made_again(store, monkeypatch):
+    monkeypatch.setattr(addresses, "PAUSES", (0.0, 0.0))
+    usual, calls = MemoryFileSystem.cat_file, []
+
+    def unsteady(self, *args, **kwargs):
+        calls.append(args)
+        if len(calls) < 3:
+            raise ConnectionError("try later")
+        return usual(self, *args, **kwargs)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", unsteady)
+    assert read_address("memory://bucket/a b.bin", 0, 4) == b"0123"
+    assert len(calls) == 3
+
+
+def test_a_store_that_stops_answering_is_left_after_a_time_out(store, monkeypatch):
+    monkeypatch.setattr(addresses, "PAUSES", (0.0,))
+    monkeypatch.setattr(addresses, "TIME_OUT", 0.05)
+    released = threading.Event()
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", lambda *args, **kwargs: released.wait(60))
+    said = r"^memory://bucket/a b.bin can't be read, after 2 tries: no answer in 0.05 s$"
+    with pytest.raises(SourceError, match=said):
+        read_address("memory://bucket/a b.bin")
+    released.set()
+
+
+def test_addresses_that_match_a_pattern_are_sorted(store):
+    store.pipe("/bucket/b.bin", b"1")
+    store.pipe("/bucket/c.txt", b"1")
+    found = ["memory://bucket/a b.bin", "memory://bucket/b.bin"]
+    assert [
+        each.replace(":///", "://") for each in matching_addresses("memory://bucket/*.bin")
+    ] == found
+
+
+def test_a_file_states_its_size(store):
+    assert size_and_state_of_address("memory://bucket/a b.bin")[0] == 10

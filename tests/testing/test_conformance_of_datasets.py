@@ -23,6 +23,7 @@ def _specs():
     yield replace(_SPECS["moving-digits"], settings={"frames": 4})
     yield _SPECS["folder"]
     yield _SPECS["table"]
+    yield _SPECS["shards"]
 
 
 @conformance(*_specs())

@@ -185,7 +185,13 @@ def form_of(
     """
     headers, notes = survey.readable, []
     size = reading.image_size or common_size(headers)[0]
+    own = max(header.channels for header in headers)
     channels = common_channels(headers) if reading.channels == "auto" else reading.channels
+    if {own, channels} == {1, 3}:
+        notes.append(
+            f"{'colour is' if own == 3 else 'grey images are'} turned into "
+            f"{'grey' if own == 3 else 'colour'} (data.channels={channels})"
+        )
     kinds = Counter(header.dtype for header in headers)
     found = reading.range or range_
     if set(kinds) != {"uint8"} and found is None:
@@ -212,7 +218,8 @@ def form_of(
         size,
         channels,
         found,
-        scales_bytes=reading.range is not None or set(kinds) == {"uint8"},
+        # Among others, images of 8 bits keep their own range; so does a run that goes on.
+        scales_bytes=set(kinds) == {"uint8"},
         background=reading.background,
     )
     return form, notes

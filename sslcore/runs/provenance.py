@@ -19,6 +19,7 @@ from sslcore.registry.origin import FILE, OBJECT, Origin
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 
+_LARGEST_BYTE = 255
 #: A valid name of a distribution.
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -81,7 +82,10 @@ def form_of(run: Run) -> Form:
         for name, item in settings_of(Reading).items()
         if name in ("range", "background") and name in found
     }
-    return Form(shape.image_size, shape.channels, **settings)
+    range_ = settings.get("range")
+    # Such a range was set for images of 8 bits; others have their own beside a wider one.
+    of_bytes = range_ is not None and range_[0] >= 0 and 1 < range_[1] <= _LARGEST_BYTE
+    return Form(shape.image_size, shape.channels, scales_bytes=of_bytes, **settings)
 
 
 def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:

@@ -230,7 +230,10 @@ def test_a_class_without_test_images_is_named(finetune, photos, console, tmp_pat
         ({"run": "nowhere"}, "nowhere is not there"),
         ({"data": "unlabelled"}, "the loss needs labels, and the data has none"),
         ({"data": "nowhere"}, "there is no file or folder 'nowhere'"),
-        ({"data": "digits"}, "was trained on images of 16 px with 3 channels, and the data has"),
+        (
+            {"data": "digits", "settings": TUNED | {"data": {"channels": 1}}},
+            "was trained on images of 16 px with 3 channels, and the data has",
+        ),
         ({"method": "simclr"}, "simclr does not classify: fine-tuning needs a loss with labels"),
         ({"method": "clasification"}, "nearest: classification"),
         ({"settings": {"encoder": {"wdiths": [4]}}}, "nearest: widths"),

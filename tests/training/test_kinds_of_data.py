@@ -9,6 +9,7 @@ import data_plugin
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sslcore
 from sslcore.errors import DataError, TrainingError
@@ -65,14 +66,12 @@ def test_each_kind_of_data_takes_a_third_party_less_than_40_lines():
 @pytest.mark.parametrize("name", ["deep-noise", "tiles", "cells", "zipped"])
 def test_a_run_on_each_kind_of_data_resumes_to_the_same_weights(registry, paths, name):
     whole = train(registry, name, paths[name], "whole")
-    part = {"epochs": 1}
     with pytest.raises(sslcore.errors.InterruptedRun):
         train(registry, name, paths[name], "parts", time_limit=0)
     resumed = sslcore.train(
         resume="parts", evaluate=False, registry=registry, device="cpu", workers=1
     )
     assert weights(resumed) == weights(whole)
-    assert part
 
 
 @pytest.mark.parametrize("method", ["simclr", "dino", "mae"])
@@ -142,3 +141,25 @@ def test_channels_that_can_not_be_reconciled_are_refused(registry):
     data = sslcore.Data(train=sslcore.Split(sizes[0]), test=sslcore.Split(sizes[1]))
     with pytest.raises(DataError, match="it has 8 channels, and 13 are needed"):
         train(registry, data, {}, "run")
+
+
+def test_images_of_8_and_of_12_bits_resume_with_a_range_each(registry, tmp_path, console):
+    draw = np.random.default_rng(0)
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for number in range(24):
+        deep = draw.integers(0, 4096, (16, 16), dtype=np.uint16)
+        pixels = deep if number % 2 else (deep >> 4).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    whole = train(registry, str(folder), {}, "whole", console=console)
+    assert "the images differ in their type of values" in " ".join(console.file.getvalue().split())
+    with pytest.raises(sslcore.errors.InterruptedRun):
+        train(registry, str(folder), {}, "parts", time_limit=0)
+    resumed = sslcore.train(resume="parts", evaluate=False, registry=registry, device="cpu")
+    assert weights(resumed) == weights(whole)
+
+
+def test_grey_images_turned_into_colour_are_told(registry, console):
+    run = train(registry, "digits", {}, "run", data={"channels": 3}, console=console)
+    assert run.shape().channels == 3
+    assert "grey images are turned into colour (data.channels=3)" in console.file.getvalue()

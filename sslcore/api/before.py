@@ -21,10 +21,10 @@ from sslcore.compute.device import pick_device
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.contract.records import Component
 from sslcore.errors import UsageError
-from sslcore.pipeline.build import build_part
+from sslcore.pipeline.build import build_data, build_part
 from sslcore.recipe.recipe import Part
 from sslcore.recipe.request import Settings
-from sslcore.recipe.resolve import resolve
+from sslcore.recipe.resolve import data_part, resolve
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.preview import checked_output, write_preview
@@ -47,7 +47,8 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
             (`feature_dim=512`).
 
     Returns:
-        The module, the evaluator, or the data set (`sslcore.Data`).
+        The module, the evaluator, or the data set (`sslcore.Data`), its images in one form, as
+        those of a run are.
 
     Raises:
         UsageError: the name or a setting is unknown, or a value has the wrong type or range.
@@ -63,6 +64,11 @@ def build(kind: str, name: str, *, registry: Registry | None = None, **settings:
     if not isinstance(entry.record, Component):
         raise UsageError(f"{entry} is a recipe: train it with sslcore.train")
     interface = entry.interface()
+    if kind == "dataset":
+        validation = Validation()
+        part = data_part(kind, (entry, interface), {**variant, **settings}, validation)
+        validation.check()
+        return build_data(part)
     supplied = {key: settings.pop(key) for key in interface.supplied if key in settings}
     validation = Validation()
     values = {**variant, **settings}

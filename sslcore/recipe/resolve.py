@@ -110,7 +110,7 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     validation = Validation(request.origin_of)
     values = request.settings_of(kind, *entry.addresses)
     if kind == "dataset":
-        part = _data_part("data", (entry, entry.interface()), values, validation)
+        part = data_part("data", (entry, entry.interface()), values, validation)
     else:
         valid = validation.settings(kind, entry.interface().settings, values, entry.owner)
         part = Part.of(entry, valid or {})
@@ -118,7 +118,7 @@ def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
     return part
 
 
-def _data_part(
+def data_part(
     section: str, stage: Stage, values: Mapping[str, object], validation: Validation
 ) -> Part:
     """Return a data set with its own settings, and those of `Reading` that are not the default."""
@@ -193,7 +193,7 @@ class _Layers:
         values |= self.request.settings_of(section, *entry.addresses)
         if path:
             values["path"] = path
-        return _data_part(section, stage, values, self.validation)
+        return data_part(section, stage, values, self.validation)
 
     def _part(self, section: str, stage: Stage, values: Mapping[str, object]) -> Part:
         """Return a component with its settings; a bad section has none, and is reported later."""

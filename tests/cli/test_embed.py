@@ -109,9 +109,9 @@ def test_what_fails_on_the_way_leaves_the_earlier_file(run, monkeypatch):
     [
         (["-o", "features.txt"], "must end in .npy or .parquet"),
         (["-o", "nowhere/features.npy"], "must be a file in a folder that exists"),
-        (["-o", "a.npy", "--data", "nowhere"], "no folder"),
+        (["-o", "a.npy", "--data", "nowhere"], "no file or folder"),
         (["-o", "a.npy", "--data", "moving-digits"], "takes single images"),
-        (["-o", "a.npy", "--data", "digits"], "the run was trained on"),
+        (["-o", "a.npy", "--set", "data.channels=13"], "13 are needed"),
         (["-o", "a.npy", "--set", "loss.temperature=1"], "only settings of the section data"),
         (["-o", "a.parquet"], "pip install 'sslcore[parquet]'"),
     ],

@@ -94,7 +94,10 @@ def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Readi
         sources = data.with_splits(_as_source)
         return _Preparation(sources, reading, boxes=False, watch=watch).made()
     found, notes = reading.range or data.train.range, data.notes
-    if found is None and images.dtype != torch.uint8:
+    of_bytes = images.dtype == torch.uint8
+    if of_bytes and reading.scale_bytes is False:
+        found = None
+    if found is None and not of_bytes:
         rows = torch.linspace(0, len(images) - 1, min(64, len(images))).round().long()
         sample = images[rows].contiguous().numpy().reshape(len(rows), -1)
         found, note = range_of(sample[:, :: max(1, sample.shape[1] // 4096)].ravel())
@@ -102,7 +105,8 @@ def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Readi
     if found is None:
         return data, reading
     ranged = data.with_splits(lambda _, split: replace(split, range=found))
-    return replace(ranged, notes=notes), replace(reading, range=found)
+    scale_bytes = reading.scale_bytes if reading.range or of_bytes else False
+    return replace(ranged, notes=notes), replace(reading, range=found, scale_bytes=scale_bytes)
 
 
 def _as_source(_name: str, split: Split) -> Split:
@@ -143,7 +147,11 @@ class _Preparation:
             )
         form = self.form
         reading = replace(
-            self.reading, image_size=form.image_size, channels=form.channels, range=form.range
+            self.reading,
+            image_size=form.image_size,
+            channels=form.channels,
+            range=form.range,
+            scale_bytes=None if form.range is None or form.scales_bytes else False,
         )
         made = replace(ready, notes=(*self.data.notes, *self.notes))
         return _without_empty_classes(made) if self.unreadable else made, reading

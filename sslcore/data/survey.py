@@ -214,12 +214,17 @@ def form_of(
             f"the images differ in their type of values ({said}); 8 bits are scaled by 255 and "
             "the others by their range: if classes differ in the type, brightness tells them apart"
         )
+    scale_bytes = reading.scale_bytes
+    if scale_bytes is None:
+        # Among others, images of 8 bits keep their own range; so does a run that goes on.
+        scale_bytes = set(kinds) == {"uint8"}
+    if set(kinds) == {"uint8"} and not scale_bytes:
+        found = None
     form = Form(
         size,
         channels,
         found,
-        # Among others, images of 8 bits keep their own range; so does a run that goes on.
-        scales_bytes=set(kinds) == {"uint8"},
+        scales_bytes=scale_bytes,
         background=reading.background,
     )
     return form, notes

@@ -55,6 +55,31 @@ def test_twelve_bits_in_thirteen_channels_keep_their_4096_levels(tmp_path, endin
     assert len(np.unique(np.stack(list(made.values())))) == len(np.unique(np.stack(images)))
 
 
+def test_settings_that_were_found_give_the_same_values_again_where_bit_depths_differ(tmp_path):
+    written(tmp_path / "a", ".png", [np.full((SIDE, SIDE), 200, np.uint8)] * 4, png)
+    wide = [RNG.integers(0, 4096, (SIDE, SIDE), dtype=np.uint16) for _ in range(4)]
+    written(tmp_path / "b", ".png", wide, png)
+
+    first, found = opened(tmp_path)
+    again, same = prepared(folder(path=str(tmp_path), test_fraction=0.2), found)
+
+    assert same == found
+    for name, image in read(first).items():
+        assert np.array_equal(image, read(again)[name])
+        if name.startswith("a"):
+            assert np.allclose(image, 200 / 255)
+
+
+def test_a_range_that_is_set_is_that_of_bytes_too(tmp_path):
+    written(tmp_path, ".png", [np.full((SIDE, SIDE), 50, np.uint8)] * 4, png)
+
+    data, found = opened(tmp_path, range=(0, 100))
+    again, _ = prepared(folder(path=str(tmp_path), test_fraction=0.2), found)
+
+    for made in (data, again):
+        assert all(np.allclose(image, 0.5) for image in read(made).values())
+
+
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):
     image = np.zeros((SIDE, SIDE, 4), np.uint16)
     written(tmp_path, ".png", [image] * 3, png)

@@ -261,21 +261,36 @@ def range_of(values: np.ndarray) -> tuple[tuple[float, float], str]:
 
 
 def _values(source: Images | EncodedImages, rows: Sequence[int], background: str) -> np.ndarray:
-    """Return a sample of the values of some rows."""
+    """Return a sample of the values of some rows, of those that can be read.
+
+    Raises:
+        DataError: none can be read.
+    """
     chosen = [
         rows[place]
         for place in np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLED)).round().astype(int)
     ]
 
-    def some(row: int) -> np.ndarray:
-        image: Tensor = (
-            decoded(source.fetch(row), background=background)
-            if isinstance(source, EncodedImages)
-            else source.read([row])[0]
-        )
+    def some(row: int) -> np.ndarray | None:
+        try:
+            image: Tensor = (
+                decoded(source.fetch(row), background=background)
+                if isinstance(source, EncodedImages)
+                else source.read([row])[0]
+            )
+        except SourceError:
+            raise
+        except (OSError, DataError):
+            return None
         flat = image.reshape(-1)
         places = torch.linspace(0, len(flat) - 1, min(len(flat), _VALUES)).round().long()
         chosen: np.ndarray = flat.contiguous().numpy()[places.numpy()]
         return chosen
 
-    return np.concatenate(in_threads(some, chosen))
+    found = [values for values in in_threads(some, chosen) if values is not None]
+    if not found:
+        raise DataError(
+            "the range of the values is not known, since no image of a sample can be read; "
+            "--set data.range=[low,high] states it"
+        )
+    return np.concatenate(found)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from image_files import npy, png, tiff
+from image_files import npy, photo, png, tiff
 
 from sslcore.contract.reading import Reading
-from sslcore.data import Data
+from sslcore.data import Data, Split
 from sslcore.data.prepare import prepared
+from sslcore.data.sample import mean_and_std
 from sslcore.errors import DataError
 from sslcore_torchvision.folder import folder
 
@@ -78,6 +79,40 @@ def test_a_range_that_is_set_is_that_of_bytes_too(tmp_path):
 
     for made in (data, again):
         assert all(np.allclose(image, 0.5) for image in read(made).values())
+
+
+@pytest.mark.parametrize("cache", ["auto", "none"])
+def test_a_large_photo_is_read_as_floats_where_a_range_is_set(tmp_path, cache):
+    image = np.zeros((400, 400, 3), np.uint8)
+    image[:, 200:] = 200
+    written(tmp_path, ".jpg", [image] * 3, photo)
+
+    data, _ = opened(tmp_path, range=(0, 100), cache=cache, image_size=20)
+
+    for made in read(data).values():
+        assert made.dtype == np.float32
+        assert np.allclose(made[..., :8], 0, atol=0.05)
+        assert np.allclose(made[..., 12:], 1, atol=0.05)
+
+
+def test_a_damaged_image_in_the_sample_of_values_is_left_out(tmp_path):
+    images = [RNG.integers(0, 4096, (SIDE, SIDE), dtype=np.uint16) for _ in range(6)]
+    written(tmp_path, ".png", images, png)
+    damaged = tmp_path / "002.png"
+    damaged.write_bytes(damaged.read_bytes()[:300])
+
+    data, reading = opened(tmp_path)
+
+    assert reading.range == (0.0, 4095.0)
+    assert any("1 of 6 images can't be read and are left out: 002.png" in n for n in data.notes)
+
+
+def test_the_mean_is_that_of_all_images_where_few_have_a_label():
+    images = torch.full((40, 1, 4, 4), 51, dtype=torch.uint8)
+    images[30:] = 255
+    mean, std = mean_and_std(Split(images, torch.tensor([-1] * 30 + [0] * 10)))
+    assert mean == pytest.approx((0.4,))
+    assert std == pytest.approx(((0.25 * 0.75) ** 0.5 * 0.8,))
 
 
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
-from torch import Tensor
 
 from sslcore.errors import DataError
 from sslcore.system.printable import printable
@@ -31,7 +29,7 @@ class StoredImages:
     Args:
         files: paths of the files that hold them.
         places: of type `PLACE`, (N,); `file` is the number of one of `files`.
-        fingerprint: changes with the content of the files and with the rows.
+        fingerprint: changes with the content of the files.
         place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
@@ -52,12 +50,6 @@ class StoredImages:
 
     def __len__(self) -> int:
         return len(self.places)
-
-    def subset(self, rows: Tensor) -> StoredImages:
-        """Return some of the images, by their rows, int64 (N,)."""
-        fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        place = f"{self.place} {len(rows)}"
-        return StoredImages(self.files, self.places[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -100,7 +92,7 @@ class GroupedImages:
     Args:
         columns: the images of each file.
         rows: numbers of the file and of the row in it, int64 (N, 2).
-        fingerprint: changes with the content of the files and with the rows.
+        fingerprint: changes with the content of the files.
         place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
@@ -118,12 +110,6 @@ class GroupedImages:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def subset(self, rows: Tensor) -> GroupedImages:
-        """Return some of the images, by their rows, int64 (N,)."""
-        fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        place = f"{self.place} {len(rows)}"
-        return GroupedImages(self.columns, self.rows[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -190,10 +176,3 @@ class Names(Sequence[str]):
         paths = self.paths[table]
         path = None if paths is None else paths[place].as_py()
         return printable(path) if path else f"{self.tables[table]} row {place}"
-
-
-def chosen_fingerprint(fingerprint: str, rows: Tensor) -> str:
-    """Return the fingerprint of some of the images."""
-    known = hashlib.blake2b(fingerprint.encode(), digest_size=16)
-    known.update(rows.numpy().tobytes())
-    return known.hexdigest()

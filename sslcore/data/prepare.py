@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
+from sslcore.data.arrays import IN_MEMORY, ArrayImages
 from sslcore.data.cache import Entry, Stored, keep_below
 from sslcore.data.decoding import header_of
 from sslcore.data.form import UNIT, Form, FormError
@@ -26,31 +27,11 @@ from sslcore.errors import DataError, SourceError, UsageError, first_line
 from sslcore.system.cache import cache_directory
 from sslcore.system.watching import Watch, unwatched
 
-#: Images without a place on disk are kept in memory up to this many bytes.
-_IN_MEMORY = 2**30
 #: Images read between two looks at whether enough of them can be read.
 _AT_A_TIME = 1024
 #: Number of unreadable images to name; the others are only counted.
 _NAMED = 3
 _GB = 10**9
-
-
-class TensorImages:
-    """Images of a tensor (N, C, H, W), for those that have to be resized.
-
-    Args:
-        images: any type.
-    """
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, rows: Sequence[int]) -> list[Tensor]:
-        """Return images (C, H, W)."""
-        return [self.images[row] for row in rows]
 
 
 def prepared(
@@ -67,21 +48,21 @@ def prepared(
     Raises:
         DataError: the images can't be brought into one form, or too few of them can be read.
     """
-    train = data.train.images
-    if isinstance(train, Originals):
+    if isinstance(data.train.images, Originals):
         return data, reading
-    if isinstance(train, Tensor):
+    if all(isinstance(split.images, Tensor) for split in data.splits):
         return _of_tensors(data, reading, watch)
-    return _Preparation(data, reading, boxes, watch).made()
+    return _Preparation(data.with_splits(_as_source), reading, boxes, watch).made()
 
 
 def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Reading]:
     """Return a data set of tensors, which need no reading."""
     images = data.train.images
     assert isinstance(images, Tensor)
-    if len({split.images.dtype for split in data.splits if isinstance(split.images, Tensor)}) > 1:
+    tensors = [split.images for split in data.splits if isinstance(split.images, Tensor)]
+    if len({each.dtype for each in tensors}) > 1:
         raise DataError("the splits differ in the type of their values")
-    shapes = {split.images.shape[1:] for split in data.splits if isinstance(split.images, Tensor)}
+    shapes = {each.shape[1:] for each in tensors}
     square = images.shape[-1] == images.shape[-2] and len(shapes) == 1
     size = reading.image_size or images.shape[-1]
     channels = images.shape[-3] if reading.channels == "auto" else reading.channels
@@ -110,8 +91,11 @@ def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Readi
 
 
 def _as_source(_name: str, split: Split) -> Split:
-    assert isinstance(split.images, Tensor)
-    return replace(split, images=TensorImages(split.images), file=None)
+    if not isinstance(split.images, Tensor):
+        return split
+    if split.images.dim() == 5:
+        raise DataError("clips must be a tensor in each split, since they are not resized")
+    return replace(split, images=ArrayImages(split.images, split.file), file=None)
 
 
 class _Preparation:
@@ -215,7 +199,13 @@ class _Preparation:
         if stored is not None:
             images, file, unreadable = stored.images, stored.file, stored.unreadable
         else:
-            if total > _IN_MEMORY:
+            if total > IN_MEMORY:
+                if name == "train":
+                    why = problem or "their data set has no fingerprint"
+                    self.notes.append(
+                        "images are decoded again in each epoch, because resized images can't be "
+                        f"cached ({why}) and are too large to keep in memory"
+                    )
                 return self._of_originals(name, split)
             if problem:
                 self.notes.append(
@@ -307,8 +297,7 @@ def _without_empty_classes(data: Data) -> Data:
 
 
 def _source(split: Split) -> Images | EncodedImages:
-    if isinstance(split.images, (Tensor, Originals)):
-        raise DataError("the splits of a data set are tensors in part, and in part sources")
+    assert not isinstance(split.images, (Tensor, Originals))
     return split.images
 
 

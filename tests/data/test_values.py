@@ -115,6 +115,18 @@ def test_the_mean_is_that_of_all_images_where_few_have_a_label():
     assert std == pytest.approx(((0.25 * 0.75) ** 0.5 * 0.8,))
 
 
+def test_a_tensor_may_stand_beside_a_source_in_another_split(tmp_path):
+    images = [RNG.integers(0, 256, (SIDE, SIDE), dtype=np.uint8) for _ in range(5)]
+    written(tmp_path, ".png", images, png)
+    source = folder(path=str(tmp_path), test_fraction=0).train
+    tensor = Split(torch.from_numpy(np.stack(images))[:, None])
+
+    for train, test in ((tensor, source), (source, tensor)):
+        data, _ = prepared(Data(train, test), Reading())
+        for split in data.splits:
+            assert np.array_equal(split.read(torch.arange(5))[:, 0], np.stack(images))
+
+
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):
     image = np.zeros((SIDE, SIDE, 4), np.uint16)
     written(tmp_path, ".png", [image] * 3, png)

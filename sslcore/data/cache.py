@@ -98,8 +98,12 @@ class Entry:
             return Stored(images, mapped_file, about["unreadable"], Form(**form))
         except (OSError, ValueError, EOFError, KeyError, TypeError):
             # Damaged, or being removed by another process: as good as absent.
-            shutil.rmtree(self.path, ignore_errors=True)
+            self.remove()
             return None
+
+    def remove(self) -> None:
+        """Remove what is stored."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def store(self, squares: Callable[[int], Iterable[np.ndarray | None]], form: Form) -> None:
         """Write the images (C, S, S) of a form, in order; what a stopped process wrote is kept.

@@ -29,6 +29,8 @@ from sslcore.system.watching import Watch, unwatched
 
 #: Images read between two looks at whether enough of them can be read.
 _AT_A_TIME = 1024
+#: Number of images that could not be read before to try again at each start.
+_RETRIED = 16
 #: Number of unreadable images to name; the others are only counted.
 _NAMED = 3
 _GB = 10**9
@@ -226,6 +228,12 @@ class _Preparation:
         cache = cache_directory() / "images"
         entry = Entry.of(cache, str(getattr(source, "place", fingerprint)), fingerprint, form)
         stored = entry.load()
+        if stored is not None and stored.unreadable:
+            # They may have been missing for a while, which a fingerprint does not always show.
+            retried = readable(originals_of(split, form), stored.unreadable[:_RETRIED])
+            if any(square is not None for square in retried):
+                entry.remove()
+                stored = None
         if stored is None:
 
             def squares(first: int) -> Iterator[np.ndarray | None]:

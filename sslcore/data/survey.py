@@ -29,6 +29,8 @@ _USUAL_SIDE = 96
 _LARGEST_KEPT = 256
 #: Images whose headers are read; of more, as many, evenly spread.
 _SURVEYED = 10_000
+#: Number of images without a header before that are tried again at each start.
+_RETRIED = 16
 #: Images in which the range of values is looked for, and values of each.
 _SAMPLED, _VALUES = 64, 4096
 #: Percentiles that become 0 and 1.
@@ -67,7 +69,11 @@ class Survey:
         """
         count = len(source)
         file = _file(source)
-        if file is not None and (kept := cls._load(file, count)) is not None:
+        kept = None if file is None else cls._load(file, count)
+        # Images may have been missing for a while, which a fingerprint does not always show.
+        if kept is not None and not any(
+            in_threads(lambda row: _header(source, row), kept.unreadable[:_RETRIED])
+        ):
             return kept
         limit = _SURVEYED if isinstance(source, EncodedImages) else _SAMPLED
         rows = tuple(

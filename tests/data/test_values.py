@@ -127,6 +127,35 @@ def test_a_tensor_may_stand_beside_a_source_in_another_split(tmp_path):
             assert np.array_equal(split.read(torch.arange(5))[:, 0], np.stack(images))
 
 
+class Late:
+    """Encoded images of which one is missing at first."""
+
+    fingerprint = "the same at any time"
+
+    def __init__(self, contents: list[bytes]) -> None:
+        self.contents, self.missing = contents, True
+
+    def __len__(self) -> int:
+        return len(self.contents)
+
+    def fetch(self, row: int) -> bytes:
+        if row == 2 and self.missing:
+            raise FileNotFoundError("2.png does not exist")
+        return self.contents[row]
+
+
+@pytest.mark.parametrize("cache", ["decoded", "none"])
+def test_an_image_that_was_missing_is_used_once_it_is_there(tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path))
+    source = Late([png(np.full((SIDE, SIDE), value, np.uint8)) for value in range(5)])
+
+    assert len(prepared(Data(Split(source)), Reading(cache=cache))[0].train) == 4
+    source.missing = False
+    train = prepared(Data(Split(source)), Reading(cache=cache))[0].train
+
+    assert train.read(torch.arange(5))[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):
     image = np.zeros((SIDE, SIDE, 4), np.uint16)
     written(tmp_path, ".png", [image] * 3, png)

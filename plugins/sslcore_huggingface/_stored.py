@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -146,8 +146,8 @@ class GroupedImages:
         return sum(each.nbytes for each in self._groups.values())
 
 
-class Names(Sequence[str]):
-    """Names of images, made when they are asked for: what the column names them, or their place.
+class Named:
+    """Names of images: what the column names them, or else their place.
 
     Args:
         paths: the member `path` of each image of each file, or None where there is none.
@@ -160,18 +160,8 @@ class Names(Sequence[str]):
     ) -> None:
         self.paths, self.tables, self.rows = tuple(paths), tuple(tables), rows
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Names: ...
-
-    def __getitem__(self, row: int | slice) -> str | Names:
-        if isinstance(row, slice):
-            return Names(self.paths, self.tables, self.rows[row])
+    def name(self, row: int) -> str:
+        """Return the name of an image."""
         table, place = self.rows[row].tolist()
         paths = self.paths[table]
         path = None if paths is None else paths[place].as_py()

@@ -8,8 +8,9 @@ import numpy as np
 
 from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data.holding_out import NOTHING_HELD_OUT, held_out_by_hash
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError
-from sslcore_torchvision._file_index import FileIndex, FileNames, printable
+from sslcore_torchvision._file_index import FileIndex, printable
 
 #: Folders that hold the test images beside `train`, in order of preference.
 _TEST_FOLDERS = (b"test", b"val", b"valid", b"validation")
@@ -41,9 +42,9 @@ class Listing:
         return len(self.rows)
 
     @property
-    def names(self) -> FileNames:
+    def names(self) -> NamesOfRows:
         """The paths of the files, relative to the folder, as text."""
-        return FileNames(self.index, self.rows)
+        return NamesOfRows(self.index.text, self.rows)
 
 
 def arrange(index: FileIndex, test_fraction: float | None) -> Listing:

@@ -12,9 +12,10 @@ from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Data, Split
 from sslcore.data.holding_out import NOTHING_HELD_OUT, held_out_by_hash
 from sslcore.data.labels import UNKNOWN
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError
 from sslcore.system.printable import one_line
-from sslcore_webdataset._images import Names, Samples, ShardImages
+from sslcore_webdataset._images import Samples, ShardImages
 
 if TYPE_CHECKING:
     from sslcore_webdataset._labels import Labels
@@ -125,5 +126,5 @@ class Parts:
         return Split(
             ShardImages.of(self.samples, self.storage, rows, f"{self.path} {name}"),
             None if labels is None else torch.from_numpy(labels.values[rows]),
-            names=Names(self.samples, rows),
+            names=NamesOfRows(self.samples.name, rows),
         )

@@ -8,7 +8,7 @@ from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
 from sslcore.data.holding_out import held_out
-from sslcore.data.names import ChosenNames
+from sslcore.data.names import NamesOfRows
 
 
 def chosen(split: Split, rows: Tensor) -> Split:
@@ -17,7 +17,7 @@ def chosen(split: Split, rows: Tensor) -> Split:
     if isinstance(images, Tensor) and images.nbytes > IN_MEMORY:
         labels = None if split.labels is None else split.labels[rows]
         part = ArrayImages(images, split.file).subset(rows)
-        return Split(part, labels, names=ChosenNames(split, rows), range=split.range)
+        return Split(part, labels, names=NamesOfRows(split.name_of, rows), range=split.range)
     return split.subset(rows)
 
 

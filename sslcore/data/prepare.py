@@ -16,23 +16,26 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
 from sslcore.data.cache import Entry, Stored, keep_below
-from sslcore.data.decoding import header_of
-from sslcore.data.form import UNIT, Form, FormError
-from sslcore.data.labels import renumbered
-from sslcore.data.originals import Originals, in_threads
+from sslcore.data.form import UNIT, Form
+from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
-from sslcore.errors import DataError, SourceError, UsageError, first_line
+from sslcore.data.unreadable import (
+    at_least_one,
+    listed,
+    none_readable,
+    readable,
+    reason_of,
+    squares_of,
+    without_empty_classes,
+)
+from sslcore.errors import DataError, UsageError
 from sslcore.system.cache import cache_directory
 from sslcore.system.watching import Watch, unwatched
 
-#: Images read between two looks at whether enough of them can be read.
-_AT_A_TIME = 1024
 #: Number of images that could not be read before to try again at each start.
 _RETRIED = 16
-#: Number of unreadable images to name; the others are only counted.
-_NAMED = 3
 _GB = 10**9
 
 
@@ -49,9 +52,13 @@ def prepared(
 
     Raises:
         DataError: the images can't be brought into one form, or too few of them can be read.
+        UsageError: a setting is out of range, or the cache would exceed its limit.
     """
     if isinstance(data.train.images, Originals):
         return data, reading
+    if reading.range is not None and not reading.range[0] < reading.range[1]:
+        low, high = reading.range
+        raise UsageError(f"data.range: expected low < high, got [{low:g}, {high:g}]")
     if all(isinstance(split.images, Tensor) for split in data.splits):
         return _of_tensors(data, reading, watch)
     return _Preparation(data.with_splits(_as_source), reading, boxes, watch).made()
@@ -112,7 +119,7 @@ class _Preparation:
         self.kept: list[Entry] = []
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
-            raise DataError(_none("train", data.train))
+            raise DataError(none_readable("train", data.train))
         self.form, notes = form_of(reading, self.survey, _source(data.train), data.train.range)
         self.notes += notes
         side, equal = common_size(self.survey.readable)
@@ -125,10 +132,9 @@ class _Preparation:
         if self.unreadable:
             total = sum(map(len, self.data.splits))
             names = sorted(self.unreadable)
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             self.notes.append(
                 f"{len(names)} of {total} images can't be read and are left out: "
-                f"{', '.join(names[:_NAMED])}{more}"
+                f"{listed(names)}"
                 f"{f' ({self.reason})' if self.reason else ''}"
             )
         form = self.form
@@ -140,7 +146,7 @@ class _Preparation:
             scale_bytes=None if form.range is None or form.scales_bytes else False,
         )
         made = replace(ready, notes=(*self.data.notes, *self.notes))
-        return _without_empty_classes(made) if self.unreadable else made, reading
+        return without_empty_classes(made) if self.unreadable else made, reading
 
     def _split(self, name: str, split: Split) -> Split:
         source, form = _source(split), self.form
@@ -179,9 +185,9 @@ class _Preparation:
         if not unreadable:
             return split
         if len(split) == len(unreadable):
-            raise DataError(_none(name, split))
+            raise DataError(none_readable(name, split))
         self.unreadable += [split.name_of(row) for row in unreadable]
-        self.reason = self.reason or _why(split, unreadable[0])
+        self.reason = self.reason or reason_of(split, unreadable[0])
         keep = torch.ones(len(split), dtype=torch.bool)
         keep[list(unreadable)] = False
         return split.subset(keep.nonzero()[:, 0])
@@ -214,10 +220,10 @@ class _Preparation:
                     f"resized images are kept in memory because they can't be cached ({problem}); "
                     "set SSLCORE_CACHE to a folder with room"
                 )
-            squares = list(_squares(source, form, 0, self.watch))
+            squares = list(squares_of(source, form, 0, self.watch))
             unreadable = [row for row, square in enumerate(squares) if square is None]
             if len(unreadable) == len(split):
-                raise DataError(_none(name, split))
+                raise DataError(none_readable(name, split))
             images = torch.from_numpy(np.stack([each for each in squares if each is not None]))
         whole = replace(split, images=originals_of(split, form), file=None)
         left = self._without(name, whole, unreadable)
@@ -237,8 +243,8 @@ class _Preparation:
         if stored is None:
 
             def squares(first: int) -> Iterator[np.ndarray | None]:
-                found = _squares(source, form, first, self.watch)
-                return found if first else _enough(name, split, found)
+                found = squares_of(source, form, first, self.watch)
+                return found if first else at_least_one(name, split, found)
 
             entry.store(squares, form)
             stored = entry.load()
@@ -246,62 +252,6 @@ class _Preparation:
             keep_below(cache, limit, [*(kept.path for kept in self.kept), entry.path])
         self.kept.append(entry)
         return stored
-
-
-def _enough(
-    name: str, split: Split, images: Iterator[np.ndarray | None]
-) -> Iterator[np.ndarray | None]:
-    """Pass images on; raise `DataError` at the end if there were none."""
-    readable = 0
-    for image in images:
-        readable += image is not None
-        yield image
-    if not readable:
-        raise DataError(_none(name, split))
-
-
-def _none(name: str, split: Split) -> str:
-    names = ", ".join(split.name_of(row) for row in range(min(_NAMED, len(split))))
-    more = f" and {len(split) - _NAMED} more" if len(split) > _NAMED else ""
-    what_next = _why(split, 0) or "replace them"
-    return f"none of the {name} images can be read ({names}{more}); {what_next}"
-
-
-def _why(split: Split, row: int) -> str:
-    """Return what is wrong with an image that can't be read, with its name; empty if unknown."""
-    images = split.images
-    try:
-        if isinstance(images, Originals):
-            images.square(row)
-        elif isinstance(images, EncodedImages):
-            header_of(images.fetch(row))
-    except (DataError, OSError) as error:
-        name, message = split.name_of(row), first_line(error)
-        return message if name in message else f"{name} {message}"
-    return ""
-
-
-def _without_empty_classes(data: Data) -> Data:
-    """Return a data set whose classes have an image each, their labels numbered anew."""
-    found = {
-        label
-        for split in data.splits
-        if split.labels is not None and split.labels.dim() == 1
-        for label in split.labels.unique().tolist()
-    }
-    kept = [label for label in range(len(data.classes)) if label in found]
-    if not found or len(kept) == len(data.classes):
-        return data
-    number = torch.full((len(data.classes),), -1)
-    number[kept] = torch.arange(len(kept))
-
-    def of(_name: str, split: Split) -> Split:
-        if split.labels is None:
-            return split
-        return replace(split, labels=renumbered(split.labels, number, len(kept)))
-
-    classes = tuple(data.classes[label] for label in kept)
-    return replace(data.with_splits(of), classes=classes)
 
 
 def _source(split: Split) -> Images | EncodedImages:
@@ -312,30 +262,3 @@ def _source(split: Split) -> Images | EncodedImages:
 def originals_of(split: Split, form: Form) -> Originals:
     """Return the images of a split of a source as originals of a form."""
     return Originals(_source(split), form, None, split.name_of)
-
-
-def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
-    """Return the squares (C, S, S) of some rows of a source; None for one that can't be read."""
-
-    def square(row: int) -> Tensor | None:
-        try:
-            return originals.square(row).contiguous()
-        except (FormError, SourceError):
-            # The image is sound: to leave it out would hide a mixture, or a store that is silent.
-            raise
-        except (DataError, OSError):
-            return None
-
-    return in_threads(square, rows)
-
-
-def _squares(
-    source: Images | EncodedImages, form: Form, first: int, watch: Watch
-) -> Iterator[np.ndarray | None]:
-    """Yield the squares of the images from a row on; None for one that can't be read."""
-    originals, total = Originals(source, form), len(source)
-    for start in range(first, total, _AT_A_TIME):
-        watch(start, total)
-        for square in readable(originals, range(start, min(start + _AT_A_TIME, total))):
-            yield None if square is None else square.numpy()
-    watch(total, total)

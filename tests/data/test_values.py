@@ -13,7 +13,7 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.prepare import prepared
 from sslcore.data.sample import mean_and_std
-from sslcore.errors import DataError
+from sslcore.errors import DataError, UsageError
 from sslcore_torchvision.folder import folder
 
 RNG = np.random.default_rng(0)
@@ -154,6 +154,13 @@ def test_an_image_that_was_missing_is_used_once_it_is_there(tmp_path, monkeypatc
     train = prepared(Data(Split(source)), Reading(cache=cache))[0].train
 
     assert train.read(torch.arange(5))[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("range_", [(5, 5), (9, 1)])
+def test_a_range_without_values_is_refused(tmp_path, range_):
+    written(tmp_path, ".png", [np.zeros((SIDE, SIDE), np.uint8)] * 3, png)
+    with pytest.raises(UsageError, match=r"data\.range: expected low < high"):
+        opened(tmp_path, range=range_)
 
 
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):

@@ -6,19 +6,19 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sslcore.errors import DataError
+from sslcore.system.open_files import OpenFiles
 from sslcore.system.printable import printable
 from sslcore_huggingface._places import ELSEWHERE, Column, group, group_sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Files that stay open; more are opened for each image. Systems allow a process 1,024 or fewer.
-_OPEN = 256
 #: Bytes of groups of rows that stay in memory.
 _GROUPS = 2**30
 
@@ -38,15 +38,10 @@ class StoredImages:
     ) -> None:
         self.files, self.places = tuple(files), places
         self.fingerprint, self.place = fingerprint, place
-        self._opened: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self._opened = OpenFiles(partial(_open, self.files))
 
     def __reduce__(self) -> tuple[type[StoredImages], tuple[object, ...]]:
         return StoredImages, (self.files, self.places, self.fingerprint, self.place)
-
-    def __del__(self) -> None:
-        for descriptor in self._opened.values():
-            os.close(descriptor)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -58,30 +53,19 @@ class StoredImages:
             OSError: the file is missing, or shorter than it was.
         """
         file, length, offset = self.places[row].item()
-        descriptor = self._opened.get(file)
-        if descriptor is None:
-            descriptor = os.open(self.files[file], os.O_RDONLY)
-            with self._lock:
-                # A file that is open stays so: another thread may read it.
-                keep = len(self._opened) < _OPEN and file not in self._opened
-                if keep:
-                    self._opened[file] = descriptor
-            if not keep:
-                try:
-                    return self._read(descriptor, file, length, offset)
-                finally:
-                    os.close(descriptor)
-        return self._read(descriptor, file, length, offset)
-
-    def _read(self, descriptor: int, file: int, length: int, offset: int) -> bytes:
-        wanted = os.fstat(descriptor).st_size if length == ELSEWHERE else length
-        content = os.pread(descriptor, wanted, offset)
-        if len(content) < wanted:
+        if length == ELSEWHERE:
+            return self._opened.read(file, 0)
+        content = self._opened.read(file, offset, length)
+        if len(content) < length:
             raise OSError(
-                f"{self.files[file]} ends before byte {offset + wanted}: it was changed or "
+                f"{self.files[file]} ends before byte {offset + length}: it was changed or "
                 "truncated"
             )
         return content
+
+
+def _open(files: Sequence[str], number: int) -> int:
+    return os.open(files[number], os.O_RDONLY)
 
 
 class GroupedImages:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sslcore.errors import DataError
+from sslcore.errors import DataError, SourceError
 from sslcore.system.open_files import OpenFiles
 from sslcore.system.printable import printable
 from sslcore_huggingface._places import ELSEWHERE, Column, group, group_sizes
@@ -50,14 +50,18 @@ class StoredImages:
         """Return the content of an image file.
 
         Raises:
-            OSError: the file is missing, or shorter than it was.
+            OSError: an image that is named by its path is missing.
+            SourceError: the file of many images is missing, or shorter than it was.
         """
         file, length, offset = self.places[row].item()
         if length == ELSEWHERE:
             return self._opened.read(file, 0)
-        content = self._opened.read(file, offset, length)
+        try:
+            content = self._opened.read(file, offset, length)
+        except OSError as error:
+            raise SourceError(f"{self.files[file]} can't be read: {error.strerror}") from error
         if len(content) < length:
-            raise OSError(
+            raise SourceError(
                 f"{self.files[file]} ends before byte {offset + length}: it was changed or "
                 "truncated"
             )

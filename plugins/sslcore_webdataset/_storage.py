@@ -63,6 +63,8 @@ class Storage:
         else:
             try:
                 content = self._files.read(number, start, size)
+            except SourceError:
+                raise
             except OSError as error:
                 raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
         if len(content) < size:

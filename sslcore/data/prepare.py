@@ -30,7 +30,7 @@ from sslcore.data.unreadable import (
     squares_of,
     without_empty_classes,
 )
-from sslcore.errors import DataError, UsageError
+from sslcore.errors import DataError, SourceError, UsageError
 from sslcore.system.cache import cache_directory
 from sslcore.system.watching import Watch, unwatched
 
@@ -201,6 +201,9 @@ class _Preparation:
         if fingerprint is not None:
             try:
                 stored = self._stored(name, split, str(fingerprint))
+            except SourceError:
+                # It is an OSError too, and no fault of the cache.
+                raise
             except OSError as error:
                 problem = str(error)
         file: MappedFile | None = None

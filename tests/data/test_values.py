@@ -13,7 +13,7 @@ from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.prepare import prepared
 from sslcore.data.sample import mean_and_std
-from sslcore.errors import DataError, UsageError
+from sslcore.errors import DataError, SourceError, UsageError
 from sslcore_torchvision.folder import folder
 
 RNG = np.random.default_rng(0)
@@ -161,6 +161,32 @@ def test_a_range_without_values_is_refused(tmp_path, range_):
     written(tmp_path, ".png", [np.zeros((SIDE, SIDE), np.uint8)] * 3, png)
     with pytest.raises(UsageError, match=r"data\.range: expected low < high"):
         opened(tmp_path, range=range_)
+
+
+class Silent(Late):
+    """Encoded images of which one can't be reached at first, once its header was read."""
+
+    fingerprint = "the same"
+    asked = 0
+
+    def fetch(self, row: int) -> bytes:
+        if row == 2 and (asked := self.asked) < 2:
+            self.asked += 1
+            if asked:
+                raise SourceError("the store is silent")
+        return self.contents[row]
+
+
+def test_a_store_that_is_silent_is_not_taken_for_a_full_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path))
+    source = Silent([png(np.full((SIDE, SIDE), value, np.uint8)) for value in range(5)])
+
+    with pytest.raises(SourceError, match="the store is silent"):
+        prepared(Data(Split(source)), Reading())
+    data, _ = prepared(Data(Split(source)), Reading())
+
+    assert len(data.train) == 5
+    assert not any("can't be" in note for note in data.notes)
 
 
 def test_the_colour_below_transparent_parts_is_said_and_may_be_set(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +85,8 @@ def _grouped(columns: Sequence[Column], problem: str, copy_limit: float) -> Imag
 
 def _stored(columns: Sequence[Column], found: Sequence[Found], has_paths: bool) -> Images:
     files: list[str] = []
+    #: Those that a column names by their paths.
+    beside: list[str] = []
     places, present = [np.empty(0, PLACE)], [np.empty(0, bool)]
     for column, here in zip(columns, found, strict=True):
         own = here.places.copy()
@@ -90,13 +94,16 @@ def _stored(columns: Sequence[Column], found: Sequence[Found], has_paths: bool) 
         files += [str(column.table)] if here.copy is None else [str(column.table), str(here.copy)]
         absent = own["length"] == ELSEWHERE
         if has_paths and absent.any():
+            count = len(files)
             _at_their_paths(column, own, absent, files)
+            beside += files[count:]
         places.append(own)
         present.append(~absent)
     kept = np.concatenate(present)
     missing = int((~kept).sum())
     notes = (f"{missing} of {len(kept)} rows have no image and are left out.",) if missing else ()
-    source = StoredImages(files, np.concatenate(places), _fingerprint(columns), _place(columns))
+    fingerprint = _fingerprint(columns, beside)
+    source = StoredImages(files, np.concatenate(places), fingerprint, _place(columns))
     return Images(source, kept, notes)
 
 
@@ -118,12 +125,22 @@ def row_numbers(counts: Sequence[int]) -> np.ndarray:
     return np.stack([tables, np.concatenate([np.empty(0, np.int64), *rows])], axis=1)
 
 
-def _fingerprint(columns: Sequence[Column]) -> str:
+def _fingerprint(columns: Sequence[Column], beside: Sequence[str] = ()) -> str:
+    """Return a text that changes with the columns of tables and the files that they name."""
     try:
         states = "\n".join(f"{column.table.resolve()}\0{column.state}" for column in columns)
     except OSError as error:
         raise DataError(f"{error.filename} can't be read: {error.strerror}") from error
-    return hashlib.blake2b(states.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+    known = hashlib.blake2b(states.encode(errors="surrogateescape"), digest_size=16)
+    for file in beside:
+        with suppress(OSError):  # one that has gone is reported when it is read
+            status = Path(file).stat()
+            known.update(
+                f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(
+                    "utf-8", "surrogateescape"
+                )
+            )
+    return known.hexdigest()
 
 
 def _place(columns: Sequence[Column]) -> str:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, overload
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from sslcore.errors import DataError
+from sslcore.errors import DataError, SourceError
+from sslcore.system.open_files import OpenFiles
 from sslcore.system.printable import printable
 from sslcore_huggingface._places import ELSEWHERE, Column, group, group_sizes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Files that stay open; more are opened for each image. Systems allow a process 1,024 or fewer.
-_OPEN = 256
 #: Bytes of groups of rows that stay in memory.
 _GROUPS = 2**30
 
@@ -31,7 +29,7 @@ class StoredImages:
     Args:
         files: paths of the files that hold them.
         places: of type `PLACE`, (N,); `file` is the number of one of `files`.
-        fingerprint: changes with the content of the files and with the rows.
+        fingerprint: changes with the content of the files.
         place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
@@ -40,56 +38,38 @@ class StoredImages:
     ) -> None:
         self.files, self.places = tuple(files), places
         self.fingerprint, self.place = fingerprint, place
-        self._opened: dict[int, int] = {}
-        self._lock = threading.Lock()
+        self._opened = OpenFiles(partial(_open, self.files))
 
     def __reduce__(self) -> tuple[type[StoredImages], tuple[object, ...]]:
         return StoredImages, (self.files, self.places, self.fingerprint, self.place)
 
-    def __del__(self) -> None:
-        for descriptor in self._opened.values():
-            os.close(descriptor)
-
     def __len__(self) -> int:
         return len(self.places)
-
-    def subset(self, rows: Tensor) -> StoredImages:
-        """Return some of the images, by their rows, int64 (N,)."""
-        fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        place = f"{self.place} {len(rows)}"
-        return StoredImages(self.files, self.places[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
 
         Raises:
-            OSError: the file is missing, or shorter than it was.
+            OSError: an image that is named by its path is missing.
+            SourceError: the file of many images is missing, or shorter than it was.
         """
         file, length, offset = self.places[row].item()
-        descriptor = self._opened.get(file)
-        if descriptor is None:
-            descriptor = os.open(self.files[file], os.O_RDONLY)
-            with self._lock:
-                # A file that is open stays so: another thread may read it.
-                keep = len(self._opened) < _OPEN and file not in self._opened
-                if keep:
-                    self._opened[file] = descriptor
-            if not keep:
-                try:
-                    return self._read(descriptor, file, length, offset)
-                finally:
-                    os.close(descriptor)
-        return self._read(descriptor, file, length, offset)
-
-    def _read(self, descriptor: int, file: int, length: int, offset: int) -> bytes:
-        wanted = os.fstat(descriptor).st_size if length == ELSEWHERE else length
-        content = os.pread(descriptor, wanted, offset)
-        if len(content) < wanted:
-            raise OSError(
-                f"{self.files[file]} ends before byte {offset + wanted}: it was changed or "
+        if length == ELSEWHERE:
+            return self._opened.read(file, 0)
+        try:
+            content = self._opened.read(file, offset, length)
+        except OSError as error:
+            raise SourceError(f"{self.files[file]} can't be read: {error.strerror}") from error
+        if len(content) < length:
+            raise SourceError(
+                f"{self.files[file]} ends before byte {offset + length}: it was changed or "
                 "truncated"
             )
         return content
+
+
+def _open(files: Sequence[str], number: int) -> int:
+    return os.open(files[number], os.O_RDONLY)
 
 
 class GroupedImages:
@@ -100,7 +80,7 @@ class GroupedImages:
     Args:
         columns: the images of each file.
         rows: numbers of the file and of the row in it, int64 (N, 2).
-        fingerprint: changes with the content of the files and with the rows.
+        fingerprint: changes with the content of the files.
         place: identifies the data set; of earlier content of a place, nothing is kept.
     """
 
@@ -118,12 +98,6 @@ class GroupedImages:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def subset(self, rows: Tensor) -> GroupedImages:
-        """Return some of the images, by their rows, int64 (N,)."""
-        fingerprint = chosen_fingerprint(self.fingerprint, rows)
-        place = f"{self.place} {len(rows)}"
-        return GroupedImages(self.columns, self.rows[rows.numpy()], fingerprint, place)
 
     def fetch(self, row: int) -> bytes:
         """Return the content of an image file.
@@ -160,8 +134,8 @@ class GroupedImages:
         return sum(each.nbytes for each in self._groups.values())
 
 
-class Names(Sequence[str]):
-    """Names of images, made when they are asked for: what the column names them, or their place.
+class Named:
+    """Names of images: what the column names them, or else their place.
 
     Args:
         paths: the member `path` of each image of each file, or None where there is none.
@@ -174,26 +148,9 @@ class Names(Sequence[str]):
     ) -> None:
         self.paths, self.tables, self.rows = tuple(paths), tuple(tables), rows
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, row: int) -> str: ...
-
-    @overload
-    def __getitem__(self, row: slice) -> Names: ...
-
-    def __getitem__(self, row: int | slice) -> str | Names:
-        if isinstance(row, slice):
-            return Names(self.paths, self.tables, self.rows[row])
+    def name(self, row: int) -> str:
+        """Return the name of an image."""
         table, place = self.rows[row].tolist()
         paths = self.paths[table]
         path = None if paths is None else paths[place].as_py()
         return printable(path) if path else f"{self.tables[table]} row {place}"
-
-
-def chosen_fingerprint(fingerprint: str, rows: Tensor) -> str:
-    """Return the fingerprint of some of the images."""
-    known = hashlib.blake2b(fingerprint.encode(), digest_size=16)
-    known.update(rows.numpy().tobytes())
-    return known.hexdigest()

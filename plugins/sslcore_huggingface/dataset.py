@@ -7,19 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor
 
 from sslcore.data import Data, Split
 from sslcore.data.chosen import chosen, with_test_part
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError, nearest
 from sslcore_huggingface._columns import AUTO, Columns, columns_of
 from sslcore_huggingface._files import Splits, hub_files, local_files
 from sslcore_huggingface._images import images_of, row_numbers
 from sslcore_huggingface._labels import labels_of
 from sslcore_huggingface._places import Column
-from sslcore_huggingface._stored import Names
+from sslcore_huggingface._stored import Named
 from sslcore_huggingface._tables import column, num_rows, schema_of
 
 if TYPE_CHECKING:
@@ -181,7 +183,8 @@ class _Part:
             column(table, columns.images, "path") if columns.has_paths else None
             for table in self.tables
         ]
-        names = Names(paths, [table.name for table in self.tables], row_numbers(self.counts))
+        named = Named(paths, [table.name for table in self.tables], row_numbers(self.counts))
+        names = NamesOfRows(named.name, np.arange(len(named.rows)))
         split = Split(found.source, labels, names=names)
         if not found.present.all():
             split = chosen(split, torch.from_numpy(found.present.nonzero()[0]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Lt
 
+from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Data
 from sslcore.errors import DataError
 from sslcore.system.addresses import is_address
@@ -27,8 +28,6 @@ _IMAGES = (
 )
 _LABEL = ("label", "labels", "class", "class_name", "category", "target")
 _SPLIT = ("split", "subset", "partition")
-#: The fraction of each class that is held out by default.
-_HELD_OUT = 0.2
 #: What follows from labels that can't be used.
 _WITHOUT = "so the images are used without labels"
 
@@ -78,9 +77,7 @@ def table(
     if column:
         parts = split_by_column(opened, column)
     else:
-        fraction = test_fraction
-        if fraction is None:
-            fraction = 0 if labels is None else _HELD_OUT
+        fraction = fraction_held_out(test_fraction, labelled=labels is not None)
         parts = split_by_hash(paths, labels, fraction) if fraction else all_to_train_on(paths)
     return _data(opened, source, labels, parts, notes)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import torch
@@ -66,6 +65,10 @@ class FileIndex:
         """Return the path of a file relative to the folder opened, with slashes."""
         folder = self.folder_paths[self.folders[row]]
         return folder + b"/" + self.name(row) if folder else self.name(row)
+
+    def text(self, row: int) -> str:
+        """Return the path of a file as text."""
+        return printable(self.path(row))
 
     def paths(self, rows: np.ndarray | None = None) -> Iterator[bytes]:
         """Yield the paths of some files, or of all."""
@@ -198,30 +201,6 @@ def saved(index: FileIndex, path: Path, root: str) -> FileIndex:
     except (OSError, RunFolderError):
         return index
     return FileIndex.load(path, root) or index
-
-
-class FileNames(Sequence[str]):
-    """The paths of some files of an index as text, made when they are asked for.
-
-    Args:
-        index: the files.
-        rows: int64, (N,).
-    """
-
-    def __init__(self, index: FileIndex, rows: np.ndarray) -> None:
-        self.files, self.rows = index, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> FileNames: ...
-    def __getitem__(self, place: int | slice) -> str | FileNames:
-        if isinstance(place, slice):
-            return FileNames(self.files, self.rows[place])
-        return printable(self.files.path(self.rows[place]))
 
 
 def printable(name: str | bytes) -> str:

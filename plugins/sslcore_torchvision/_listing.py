@@ -6,18 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sslcore.data.holding_out import held_out_by_hash
+from sslcore.contract.holding_out import fraction_held_out
+from sslcore.data.holding_out import NOTHING_HELD_OUT, held_out_by_hash
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError
-from sslcore_torchvision._file_index import FileIndex, FileNames, printable
+from sslcore_torchvision._file_index import FileIndex, printable
 
 #: Folders that hold the test images beside `train`, in order of preference.
 _TEST_FOLDERS = (b"test", b"val", b"valid", b"validation")
-#: The part of each class that is held out by default.
-_HELD_OUT = 0.2
-_NOTHING_HELD_OUT = (
-    "The images have no classes, so none is held out for testing; data.test_fraction=0.2 holds "
-    "out a fifth."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +42,9 @@ class Listing:
         return len(self.rows)
 
     @property
-    def names(self) -> FileNames:
+    def names(self) -> NamesOfRows:
         """The paths of the files, relative to the folder, as text."""
-        return FileNames(self.index, self.rows)
+        return NamesOfRows(self.index.text, self.rows)
 
 
 def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
@@ -80,9 +76,9 @@ def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
     rows = np.arange(len(index))
     parts = _Part(index, folders, rows, depth)
     notes: tuple[str, ...] = ()
-    if test_fraction is None:
-        test_fraction = _HELD_OUT if parts.classes else 0
-        notes = () if parts.classes else (_NOTHING_HELD_OUT,)
+    if test_fraction is None and not parts.classes:
+        notes = (NOTHING_HELD_OUT,)
+    test_fraction = fraction_held_out(test_fraction, labelled=bool(parts.classes))
     held_out = np.zeros(len(rows), dtype=bool)
     if test_fraction:
         held_out = held_out_by_hash(index.hashes, parts.numbers, test_fraction)

@@ -12,9 +12,10 @@ from annotated_types import Ge, Lt
 from torch import Tensor
 
 from sslcore.data import Data, Split
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError
 from sslcore.system.cache import cache_directory
-from sslcore_torchvision._file_index import FileIndex, FileNames, printable
+from sslcore_torchvision._file_index import FileIndex, printable
 from sslcore_torchvision._listing import Listing, arrange
 from sslcore_torchvision._scan import EXTENSIONS, image_files
 
@@ -113,7 +114,7 @@ def _data(root: Path, listing: Listing) -> Data:
         return Split(
             Files(root, listing.index, rows, name),
             None if labels is None else labels[part],
-            names=FileNames(listing.index, rows),
+            names=NamesOfRows(listing.index.text, rows),
         )
 
     return Data(

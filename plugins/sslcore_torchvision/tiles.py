@@ -13,6 +13,7 @@ from torch import Tensor
 from sslcore.data import Data, Split
 from sslcore.data.arrays import IN_MEMORY, array_split
 from sslcore.data.chosen import with_test_part
+from sslcore.data.labels import UNKNOWN
 from sslcore.errors import DataError, first_line
 
 #: Settings that look for a file beside the tiles, and that take none.
@@ -136,10 +137,11 @@ def _labels(file: Path) -> Tensor:
             "number of each image's class"
         )
     found = torch.from_numpy(numbers.astype(np.int64))
-    if int(found.min()) < 0:
+    if int(found.min()) < UNKNOWN:
         row = int(found.argmin())
         raise DataError(
-            f"{file}: the label of image {row} is {int(found[row])}; labels count from 0"
+            f"{file}: the label of image {row} is {int(found[row])}; classes count from 0, and -1 "
+            "is an unknown class"
         )
     return found
 

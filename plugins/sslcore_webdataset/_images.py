@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,30 +47,6 @@ class Samples:
         begin = int(index.ends[own - 1]) if own else 0
         name = index.names[begin : int(index.ends[own])].tobytes()
         return f"{self.indexed.shards[number].name}/{name.decode(errors='backslashreplace')}"
-
-
-class Names(Sequence[str]):
-    """The names of some samples, made when they are asked for.
-
-    Args:
-        samples: all of them.
-        rows: int64, (N,).
-    """
-
-    def __init__(self, samples: Samples, rows: np.ndarray) -> None:
-        self.samples, self.rows = samples, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, place: int) -> str: ...
-    @overload
-    def __getitem__(self, place: slice) -> Names: ...
-    def __getitem__(self, place: int | slice) -> str | Names:
-        if isinstance(place, slice):
-            return Names(self.samples, self.rows[place])
-        return self.samples.name(int(self.rows[place]))
 
 
 class ShardImages:

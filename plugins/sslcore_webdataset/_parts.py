@@ -8,23 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Data, Split
-from sslcore.data.holding_out import held_out_by_hash
+from sslcore.data.holding_out import NOTHING_HELD_OUT, held_out_by_hash
 from sslcore.data.labels import UNKNOWN
+from sslcore.data.names import NamesOfRows
 from sslcore.errors import DataError
 from sslcore.system.printable import one_line
-from sslcore_webdataset._images import Names, Samples, ShardImages
+from sslcore_webdataset._images import Samples, ShardImages
 
 if TYPE_CHECKING:
     from sslcore_webdataset._labels import Labels
     from sslcore_webdataset._storage import Storage
-
-#: The part of each class that is held out by default.
-_HELD_OUT = 0.2
-_NOTHING_HELD_OUT = (
-    "the images have no labels, so none is held out for testing; data.test_fraction=0.2 holds out "
-    "a fifth"
-)
 
 
 class Parts:
@@ -86,10 +81,9 @@ class Parts:
         return known
 
     def _held_out(self, fraction: float | None, notes: list[str]) -> Data:
-        if fraction is None:
-            fraction = 0.0 if self.labels is None else _HELD_OUT
-            if self.labels is None:
-                notes.append(_NOTHING_HELD_OUT)
+        if fraction is None and self.labels is None:
+            notes.append(NOTHING_HELD_OUT)
+        fraction = fraction_held_out(fraction, labelled=self.labels is not None)
         rows, groups = np.arange(len(self.samples)), None
         if fraction == 0:
             return self._of(rows, None, notes)
@@ -132,5 +126,5 @@ class Parts:
         return Split(
             ShardImages.of(self.samples, self.storage, rows, f"{self.path} {name}"),
             None if labels is None else torch.from_numpy(labels.values[rows]),
-            names=Names(self.samples, rows),
+            names=NamesOfRows(self.samples.name, rows),
         )

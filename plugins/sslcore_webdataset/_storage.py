@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from sslcore.errors import DataError, SourceError
 from sslcore.system.addresses import is_address, read_address, size_and_state_of_address
+from sslcore.system.open_files import OpenFiles
 from sslcore_webdataset._index import Shard
 
 
@@ -44,15 +46,10 @@ class Storage:
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         self.shards = tuple(shards)
-        self._opened: dict[int, int] = {}
-        self._most = _descriptors()
+        self._files = OpenFiles(partial(_open, self.shards))
 
     def __reduce__(self) -> tuple[type[Storage], tuple[object, ...]]:
         return Storage, (self.shards,)
-
-    def __del__(self) -> None:
-        for descriptor in self._opened.values():
-            os.close(descriptor)
 
     def read(self, number: int, start: int, size: int) -> bytes:
         """Return bytes of a shard, by its number.
@@ -64,7 +61,12 @@ class Storage:
         if is_address(shard.path):
             content = read_address(shard.path, start, start + size)
         else:
-            content = self._of_file(number, shard, start, size)
+            try:
+                content = self._files.read(number, start, size)
+            except SourceError:
+                raise
+            except OSError as error:
+                raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
         if len(content) < size:
             raise SourceError(
                 f"{shard.path} ends before byte {start + size}: it was cut off or replaced after "
@@ -72,37 +74,10 @@ class Storage:
             )
         return content
 
-    def _of_file(self, number: int, shard: Shard, start: int, size: int) -> bytes:
-        descriptor = self._opened.get(number)
-        if descriptor is not None:
-            return _pread(shard, descriptor, start, size)
-        descriptor = _open(shard)
-        # A file that is open stays so, since another thread may read it.
-        if len(self._opened) < self._most:
-            kept = self._opened.setdefault(number, descriptor)
-            if kept == descriptor:
-                return _pread(shard, descriptor, start, size)
-        try:
-            return _pread(shard, descriptor, start, size)
-        finally:
-            os.close(descriptor)
 
-
-def _descriptors() -> int:
-    """Return how many files may stay open: a quarter of what the system allows a process."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 64
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**16 if allowed == resource.RLIM_INFINITY else max(1, allowed // 4)
-
-
-def _open(shard: Shard) -> int:
-    try:
-        descriptor = os.open(shard.path, os.O_RDONLY)
-    except OSError as error:
-        raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
+def _open(shards: Sequence[Shard], number: int) -> int:
+    shard = shards[number]
+    descriptor = os.open(shard.path, os.O_RDONLY)
     status = os.fstat(descriptor)
     if (status.st_size, str(status.st_mtime_ns)) != (shard.size, shard.state):
         os.close(descriptor)
@@ -110,17 +85,3 @@ def _open(shard: Shard) -> int:
             f"{shard.path} was changed after it was opened; restore it, or start anew"
         )
     return descriptor
-
-
-def _pread(shard: Shard, descriptor: int, start: int, size: int) -> bytes:
-    try:
-        content = os.pread(descriptor, size, start)
-        # A single call returns less than it was asked for where it is interrupted, or past 2 GB.
-        while 0 < len(content) < size:
-            more = os.pread(descriptor, size - len(content), start + len(content))
-            if not more:
-                break
-            content += more
-    except OSError as error:
-        raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
-    return content

@@ -12,7 +12,8 @@ from sslcore.contract.interface import load_reference
 from sslcore.contract.records import Dataset
 from sslcore.data import Split
 from sslcore.data.form import UNIT, Form
-from sslcore.data.prepare import originals_of, readable
+from sslcore.data.prepare import originals_of
+from sslcore.data.unreadable import readable
 from sslcore.errors import DataError, LeftOutWarning, SslcoreError, UsageError, first_line
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run

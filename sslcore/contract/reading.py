@@ -20,6 +20,8 @@ class Reading:
             if all images are grey, and otherwise the number that the images have.
         range: the values that become 0 and 1, for example [0, 4095]; none is 0 and 255 for images
             of 8 bits, and is found in a sample of the others.
+        scale_bytes: whether `range` is also that of images of 8 bits; none means yes where all
+            training images have 8 bits.
         cache: decoded keeps resized images on disk; none reads the originals each time; auto reads
             the originals where the augmentation takes boxes of them, or where the cache would
             exceed its limit, and otherwise keeps resized images.
@@ -32,6 +34,7 @@ class Reading:
     image_size: Annotated[int, Ge(1)] | None = None
     channels: Literal["auto"] | Annotated[int, Ge(1)] = "auto"
     range: tuple[float, float] | None = None
+    scale_bytes: bool | None = None
     cache: Literal["auto", "decoded", "none"] = "auto"
     cache_limit: Annotated[float, Gt(0)] = 20.0
     statistics: bool = False

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sslcore.data.labels import are_known, are_several, check_labels
-from sslcore.data.names import ChosenNames
+from sslcore.data.names import NamesOfRows
 from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile, Rows
 from sslcore.data.sources import EncodedImages, Images, part_of
@@ -112,9 +112,9 @@ class Split:
             images = Rows(self.images, self.file).raw(rows)
             return Split(images, labels, names=names, range=self.range)
         if isinstance(self.images, Originals):
-            return Split(self.images.subset(rows), labels, names=ChosenNames(self, rows))
+            return Split(self.images.subset(rows), labels, names=NamesOfRows(self.name_of, rows))
         part = part_of(self.images, rows)
-        return Split(part, labels, names=ChosenNames(self, rows), range=self.range)
+        return Split(part, labels, names=NamesOfRows(self.name_of, rows), range=self.range)
 
     @property
     def _originals(self) -> Originals:

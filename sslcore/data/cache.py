@@ -22,10 +22,13 @@ from sslcore.data.form import Form
 from sslcore.data.mapping import mapped
 from sslcore.data.reader import MappedFile
 from sslcore.data.writing import ARRAY, Writing, discard, has_begun, write_json
+from sslcore.errors import SourceError
 
 #: Raise it when resizing or the content of an entry changes.
 _VERSION = 2
 _LOCK = ".lock"
+#: What the names of directories begin with in which entries are written.
+_PARTIAL = "partial-"
 _INDEX = "about.json"
 #: Seconds after which an unfinished entry can only be the leavings of a run that was killed.
 _ABANDONED = 24 * 3600
@@ -95,8 +98,12 @@ class Entry:
             return Stored(images, mapped_file, about["unreadable"], Form(**form))
         except (OSError, ValueError, EOFError, KeyError, TypeError):
             # Damaged, or being removed by another process: as good as absent.
-            shutil.rmtree(self.path, ignore_errors=True)
+            self.remove()
             return None
+
+    def remove(self) -> None:
+        """Remove what is stored."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def store(self, squares: Callable[[int], Iterable[np.ndarray | None]], form: Form) -> None:
         """Write the images (C, S, S) of a form, in order; what a stopped process wrote is kept.
@@ -107,6 +114,7 @@ class Entry:
 
         Raises:
             OSError: the cache can't be written; nothing is left behind.
+            SourceError: no image can be read at present; what was written is kept.
         """
         self.cache.mkdir(parents=True, exist_ok=True)
         with self._partial() as partial:
@@ -122,8 +130,11 @@ class Entry:
                 except OSError:
                     if not self.path.is_dir():  # else another process was faster
                         raise
+            except SourceError:
+                # As after Ctrl-C or a kill, the next start goes on.
+                raise
             except Exception:
-                # After Ctrl-C or a kill, the next start goes on; after an error it would not help.
+                # To go on would not help.
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
         self._remove_outdated()
@@ -131,14 +142,14 @@ class Entry:
     @contextmanager
     def _partial(self) -> Iterator[Path]:
         """Yield the directory that becomes the entry, which no other process writes to."""
-        shared = self.cache / f"partial-{self.path.name}"
+        shared = self.cache / f"{_PARTIAL}{self.path.name}"
         shared.mkdir(exist_ok=True)
         lock = FileLock(shared / _LOCK, timeout=0, thread_local=False)
         try:
             lock.acquire()
         except (Timeout, NotImplementedError):
             # Another process is writing; or the file system has no locks.
-            own = Path(tempfile.mkdtemp(prefix=f"partial-{self.place}-", dir=self.cache))
+            own = Path(tempfile.mkdtemp(prefix=f"{_PARTIAL}{self.place}-", dir=self.cache))
             try:
                 yield own
             finally:
@@ -157,7 +168,7 @@ class Entry:
         for path in self.cache.glob(f"{self.place}-*"):
             if not path.name.startswith(f"{self.place}-{self.content}-"):
                 shutil.rmtree(path, ignore_errors=True)
-        for path in self.cache.glob("partial-*"):
+        for path in self.cache.glob(f"{_PARTIAL}*"):
             try:
                 abandoned = time.time() - (path / ARRAY).stat().st_mtime > _ABANDONED
             except OSError:
@@ -168,6 +179,8 @@ class Entry:
 
 def keep_below(cache: Path, limit: int, kept: Iterable[Path]) -> None:
     """Remove the entries that were used longest ago, until the rest takes at most `limit` bytes.
+
+    Entries that are being written count, and stay.
 
     Args:
         cache: the directory of all entries.
@@ -183,7 +196,7 @@ def keep_below(cache: Path, limit: int, kept: Iterable[Path]) -> None:
     for _, size, path in sorted(entries):
         if total <= limit:
             return
-        if path not in kept:
+        if path not in kept and not path.name.startswith(_PARTIAL):
             shutil.rmtree(path, ignore_errors=True)
             total -= size
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
-from sslcore.data.held_out import held_out
-from sslcore.data.names import ChosenNames
-
-#: The fraction of each class that is held out by default.
-_HELD_OUT = 0.2
+from sslcore.data.holding_out import held_out
+from sslcore.data.names import NamesOfRows
 
 
 def chosen(split: Split, rows: Tensor) -> Split:
@@ -19,7 +17,7 @@ def chosen(split: Split, rows: Tensor) -> Split:
     if isinstance(images, Tensor) and images.nbytes > IN_MEMORY:
         labels = None if split.labels is None else split.labels[rows]
         part = ArrayImages(images, split.file).subset(rows)
-        return Split(part, labels, names=ChosenNames(split, rows), range=split.range)
+        return Split(part, labels, names=NamesOfRows(split.name_of, rows), range=split.range)
     return split.subset(rows)
 
 
@@ -31,8 +29,7 @@ def with_test_part(split: Split, fraction: float | None) -> tuple[Split, Split |
         fraction: fraction of each class to hold out, in [0, 1); 0 holds out nothing. None holds out
             a fifth of images with labels, and nothing of others.
     """
-    if fraction is None:
-        fraction = 0 if split.labels is None else _HELD_OUT
+    fraction = fraction_held_out(fraction, labelled=split.labels is not None)
     if not fraction:
         return split, None
     held = held_out(len(split), split.labels, fraction)

@@ -1,4 +1,4 @@
-"""The images that are held out for testing, chosen by their names."""
+"""The images that are held out for testing: by their names, or by their numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from collections.abc import Hashable, Sequence
 from hashlib import blake2b
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from sslcore.data.labels import are_known, are_several
+from sslcore.errors import DataError
+from sslcore.random import generator_for
+
+#: How a hash is stored: its first bytes count most.
+HASH = ">u8"
+#: A note for images without labels, where no fraction is set.
+NOTHING_HELD_OUT = (
+    "the images have no labels, so none is held out for testing; data.test_fraction=0.2 holds out "
+    "a fifth"
+)
 
 
 def held_out_by_name(
@@ -31,10 +45,6 @@ def held_out_by_name(
         fraction,
     )
     return [int(row) for row in np.flatnonzero(held_out)]
-
-
-#: How a hash is stored: its first bytes count most.
-HASH = ">u8"
 
 
 def hashed(name: bytes) -> bytes:
@@ -64,3 +74,30 @@ def held_out_by_hash(hashes: np.ndarray, groups: np.ndarray | None, fraction: fl
     begins = np.cumsum(sizes) - sizes
     held_out: np.ndarray = place - begins[groups] < wanted[groups]
     return held_out
+
+
+def held_out(count: int, labels: Tensor | None, fraction: float) -> Tensor:
+    """Return which images without names to test on, bool (N,): the same at every call.
+
+    Args:
+        count: number of images N.
+        labels: int64, (N,), of which each class gives its part, and images of unknown class
+            none; or several labels an image, bool (N, K), of which a part of all is held out; or
+            None.
+        fraction: the part of each class, in (0, 1); a class of one image is trained on.
+
+    Raises:
+        DataError: there are fewer than two images.
+    """
+    if count < 2:
+        raise DataError(f"there are {count} images; at least 2 are needed, one to test on")
+    # The place of each image in a draw stands for the hash of its name.
+    order = torch.randperm(count, generator=generator_for("held out", count))
+    places = order.argsort()
+    rows, groups = torch.arange(count), None
+    if labels is not None and not are_several(labels) and int(are_known(labels).sum()) > 1:
+        rows = are_known(labels).nonzero()[:, 0]
+        groups = labels[rows].numpy()
+    held = torch.zeros(count, dtype=torch.bool)
+    held[rows] = torch.from_numpy(held_out_by_hash(places[rows].numpy(), groups, fraction))
+    return held

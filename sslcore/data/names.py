@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, overload
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, overload
 
-from torch import Tensor
-
-
-class Named(Protocol):
-    """Images that have names."""
-
-    def name_of(self, row: int) -> str:
-        """Return the name of an image."""
-        ...
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
 
 
-class ChosenNames(Sequence[str]):
-    """The names of some images of a split.
+class NamesOfRows(Sequence[str]):
+    """The names of some rows of what has names.
 
     Args:
-        split: the split.
-        rows: its rows, int64 (N,).
+        name_of: returns the name of a row.
+        rows: int64 (N,).
     """
 
-    def __init__(self, split: Named, rows: Tensor) -> None:
-        self.split, self.rows = split, rows
+    def __init__(self, name_of: Callable[[int], str], rows: Tensor | np.ndarray) -> None:
+        self.name_of, self.rows = name_of, rows
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @overload
-    def __getitem__(self, row: int) -> str: ...
-
+    def __getitem__(self, place: int) -> str: ...
     @overload
-    def __getitem__(self, row: slice) -> ChosenNames: ...
-
-    def __getitem__(self, row: int | slice) -> str | ChosenNames:
-        if isinstance(row, slice):
-            return ChosenNames(self.split, self.rows[row])
-        return self.split.name_of(int(self.rows[row]))
+    def __getitem__(self, place: slice) -> NamesOfRows: ...
+    def __getitem__(self, place: int | slice) -> str | NamesOfRows:
+        if isinstance(place, slice):
+            return NamesOfRows(self.name_of, self.rows[place])
+        return self.name_of(int(self.rows[place]))

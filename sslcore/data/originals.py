@@ -9,8 +9,9 @@ from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from sslcore.compute.threads import one_thread_each
+from sslcore.compute.threads import one_thread_each, works_beside_others
 from sslcore.data.decoding import DecodingError, Header, decoded, header_of
 from sslcore.data.form import Form, resized, resized_box
 from sslcore.data.sources import Boxing, Crops, EncodedImages, Images
@@ -199,9 +200,13 @@ class _Opened:
 
 
 def in_threads(function: Callable[[int], _Result], rows: Sequence[int]) -> list[_Result]:
-    """Return what a function makes of rows, in order, with a thread for each core."""
+    """Return what a function makes of rows, in order, with a thread for each core.
+
+    A thread or a process of several that read ahead does it alone.
+    """
     cores = min(32, os.cpu_count() or 1)
-    if len(rows) <= _IN_A_ROW or cores == 1:
+    alone = works_beside_others() or get_worker_info() is not None
+    if len(rows) <= _IN_A_ROW or cores == 1 or alone:
         return [function(row) for row in rows]
     parts = [rows[start : start + _IN_A_ROW] for start in range(0, len(rows), _IN_A_ROW)]
     with ThreadPoolExecutor(cores, initializer=one_thread_each) as pool:

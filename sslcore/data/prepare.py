@@ -14,43 +14,29 @@ from torch import Tensor
 
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
+from sslcore.data.arrays import IN_MEMORY, ArrayImages
 from sslcore.data.cache import Entry, Stored, keep_below
-from sslcore.data.decoding import header_of
-from sslcore.data.form import UNIT, Form, FormError
-from sslcore.data.labels import renumbered
-from sslcore.data.originals import Originals, in_threads
+from sslcore.data.form import UNIT, Form
+from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.data.survey import Survey, common_size, form_of, range_of
-from sslcore.errors import DataError, SourceError, UsageError, first_line
+from sslcore.data.unreadable import (
+    at_least_one,
+    listed,
+    none_readable,
+    readable,
+    reason_of,
+    squares_of,
+    without_empty_classes,
+)
+from sslcore.errors import DataError, SourceError, UsageError
 from sslcore.system.cache import cache_directory
 from sslcore.system.watching import Watch, unwatched
 
-#: Images without a place on disk are kept in memory up to this many bytes.
-_IN_MEMORY = 2**30
-#: Images read between two looks at whether enough of them can be read.
-_AT_A_TIME = 1024
-#: Number of unreadable images to name; the others are only counted.
-_NAMED = 3
+#: Number of images that could not be read before to try again at each start.
+_RETRIED = 16
 _GB = 10**9
-
-
-class TensorImages:
-    """Images of a tensor (N, C, H, W), for those that have to be resized.
-
-    Args:
-        images: any type.
-    """
-
-    def __init__(self, images: Tensor) -> None:
-        self.images = images
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, rows: Sequence[int]) -> list[Tensor]:
-        """Return images (C, H, W)."""
-        return [self.images[row] for row in rows]
 
 
 def prepared(
@@ -66,22 +52,26 @@ def prepared(
 
     Raises:
         DataError: the images can't be brought into one form, or too few of them can be read.
+        UsageError: a setting is out of range, or the cache would exceed its limit.
     """
-    train = data.train.images
-    if isinstance(train, Originals):
+    if isinstance(data.train.images, Originals):
         return data, reading
-    if isinstance(train, Tensor):
+    if reading.range is not None and not reading.range[0] < reading.range[1]:
+        low, high = reading.range
+        raise UsageError(f"data.range: expected low < high, got [{low:g}, {high:g}]")
+    if all(isinstance(split.images, Tensor) for split in data.splits):
         return _of_tensors(data, reading, watch)
-    return _Preparation(data, reading, boxes, watch).made()
+    return _Preparation(data.with_splits(_as_source), reading, boxes, watch).made()
 
 
 def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Reading]:
     """Return a data set of tensors, which need no reading."""
     images = data.train.images
     assert isinstance(images, Tensor)
-    if len({split.images.dtype for split in data.splits if isinstance(split.images, Tensor)}) > 1:
+    tensors = [split.images for split in data.splits if isinstance(split.images, Tensor)]
+    if len({each.dtype for each in tensors}) > 1:
         raise DataError("the splits differ in the type of their values")
-    shapes = {split.images.shape[1:] for split in data.splits if isinstance(split.images, Tensor)}
+    shapes = {each.shape[1:] for each in tensors}
     square = images.shape[-1] == images.shape[-2] and len(shapes) == 1
     size = reading.image_size or images.shape[-1]
     channels = images.shape[-3] if reading.channels == "auto" else reading.channels
@@ -94,7 +84,10 @@ def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Readi
         sources = data.with_splits(_as_source)
         return _Preparation(sources, reading, boxes=False, watch=watch).made()
     found, notes = reading.range or data.train.range, data.notes
-    if found is None and images.dtype != torch.uint8:
+    of_bytes = images.dtype == torch.uint8
+    if of_bytes and reading.scale_bytes is False:
+        found = None
+    if found is None and not of_bytes:
         rows = torch.linspace(0, len(images) - 1, min(64, len(images))).round().long()
         sample = images[rows].contiguous().numpy().reshape(len(rows), -1)
         found, note = range_of(sample[:, :: max(1, sample.shape[1] // 4096)].ravel())
@@ -102,12 +95,16 @@ def _of_tensors(data: Data, reading: Reading, watch: Watch) -> tuple[Data, Readi
     if found is None:
         return data, reading
     ranged = data.with_splits(lambda _, split: replace(split, range=found))
-    return replace(ranged, notes=notes), replace(reading, range=found)
+    scale_bytes = reading.scale_bytes if reading.range or of_bytes else False
+    return replace(ranged, notes=notes), replace(reading, range=found, scale_bytes=scale_bytes)
 
 
 def _as_source(_name: str, split: Split) -> Split:
-    assert isinstance(split.images, Tensor)
-    return replace(split, images=TensorImages(split.images), file=None)
+    if not isinstance(split.images, Tensor):
+        return split
+    if split.images.dim() == 5:
+        raise DataError("clips must be a tensor in each split, since they are not resized")
+    return replace(split, images=ArrayImages(split.images, split.file), file=None)
 
 
 class _Preparation:
@@ -122,7 +119,7 @@ class _Preparation:
         self.kept: list[Entry] = []
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
-            raise DataError(_none("train", data.train))
+            raise DataError(none_readable("train", data.train))
         self.form, notes = form_of(reading, self.survey, _source(data.train), data.train.range)
         self.notes += notes
         side, equal = common_size(self.survey.readable)
@@ -135,18 +132,21 @@ class _Preparation:
         if self.unreadable:
             total = sum(map(len, self.data.splits))
             names = sorted(self.unreadable)
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             self.notes.append(
                 f"{len(names)} of {total} images can't be read and are left out: "
-                f"{', '.join(names[:_NAMED])}{more}"
+                f"{listed(names)}"
                 f"{f' ({self.reason})' if self.reason else ''}"
             )
         form = self.form
         reading = replace(
-            self.reading, image_size=form.image_size, channels=form.channels, range=form.range
+            self.reading,
+            image_size=form.image_size,
+            channels=form.channels,
+            range=form.range,
+            scale_bytes=None if form.range is None or form.scales_bytes else False,
         )
         made = replace(ready, notes=(*self.data.notes, *self.notes))
-        return _without_empty_classes(made) if self.unreadable else made, reading
+        return without_empty_classes(made) if self.unreadable else made, reading
 
     def _split(self, name: str, split: Split) -> Split:
         source, form = _source(split), self.form
@@ -185,9 +185,9 @@ class _Preparation:
         if not unreadable:
             return split
         if len(split) == len(unreadable):
-            raise DataError(_none(name, split))
+            raise DataError(none_readable(name, split))
         self.unreadable += [split.name_of(row) for row in unreadable]
-        self.reason = self.reason or _why(split, unreadable[0])
+        self.reason = self.reason or reason_of(split, unreadable[0])
         keep = torch.ones(len(split), dtype=torch.bool)
         keep[list(unreadable)] = False
         return split.subset(keep.nonzero()[:, 0])
@@ -201,23 +201,32 @@ class _Preparation:
         if fingerprint is not None:
             try:
                 stored = self._stored(name, split, str(fingerprint))
+            except SourceError:
+                # It is an OSError too, and no fault of the cache.
+                raise
             except OSError as error:
                 problem = str(error)
         file: MappedFile | None = None
         if stored is not None:
             images, file, unreadable = stored.images, stored.file, stored.unreadable
         else:
-            if total > _IN_MEMORY:
+            if total > IN_MEMORY:
+                if name == "train":
+                    why = problem or "their data set has no fingerprint"
+                    self.notes.append(
+                        "images are decoded again in each epoch, because resized images can't be "
+                        f"cached ({why}) and are too large to keep in memory"
+                    )
                 return self._of_originals(name, split)
             if problem:
                 self.notes.append(
                     f"resized images are kept in memory because they can't be cached ({problem}); "
                     "set SSLCORE_CACHE to a folder with room"
                 )
-            squares = list(_squares(source, form, 0, self.watch))
+            squares = list(squares_of(source, form, 0, self.watch))
             unreadable = [row for row, square in enumerate(squares) if square is None]
             if len(unreadable) == len(split):
-                raise DataError(_none(name, split))
+                raise DataError(none_readable(name, split))
             images = torch.from_numpy(np.stack([each for each in squares if each is not None]))
         whole = replace(split, images=originals_of(split, form), file=None)
         left = self._without(name, whole, unreadable)
@@ -228,11 +237,17 @@ class _Preparation:
         cache = cache_directory() / "images"
         entry = Entry.of(cache, str(getattr(source, "place", fingerprint)), fingerprint, form)
         stored = entry.load()
+        if stored is not None and stored.unreadable:
+            # They may have been missing for a while, which a fingerprint does not always show.
+            retried = readable(originals_of(split, form), stored.unreadable[:_RETRIED])
+            if any(square is not None for square in retried):
+                entry.remove()
+                stored = None
         if stored is None:
 
             def squares(first: int) -> Iterator[np.ndarray | None]:
-                found = _squares(source, form, first, self.watch)
-                return found if first else _enough(name, split, found)
+                found = squares_of(source, form, first, self.watch)
+                return found if first else at_least_one(name, split, found)
 
             entry.store(squares, form)
             stored = entry.load()
@@ -242,95 +257,11 @@ class _Preparation:
         return stored
 
 
-def _enough(
-    name: str, split: Split, images: Iterator[np.ndarray | None]
-) -> Iterator[np.ndarray | None]:
-    """Pass images on; raise `DataError` at the end if there were none."""
-    readable = 0
-    for image in images:
-        readable += image is not None
-        yield image
-    if not readable:
-        raise DataError(_none(name, split))
-
-
-def _none(name: str, split: Split) -> str:
-    names = ", ".join(split.name_of(row) for row in range(min(_NAMED, len(split))))
-    more = f" and {len(split) - _NAMED} more" if len(split) > _NAMED else ""
-    what_next = _why(split, 0) or "replace them"
-    return f"none of the {name} images can be read ({names}{more}); {what_next}"
-
-
-def _why(split: Split, row: int) -> str:
-    """Return what is wrong with an image that can't be read, with its name; empty if unknown."""
-    images = split.images
-    try:
-        if isinstance(images, Originals):
-            images.square(row)
-        elif isinstance(images, EncodedImages):
-            header_of(images.fetch(row))
-    except (DataError, OSError) as error:
-        name, message = split.name_of(row), first_line(error)
-        return message if name in message else f"{name} {message}"
-    return ""
-
-
-def _without_empty_classes(data: Data) -> Data:
-    """Return a data set whose classes have an image each, their labels numbered anew."""
-    found = {
-        label
-        for split in data.splits
-        if split.labels is not None and split.labels.dim() == 1
-        for label in split.labels.unique().tolist()
-    }
-    kept = [label for label in range(len(data.classes)) if label in found]
-    if not found or len(kept) == len(data.classes):
-        return data
-    number = torch.full((len(data.classes),), -1)
-    number[kept] = torch.arange(len(kept))
-
-    def of(_name: str, split: Split) -> Split:
-        if split.labels is None:
-            return split
-        return replace(split, labels=renumbered(split.labels, number, len(kept)))
-
-    classes = tuple(data.classes[label] for label in kept)
-    return replace(data.with_splits(of), classes=classes)
-
-
 def _source(split: Split) -> Images | EncodedImages:
-    if isinstance(split.images, (Tensor, Originals)):
-        raise DataError("the splits of a data set are tensors in part, and in part sources")
+    assert not isinstance(split.images, (Tensor, Originals))
     return split.images
 
 
 def originals_of(split: Split, form: Form) -> Originals:
     """Return the images of a split of a source as originals of a form."""
     return Originals(_source(split), form, None, split.name_of)
-
-
-def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
-    """Return the squares (C, S, S) of some rows of a source; None for one that can't be read."""
-
-    def square(row: int) -> Tensor | None:
-        try:
-            return originals.square(row).contiguous()
-        except (FormError, SourceError):
-            # The image is sound: to leave it out would hide a mixture, or a store that is silent.
-            raise
-        except (DataError, OSError):
-            return None
-
-    return in_threads(square, rows)
-
-
-def _squares(
-    source: Images | EncodedImages, form: Form, first: int, watch: Watch
-) -> Iterator[np.ndarray | None]:
-    """Yield the squares of the images from a row on; None for one that can't be read."""
-    originals, total = Originals(source, form), len(source)
-    for start in range(first, total, _AT_A_TIME):
-        watch(start, total)
-        for square in readable(originals, range(start, min(start + _AT_A_TIME, total))):
-            yield None if square is None else square.numpy()
-    watch(total, total)

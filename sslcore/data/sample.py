@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -46,7 +48,8 @@ def mean_and_std(split: Split, most: int = 1000) -> tuple[tuple[float, ...], tup
         split: the split.
         most: images in the sample, at the most.
     """
-    images = sample(split, most).read(torch.arange(min(most, len(split))))
+    taken = sample(replace(split, labels=None), most)
+    images = taken.read(torch.arange(len(taken)))
     values = images.double() / (1 if images.is_floating_point() else 255)
     by_channel = values.movedim(-3, 0).flatten(1)
     mean, std = by_channel.mean(1), by_channel.std(1, correction=0)

@@ -29,6 +29,8 @@ _USUAL_SIDE = 96
 _LARGEST_KEPT = 256
 #: Images whose headers are read; of more, as many, evenly spread.
 _SURVEYED = 10_000
+#: Number of images without a header before that are tried again at each start.
+_RETRIED = 16
 #: Images in which the range of values is looked for, and values of each.
 _SAMPLED, _VALUES = 64, 4096
 #: Percentiles that become 0 and 1.
@@ -67,7 +69,11 @@ class Survey:
         """
         count = len(source)
         file = _file(source)
-        if file is not None and (kept := cls._load(file, count)) is not None:
+        kept = None if file is None else cls._load(file, count)
+        # Images may have been missing for a while, which a fingerprint does not always show.
+        if kept is not None and not any(
+            in_threads(lambda row: _header(source, row), kept.unreadable[:_RETRIED])
+        ):
             return kept
         limit = _SURVEYED if isinstance(source, EncodedImages) else _SAMPLED
         rows = tuple(
@@ -214,12 +220,17 @@ def form_of(
             f"the images differ in their type of values ({said}); 8 bits are scaled by 255 and "
             "the others by their range: if classes differ in the type, brightness tells them apart"
         )
+    scale_bytes = reading.scale_bytes
+    if scale_bytes is None:
+        # Among others, images of 8 bits keep their own range; so does a run that goes on.
+        scale_bytes = set(kinds) == {"uint8"}
+    if set(kinds) == {"uint8"} and not scale_bytes:
+        found = None
     form = Form(
         size,
         channels,
         found,
-        # Among others, images of 8 bits keep their own range; so does a run that goes on.
-        scales_bytes=set(kinds) == {"uint8"},
+        scales_bytes=scale_bytes,
         background=reading.background,
     )
     return form, notes
@@ -256,21 +267,36 @@ def range_of(values: np.ndarray) -> tuple[tuple[float, float], str]:
 
 
 def _values(source: Images | EncodedImages, rows: Sequence[int], background: str) -> np.ndarray:
-    """Return a sample of the values of some rows."""
+    """Return a sample of the values of some rows, of those that can be read.
+
+    Raises:
+        DataError: none can be read.
+    """
     chosen = [
         rows[place]
         for place in np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLED)).round().astype(int)
     ]
 
-    def some(row: int) -> np.ndarray:
-        image: Tensor = (
-            decoded(source.fetch(row), background=background)
-            if isinstance(source, EncodedImages)
-            else source.read([row])[0]
-        )
+    def some(row: int) -> np.ndarray | None:
+        try:
+            image: Tensor = (
+                decoded(source.fetch(row), background=background)
+                if isinstance(source, EncodedImages)
+                else source.read([row])[0]
+            )
+        except SourceError:
+            raise
+        except (OSError, DataError):
+            return None
         flat = image.reshape(-1)
         places = torch.linspace(0, len(flat) - 1, min(len(flat), _VALUES)).round().long()
         chosen: np.ndarray = flat.contiguous().numpy()[places.numpy()]
         return chosen
 
-    return np.concatenate(in_threads(some, chosen))
+    found = [values for values in in_threads(some, chosen) if values is not None]
+    if not found:
+        raise DataError(
+            "the range of the values is not known, since no image of a sample can be read; "
+            "--set data.range=[low,high] states it"
+        )
+    return np.concatenate(found)

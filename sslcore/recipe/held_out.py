@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sslcore.contract.holding_out import HELD_OUT, TEST_FRACTION
 from sslcore.contract.interface import Interface
 from sslcore.contract.settings import Setting
-
-#: The setting of a data set that holds out a part of its images: the fraction, 0 for nothing, and
-#: None where the data set decides.
-TEST_FRACTION = "test_fraction"
-
-#: The fraction that is held out of images without labels where an evaluator scores them.
-_HELD_OUT = 0.2
 
 
 def held_out(
@@ -33,7 +27,7 @@ def held_out(
     else:
         # With labels, a data set holds out a part by itself.
         scored = any(needs_test(each.needs) and not needs_labels(each.needs) for each in evaluators)
-        value = _HELD_OUT if scored and setting.default is None else None
+        value = HELD_OUT if scored and setting.default is None else None
     if value is None:
         return {}
     try:

@@ -65,6 +65,7 @@ def _alike(part: Part, other: Part, images: Split) -> Part:
         "image_size": images.image_size,
         "channels": images.channels,
         "range": other.settings.get("range"),
+        "scale_bytes": other.settings.get("scale_bytes"),
         "background": other.settings.get("background"),
     }
     taken = {
@@ -73,4 +74,6 @@ def _alike(part: Part, other: Part, images: Split) -> Part:
         if value is not None
         and (part.settings[name] == own[name].default if name in own else name not in part.settings)
     }
+    if "range" not in taken:
+        taken.pop("scale_bytes", None)
     return replace(part, settings={**part.settings, **taken})

@@ -92,7 +92,8 @@ def _sides(
         height, width = (side.view(-1, *[1] * dims) for side in sizes.unbind(-1))
         return height, width
     sides = (image_size, image_size) if isinstance(image_size, int) else image_size
-    height, width = torch.tensor(sides, dtype=torch.float32, device=random.device)
+    # Filled on the device: a copy would make the host wait for it.
+    height, width = (torch.full((), float(side), device=random.device) for side in sides)
     return height, width
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from sslcore.data import Split
 from sslcore.data.form import Form
-from sslcore.data.originals import Originals
+from sslcore.data.originals import Originals, in_threads
 from sslcore.errors import DataError
 from sslcore.random import BatchRandom
 from sslcore.signals import Boxes
@@ -157,6 +158,14 @@ class Deep:
 
     def read(self, rows):
         return [self.images[row] for row in rows]
+
+
+def test_threads_that_read_batches_start_no_threads_of_their_own():
+    def inner(row: int) -> int:
+        return threading.get_ident()
+
+    made = in_threads(lambda row: in_threads(inner, range(100)), range(20))
+    assert all(set(threads) == {threads[0]} for threads in made)
 
 
 def test_12_bits_keep_their_4096_levels():

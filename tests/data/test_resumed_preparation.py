@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sslcore.data.cache import Entry
+from sslcore.data.cache import Entry, keep_below
 from sslcore.data.form import Form
+from sslcore.errors import SourceError
 from sslcore.system.watching import watched
 
 FORM = Form(image_size=4, channels=1)
@@ -132,6 +133,34 @@ def test_after_an_error_nothing_is_left_behind(tmp_path):
     with pytest.raises(OSError, match="disk full"):
         Entry.of(cache, "place", "content", "x").store(failing, FORM)
     assert list(cache.iterdir()) == []
+
+
+def test_a_preparation_whose_store_is_silent_goes_on_at_the_next_start(tmp_path):
+    entry, begins = Entry.of(tmp_path / "cache", "place", "content", "x"), []
+
+    def images(first):
+        begins.append(first)
+        yield from [np.zeros((1, 4, 4), dtype=np.uint8)] * (1100 - first)
+        if first == 0:
+            raise SourceError("no answer")
+
+    with pytest.raises(SourceError, match="no answer"):
+        entry.store(images, FORM)
+    entry.store(images, FORM)
+    assert begins == [0, 1024]
+
+
+def test_what_is_being_written_stays_where_the_cache_is_full(tmp_path):
+    done, begun = (Entry.of(tmp_path, name, "content", "x") for name in ("done", "begun"))
+    done.store(lambda first: [np.zeros((1, 4, 4), dtype=np.uint8)] * 10, FORM)
+
+    def images(first):
+        yield from [np.zeros((1, 4, 4), dtype=np.uint8)] * 1024
+        keep_below(tmp_path, 0, ())
+
+    begun.store(images, FORM)
+    assert done.load() is None
+    assert begun.load() is not None
 
 
 def shown(monkeypatch, *, terminal: bool, seconds: float) -> str:

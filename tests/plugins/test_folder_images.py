@@ -13,10 +13,11 @@ from PIL import Image
 
 from sslcore.contract.reading import Reading
 from sslcore.data import Data
+from sslcore.data.arrays import ArrayImages
 from sslcore.data.decoding import Header
 from sslcore.data.form import Form
 from sslcore.data.originals import Originals
-from sslcore.data.prepare import TensorImages, prepared
+from sslcore.data.prepare import prepared
 from sslcore.data.survey import common_channels, common_size
 from sslcore_torchvision.folder import folder
 
@@ -108,7 +109,7 @@ def test_the_middle_is_cut_out_of_any_shape(width, height, size):
     across = np.abs(np.arange(width) - (width - 1) / 2)
     down = np.abs(np.arange(height) - (height - 1) / 2)
     pixels = torch.from_numpy((across[None] + down[:, None]).round().astype(np.uint8))[None]
-    source = TensorImages(pixels[None])
+    source = ArrayImages(pixels[None])
     found = Originals(source, Form(size, 1)).square(0)[0].int()
     assert found.shape == (size, size)
     assert found.max() <= min(width, height) + 1

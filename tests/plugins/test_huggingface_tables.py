@@ -14,6 +14,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 
+from sslcore.contract.reading import Reading
+from sslcore.data.prepare import prepared
 from sslcore.errors import DataError
 from sslcore.recipe.opening import opener
 from sslcore_huggingface._labels import labels_of
@@ -360,3 +362,23 @@ def test_what_a_file_holds_decides_which_data_set_opens_it(
     named = path.parent if path.parent != tmp_path else path
     entry, _ = opener(str(named), registry)
     assert entry.name == expected
+
+
+def test_both_halves_of_a_table_stay_in_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "cache"))
+    path = written(tmp_path / "data", train=range(8))
+    prepared(huggingface(path=path, test_fraction=0.5), Reading())
+    assert len(list((tmp_path / "cache" / "images").iterdir())) == 2
+
+
+def test_an_image_at_its_path_is_read_again_once_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "cache"))
+    images = [{"bytes": None, "path": f"{each}.png"} for each in range(4)]
+    path = write(tmp_path / "data" / "train.parquet", {"image": pa.array(images, STRUCT)})
+    for each in range(4):
+        (path.parent / f"{each}.png").write_bytes(png(each))
+    first = prepared(huggingface(path=str(path)), Reading())[0].train
+    (path.parent / "2.png").write_bytes(png(200))
+    again = prepared(huggingface(path=str(path)), Reading())[0].train
+    assert first.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert again.images[:, 0, 0, 0].tolist() == [0, 1, 200, 3]

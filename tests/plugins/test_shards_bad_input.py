@@ -12,7 +12,7 @@ import pytest
 from shard_files import png, samples, value_of, write_shard
 
 import sslcore.cli
-from sslcore.errors import DataError
+from sslcore.errors import DataError, SourceError
 from sslcore_webdataset.shards import shards
 
 
@@ -264,7 +264,7 @@ def test_a_shard_that_shrinks_during_training_is_named(tmp_path):
     split.images.fetch(0)
     with path.open("r+b") as file:
         file.truncate(600)
-    with pytest.raises(OSError, match=f"{path} ends before byte"):
+    with pytest.raises(SourceError, match=f"{path} ends before byte"):
         split.images.fetch(5)
 
 

@@ -131,6 +131,14 @@ def test_bad_labels_are_one_line(tmp_path, labels, said):
         tiles(path=saved(tmp_path, values()))
 
 
+def test_tiles_of_an_unknown_class_are_trained_on(tmp_path):
+    saved(tmp_path, np.where(np.arange(20) < 10, np.arange(20) % 2, -1), "labels.npy")
+    data = tiles(path=saved(tmp_path, values()))
+    assert data.classes == ("0", "1")
+    assert data.test.labels.tolist().count(-1) == 0
+    assert data.train.labels.tolist().count(-1) == 10
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sslcore
 from sslcore.api import make_recipe
 from sslcore.data import Data, Split
 from sslcore.errors import DataError, RunFolderError, UsageError
+from sslcore.training.opening import open_images
 
 QUICK = {"training": {"epochs": 1, "batch_size": 16, "precision": "fp32"}}
 #: Of 12 images of a class, 2 are held out.
@@ -210,6 +213,23 @@ def test_objects_are_evaluated_on_and_asked_for_again(console):
     with pytest.raises(RunFolderError, match=r"objects, .* data .*Split, eval_data .*; give"):
         sslcore.evaluate(run.path)
     assert sslcore.evaluate(run.path, **given, console=console, device="cpu") == table
+
+
+def test_bytes_to_evaluate_on_are_not_scaled_by_the_range_of_the_training_images(photos, tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "wide").mkdir()
+    for number in range(8):
+        wide = rng.integers(0, 4096, (16, 16), dtype=np.uint16)
+        Image.fromarray(wide).save(tmp_path / "wide" / f"{number}.png")
+    labelled = photos(LABELLED, size=16, channels=1)
+    recipe, _ = make_recipe("simclr", data=str(tmp_path / "wide"), eval_data=str(labelled))
+    alone, _ = make_recipe("simclr", data=str(labelled))
+
+    data, _ = open_images(recipe)
+    expected, _ = open_images(alone)
+
+    rows = torch.arange(4)
+    assert torch.equal(data.test.read(rows), expected.test.read(rows))
 
 
 def test_data_without_a_test_split_trains_and_says_how_to_score(console):

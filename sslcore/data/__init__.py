@@ -42,7 +42,8 @@ class Split:
             engine finds them in the data.
 
     Raises:
-        DataError: a shape or type is wrong, or the numbers of images, labels and names differ.
+        DataError: a shape, a type or the range is wrong, or the numbers of images, labels and names
+            differ.
     """
 
     images: Tensor | Images | EncodedImages | Originals
@@ -68,6 +69,8 @@ class Split:
             check_labels(self.labels, len(self.images))
             if not bool(are_known(self.labels).any()):
                 object.__setattr__(self, "labels", None)
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise DataError(f"the range must be (low, high) with low below high, got {self.range}")
         if self.names is not None and len(self.names) != len(self.images):
             raise DataError(f"{len(self.images)} images but {len(self.names)} names")
 

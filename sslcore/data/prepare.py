@@ -15,7 +15,7 @@ from torch import Tensor
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.cache import Entry, Stored, keep_below
-from sslcore.data.decoding import header_of
+from sslcore.data.decoding import color_of, header_of
 from sslcore.data.form import UNIT, Form, FormError
 from sslcore.data.labels import renumbered
 from sslcore.data.originals import Originals, in_threads
@@ -120,10 +120,12 @@ class _Preparation:
         self.unreadable: list[str] = []
         self.reason = ""
         self.kept: list[Entry] = []
+        color_of(reading.background)
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
             raise DataError(_none("train", data.train))
-        self.form, notes = form_of(reading, self.survey, _source(data.train), data.train.range)
+        train = data.train
+        self.form, notes = form_of(reading, self.survey, _source(train), train.range, train.name_of)
         self.notes += notes
         side, equal = common_size(self.survey.readable)
         #: Of equal squares that keep their size, nothing is lost in the cache.
@@ -156,7 +158,7 @@ class _Preparation:
         boxes = self.boxes and name == "train" and not self.lossless
         if choice == "decoded" and total > limit:
             raise UsageError(
-                f"data.cache: resized images would take {total / _GB:.0f} GB, and the limit is "
+                f"data.cache: resized images would take {total / _GB:.2g} GB, and the limit is "
                 f"{limit / _GB:g} GB; set data.cache_limit, or data.cache=none"
             )
         if choice == "none" or (choice == "auto" and (boxes or total > limit)):
@@ -214,7 +216,7 @@ class _Preparation:
                     f"resized images are kept in memory because they can't be cached ({problem}); "
                     "set SSLCORE_CACHE to a folder with room"
                 )
-            squares = list(_squares(source, form, 0, self.watch))
+            squares = list(_squares(split, form, 0, self.watch))
             unreadable = [row for row, square in enumerate(squares) if square is None]
             if len(unreadable) == len(split):
                 raise DataError(_none(name, split))
@@ -231,7 +233,7 @@ class _Preparation:
         if stored is None:
 
             def squares(first: int) -> Iterator[np.ndarray | None]:
-                found = _squares(source, form, first, self.watch)
+                found = _squares(split, form, first, self.watch)
                 return found if first else _enough(name, split, found)
 
             entry.store(squares, form)
@@ -324,11 +326,9 @@ def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
     return in_threads(square, rows)
 
 
-def _squares(
-    source: Images | EncodedImages, form: Form, first: int, watch: Watch
-) -> Iterator[np.ndarray | None]:
+def _squares(split: Split, form: Form, first: int, watch: Watch) -> Iterator[np.ndarray | None]:
     """Yield the squares of the images from a row on; None for one that can't be read."""
-    originals, total = Originals(source, form), len(source)
+    originals, total = originals_of(split, form), len(split)
     for start in range(first, total, _AT_A_TIME):
         watch(start, total)
         for square in readable(originals, range(start, min(start + _AT_A_TIME, total))):

@@ -65,9 +65,10 @@ def out_of_memory(
 
 def unreadable(error: BaseException, step: int, saved: str) -> TrainingError:
     """Return the error of a step, counted from 0, whose images can't be read."""
-    return TrainingError(
-        f"the images of step {step + 1} can't be read: {last_line(error)}; {saved}"
-    )
+    reason = last_line(error)
+    # A run goes on with the images that it was started on, or not at all.
+    restore = "" if "restore" in reason or is_reader_error(error) else "; restore the file"
+    return TrainingError(f"the images of step {step + 1} can't be read: {reason}{restore}; {saved}")
 
 
 def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> TrainingError:

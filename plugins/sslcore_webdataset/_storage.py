@@ -62,7 +62,7 @@ class Storage:
         """
         shard = self.shards[number]
         if is_address(shard.path):
-            content = read_address(shard.path, start, start + size)
+            content = _of_store(shard, start, start + size)
         else:
             content = self._of_file(number, shard, start, size)
         if len(content) < size:
@@ -86,6 +86,16 @@ class Storage:
             return _pread(shard, descriptor, start, size)
         finally:
             os.close(descriptor)
+
+
+def _of_store(shard: Shard, start: int, end: int) -> bytes:
+    try:
+        return read_address(shard.path, start, end)
+    except SourceError:
+        raise
+    except DataError as error:
+        # It is no fault of one image, which would be left out.
+        raise SourceError(f"{error} any more; restore it") from error
 
 
 def _descriptors() -> int:

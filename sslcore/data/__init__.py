@@ -159,6 +159,7 @@ class Data:
         classes: names of the classes; label i (of several, column i) is the class `classes[i]`.
             Empty without labels.
         notes: sentences for the user, such as which files can't be read; printed once.
+        state: set by the engine: a text that changes with the images; empty where it is not known.
 
     Raises:
         DataError: the test split has no images.
@@ -169,6 +170,7 @@ class Data:
     probe: Split | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    state: str = ""
 
     def __post_init__(self) -> None:
         if self.test is not None and not len(self.test):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
-from sslcore.data.cache import Entry, Stored, keep_below
+from sslcore.data.cache import Entry, Stored, digest, keep_below
 from sslcore.data.decoding import color_of, header_of
 from sslcore.data.form import UNIT, Form, FormError
 from sslcore.data.labels import renumbered
@@ -147,7 +147,8 @@ class _Preparation:
         reading = replace(
             self.reading, image_size=form.image_size, channels=form.channels, range=form.range
         )
-        made = replace(ready, notes=(*self.data.notes, *self.notes))
+        notes = dict.fromkeys((*self.data.notes, *self.notes))
+        made = replace(ready, notes=tuple(notes), state=_state(self.data))
         return _without_empty_classes(made) if self.unreadable else made, reading
 
     def _split(self, name: str, split: Split) -> Split:
@@ -210,6 +211,11 @@ class _Preparation:
             images, file, unreadable = stored.images, stored.file, stored.unreadable
         else:
             if total > _IN_MEMORY:
+                if problem:
+                    self.notes.append(
+                        "images are decoded again in each epoch because they can't be cached "
+                        f"({problem}); set SSLCORE_CACHE to a folder with room"
+                    )
                 return self._of_originals(name, split)
             if problem:
                 self.notes.append(
@@ -298,6 +304,12 @@ def _without_empty_classes(data: Data) -> Data:
 
     classes = tuple(data.classes[label] for label in kept)
     return replace(data.with_splits(of), classes=classes)
+
+
+def _state(data: Data) -> str:
+    """Return a text that changes with the images of a data set of sources, or an empty one."""
+    found = [getattr(split.images, "fingerprint", None) for split in data.splits]
+    return "" if None in found else digest(" ".join(map(str, found)))
 
 
 def _source(split: Split) -> Images | EncodedImages:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslcore.errors import LostProcessError, TrainingError, last_line
+from sslcore.errors import DataError, LostProcessError, SourceError, TrainingError, last_line
 from sslcore.recipe.recipe import Recipe
 
 
@@ -67,7 +67,8 @@ def unreadable(error: BaseException, step: int, saved: str) -> TrainingError:
     """Return the error of a step, counted from 0, whose images can't be read."""
     reason = last_line(error)
     # A run goes on with the images that it was started on, or not at all.
-    restore = "" if "restore" in reason or is_reader_error(error) else "; restore the file"
+    named = isinstance(error, (DataError, OSError)) and not isinstance(error, SourceError)
+    restore = "; restore the file" if named else ""
     return TrainingError(f"the images of step {step + 1} can't be read: {reason}{restore}; {saved}")
 
 

@@ -24,6 +24,8 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (24, 31, 3), dtype=np.uint8)
 class Encoded:
     """Image files in memory."""
 
+    fingerprint: str
+
     def __init__(self, files: Sequence[bytes]) -> None:
         self.files = files
 
@@ -126,3 +128,35 @@ def test_a_photo_with_a_part_that_is_overwritten_is_an_error(
 def test_bytes_that_cameras_add_before_the_end_of_a_photo_are_no_error(added: bytes):
     file = photo(PIXELS)
     assert torch.equal(decoded(file[:-2] + added + file[-2:]), decoded(file))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(None, "are kept in memory"), (14_000, "are decoded again in each epoch")]
+)
+def test_a_cache_that_can_not_be_written_is_one_note(tmp_path, monkeypatch, size, said: str):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SSLCORE_CACHE", str(tmp_path / "file"))
+    splits = []
+    for _ in range(2):
+        source = Encoded([photo(PIXELS)] * 2)
+        source.fingerprint = "photos"
+        splits.append(Split(source))
+    data, _ = prepared(Data(*splits), Reading(image_size=size, cache="decoded"))
+    (note,) = [note for note in data.notes if "can't be cached" in note]
+    assert said in note
+    assert note.endswith("set SSLCORE_CACHE to a folder with room")
+
+
+def test_the_state_of_data_changes_with_each_split_and_is_unknown_without_fingerprints():
+    def state(*fingerprints: str) -> str:
+        splits = []
+        for fingerprint in fingerprints:
+            source = Encoded([photo(PIXELS)])
+            if fingerprint:
+                source.fingerprint = fingerprint
+            splits.append(Split(source))
+        return prepared(Data(*splits), Reading(cache="none"))[0].state
+
+    assert state("a", "b") == state("a", "b") != ""
+    assert len({state("a", "b"), state("a", "c"), state("d", "b"), state("a")}) == 4
+    assert state("a", "") == ""

@@ -22,6 +22,7 @@ from sslcore.data.form import Form
 from sslcore.data.mapping import mapped
 from sslcore.data.reader import MappedFile
 from sslcore.data.writing import ARRAY, Writing, discard, has_begun, write_json
+from sslcore.errors import SourceError
 
 #: Raise it when resizing or the content of an entry changes.
 _VERSION = 2
@@ -107,6 +108,7 @@ class Entry:
 
         Raises:
             OSError: the cache can't be written; nothing is left behind.
+            SourceError: the images can't be read; the next call goes on.
         """
         self.cache.mkdir(parents=True, exist_ok=True)
         with self._partial() as partial:
@@ -122,8 +124,11 @@ class Entry:
                 except OSError:
                     if not self.path.is_dir():  # else another process was faster
                         raise
+            except SourceError:
+                # As after Ctrl-C or a kill, the next start goes on.
+                raise
             except Exception:
-                # After Ctrl-C or a kill, the next start goes on; after an error it would not help.
+                # To go on would not help.
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
         self._remove_outdated()

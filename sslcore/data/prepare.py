@@ -66,10 +66,12 @@ def prepared(
 
     Raises:
         DataError: the images can't be brought into one form, or too few of them can be read.
+        UsageError: a setting can't be used, such as an unknown colour.
     """
     train = data.train.images
     if isinstance(train, Originals):
         return data, reading
+    color_of(reading.background)
     if isinstance(train, Tensor):
         return _of_tensors(data, reading, watch)
     return _Preparation(data, reading, boxes, watch).made()
@@ -120,7 +122,6 @@ class _Preparation:
         self.unreadable: list[str] = []
         self.reason = ""
         self.kept: list[Entry] = []
-        color_of(reading.background)
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
             raise DataError(_none("train", data.train))
@@ -204,6 +205,8 @@ class _Preparation:
         if fingerprint is not None:
             try:
                 stored = self._stored(name, split, str(fingerprint))
+            except SourceError:
+                raise
             except OSError as error:
                 problem = str(error)
         file: MappedFile | None = None

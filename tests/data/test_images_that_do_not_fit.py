@@ -72,6 +72,9 @@ def test_a_range_that_is_empty_or_reversed_is_refused(range_: tuple[float, float
 def test_an_unknown_colour_is_refused_before_an_image_is_read(cache: Cache):
     with pytest.raises(UsageError, match=r"data.background: expected a colour .*'nonsense'"):
         prepared(data_of(b"no image"), Reading(background="nonsense", cache=cache), boxes=True)
+    tensors = Data(train=Split(torch.zeros(2, 1, 4, 4, dtype=torch.uint8)))
+    with pytest.raises(UsageError, match=r"data.background"):
+        prepared(tensors, Reading(background="nonsense"))
 
 
 def test_the_size_of_a_cache_beyond_its_limit_is_never_stated_as_nothing():

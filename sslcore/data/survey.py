@@ -233,12 +233,9 @@ def form_of(
         )
     if "uint8" in kinds and len(kinds) > 1:
         said = ", ".join(f"{number:,} of {kind}" for kind, number in kinds.most_common())
-        scaling = "8 bits are scaled by 255 and the others by their range"
-        if reading.range is not None:
-            scaling = "data.range scales all of them alike"
         notes.append(
-            f"the images differ in their type of values ({said}); {scaling}: if classes differ in "
-            "the type, brightness tells them apart"
+            f"the images differ in their type of values ({said}); 8 bits are scaled by 255 and "
+            "the others by their range: if classes differ in the type, brightness tells them apart"
         )
     form = Form(
         size,

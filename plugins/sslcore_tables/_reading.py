@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sslcore.errors import DataError, first_line, nearest
+from sslcore.errors import DataError, SourceError, first_line, nearest
 from sslcore.system.addresses import is_address, open_address
 from sslcore.system.printable import one_line
 
@@ -86,6 +86,8 @@ def read_table(path: str) -> Table:
         raise DataError(f"{path} is no table; expected a {kinds} file")
     try:
         table = reader(path)
+    except SourceError:
+        raise
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror or first_line(error)}") from error
     except UnicodeError as error:

@@ -61,7 +61,7 @@ def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
             images with classes, and nothing of others.
 
     Raises:
-        DataError: the test folder has a class that the train folder lacks.
+        DataError: the test folder has a class that the train folder lacks, or all images are in it.
     """
     depth = index.depth
     folders = [path.split(b"/") if path else [] for path in index.folder_paths]
@@ -75,9 +75,9 @@ def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
         return replace(found, num_train=len(found)) if everything else found
     rows = np.arange(len(index))
     parts = _Part(index, folders, rows, depth)
-    notes: tuple[str, ...] = ()
+    notes = _empty_splits(index, folders)
     if test_fraction is None and not parts.classes:
-        notes = (NOTHING_HELD_OUT,)
+        notes += (NOTHING_HELD_OUT,)
     test_fraction = fraction_held_out(test_fraction, labelled=bool(parts.classes))
     held_out = np.zeros(len(rows), dtype=bool)
     if test_fraction:
@@ -97,6 +97,30 @@ def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
         held_out=True,
         notes=notes,
     )
+
+
+def _empty_splits(index: FileIndex, folders: list[list[bytes]]) -> tuple[str, ...]:
+    """Return a note if the test folder holds no images.
+
+    Raises:
+        DataError: the train folder holds none, and the test folder does.
+    """
+    passed = index.path(0).split(b"/")[: index.depth]
+    for level, name in enumerate(passed):
+        beside = {
+            _folded(parts[level])
+            for parts in folders
+            if len(parts) == level + 1 and parts[:level] == passed[:level]
+        }
+        own = _folded(name)
+        if own in _TEST_FOLDERS and b"train" in beside:
+            raise DataError(
+                f"train/ holds no images, and {own.decode()}/ does; put the images to train on "
+                f"into train/, or open {own.decode()}/ alone"
+            )
+        if own == b"train" and (empty := [each for each in _TEST_FOLDERS if each in beside]):
+            return (f"{empty[0].decode()}/ holds no images, so train/ is split.",)
+    return ()
 
 
 class _Part:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: Raise it when the arrays, or what is taken for a sample, change.
-_VERSION = "1"
+_VERSION = "2"
 
 
 class Shard(NamedTuple):

@@ -59,7 +59,7 @@ class Storage:
         """
         shard = self.shards[number]
         if is_address(shard.path):
-            content = read_address(shard.path, start, start + size)
+            content = _of_store(shard, start, start + size)
         else:
             try:
                 content = self._files.read(number, start, size)
@@ -75,9 +75,22 @@ class Storage:
         return content
 
 
+def _of_store(shard: Shard, start: int, end: int) -> bytes:
+    try:
+        return read_address(shard.path, start, end)
+    except SourceError:
+        raise
+    except DataError as error:
+        # It is no fault of one image, which would be left out.
+        raise SourceError(f"{error} any more; restore it") from error
+
+
 def _open(shards: Sequence[Shard], number: int) -> int:
     shard = shards[number]
-    descriptor = os.open(shard.path, os.O_RDONLY)
+    try:
+        descriptor = os.open(shard.path, os.O_RDONLY)
+    except OSError as error:
+        raise SourceError(f"{shard.path} can't be read: {error.strerror}") from error
     status = os.fstat(descriptor)
     if (status.st_size, str(status.st_mtime_ns)) != (shard.size, shard.state):
         os.close(descriptor)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 _BLOCK = 512
 _NOTHING = bytes(_BLOCK)
+#: The size of an archive of nothing: tar fills up to 20 blocks.
+_LARGEST_EMPTY = 20 * _BLOCK
 #: Types of members: files; files that lie elsewhere or in parts; names and sizes of the next one.
 _FILES, _LINKS, _SPARSE = b"0\x007", b"12", b"S"
 _LONG_NAME, _EXTENDED = b"L", b"xX"
@@ -85,7 +87,7 @@ def members(window: Window) -> Iterator[Member]:
     Raises:
         BadArchiveError: it is no archive, or damaged; members before the damage came already.
     """
-    place, ended = 0, False
+    place, ended, empty = 0, False, True
     name, size = b"", -1
     sparse = False
     while place + _BLOCK <= window.size:
@@ -95,10 +97,10 @@ def members(window: Window) -> Iterator[Member]:
             place += _BLOCK
             continue
         if not _is_header(header):
-            if ended:  # what follows the end is not part of the archive
-                return
+            if ended:
+                raise BadArchiveError(f"zeros are written over a part of it before byte {place}")
             raise BadArchiveError(_problem(header, place))
-        ended = False
+        ended = empty = False
         start, kind = place + _BLOCK, header[156:157]
         length = _number(header[124:136])
         if kind in _LINKS:
@@ -132,6 +134,8 @@ def members(window: Window) -> Iterator[Member]:
             name, size, sparse = b"", -1, False
     if 0 < window.size < _BLOCK:
         raise BadArchiveError(_problem(window.at(0, window.size), 0))
+    if empty and window.size > _LARGEST_EMPTY:
+        raise BadArchiveError(f"it is {window.size} bytes of zeros")
     if not ended and place < window.size:
         raise CutOffError(f"it is cut off after {window.size} bytes", name)
     if not ended:

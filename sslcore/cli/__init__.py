@@ -129,6 +129,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
             obj={"debug": debug},
         )
     except click.exceptions.Abort:
+        _print("interrupted")
         return InterruptedRun.exit_code
     except click.ClickException as error:
         error.show()

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 
+from sslcore.errors import SettingsError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -29,6 +31,9 @@ class Reading:
         statistics: whether the mean and the standard deviation by which views are normalised are
             those of the training images, measured on a sample, in place of the augmentation's.
         background: colour below transparent parts, a name or #rrggbb.
+
+    Raises:
+        SettingsError: the range is empty or reversed.
     """
 
     image_size: Annotated[int, Ge(1)] | None = None
@@ -39,3 +44,10 @@ class Reading:
     cache_limit: Annotated[float, Gt(0)] = 20.0
     statistics: bool = False
     background: str = "white"
+
+    def __post_init__(self) -> None:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            low, high = self.range
+            raise SettingsError(
+                [f"data.range: expected [low, high] with low below high, got [{low:g}, {high:g}]"]
+            )

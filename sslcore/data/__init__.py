@@ -42,7 +42,8 @@ class Split:
             engine finds them in the data.
 
     Raises:
-        DataError: a shape or type is wrong, or the numbers of images, labels and names differ.
+        DataError: a shape, a type or the range is wrong, or the numbers of images, labels and names
+            differ.
     """
 
     images: Tensor | Images | EncodedImages | Originals
@@ -68,6 +69,8 @@ class Split:
             check_labels(self.labels, len(self.images))
             if not bool(are_known(self.labels).any()):
                 object.__setattr__(self, "labels", None)
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise DataError(f"the range must be (low, high) with low below high, got {self.range}")
         if self.names is not None and len(self.names) != len(self.images):
             raise DataError(f"{len(self.images)} images but {len(self.names)} names")
 
@@ -156,6 +159,7 @@ class Data:
         classes: names of the classes; label i (of several, column i) is the class `classes[i]`.
             Empty without labels.
         notes: sentences for the user, such as which files can't be read; printed once.
+        state: set by the engine: a text that changes with the images; empty where it is not known.
 
     Raises:
         DataError: the test split has no images.
@@ -166,6 +170,7 @@ class Data:
     probe: Split | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    state: str = ""
 
     def __post_init__(self) -> None:
         if self.test is not None and not len(self.test):

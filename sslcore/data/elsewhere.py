@@ -35,6 +35,7 @@ def evaluated_on(data: Data, other: Data, name: str, *, classified: bool) -> Dat
         test=other.test,
         probe=other.fit,
         classes=data.classes if classified else other.classes,
+        state=data.state,
         notes=(
             *data.notes,
             *(f"{name}: {note}" for note in other.notes),

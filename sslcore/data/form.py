@@ -75,6 +75,11 @@ def scaled(images: Tensor, range_: tuple[float, float]) -> Tensor:
     return made.div_(high - low).clamp_(0.0, 1.0).to(torch.float32)
 
 
+def convertible(own: int, channels: int) -> bool:
+    """Whether images of a number of channels can be brought to another number."""
+    return own in (1, channels) or (own, channels) == (3, 1)
+
+
 def with_channels(image: Tensor, channels: int) -> Tensor:
     """Return an image (C, H, W) with a number of channels: grey as colour, or colour as grey.
 
@@ -82,18 +87,18 @@ def with_channels(image: Tensor, channels: int) -> Tensor:
         FormError: neither is possible.
     """
     own = len(image)
+    if not convertible(own, channels):
+        raise FormError(
+            f"it has {own} channels, and {channels} are needed; only grey and colour images can be "
+            "turned into each other"
+        )
     if own == channels:
         return image
     if own == 1:
         return image.expand(channels, -1, -1)
-    if own == 3 and channels == 1:
-        weights = torch.tensor(_GREY).view(3, 1, 1)
-        grey = (image.to(torch.float32) * weights).sum(0, keepdim=True)
-        return grey.round_().to(torch.uint8) if image.dtype == torch.uint8 else grey
-    raise FormError(
-        f"it has {own} channels, and {channels} are needed; only grey and colour images can be "
-        "turned into each other"
-    )
+    weights = torch.tensor(_GREY).view(3, 1, 1)
+    grey = (image.to(torch.float32) * weights).sum(0, keepdim=True)
+    return grey.round_().to(torch.uint8) if image.dtype == torch.uint8 else grey
 
 
 def resized(image: Tensor, size: int, interpolation: str = "bilinear") -> Tensor:

@@ -66,6 +66,7 @@ def labelled(
         test=data.test,
         classes=data.classes,
         notes=(*data.notes, *notes),
+        state=data.state,
     )
 
 

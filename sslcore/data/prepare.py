@@ -15,7 +15,8 @@ from torch import Tensor
 from sslcore.contract.reading import Reading
 from sslcore.data import Data, Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
-from sslcore.data.cache import Entry, Stored, keep_below
+from sslcore.data.cache import Entry, Stored, digest, keep_below
+from sslcore.data.decoding import color_of
 from sslcore.data.form import UNIT, Form
 from sslcore.data.originals import Originals
 from sslcore.data.reader import MappedFile
@@ -56,6 +57,7 @@ def prepared(
     """
     if isinstance(data.train.images, Originals):
         return data, reading
+    color_of(reading.background)
     if reading.range is not None and not reading.range[0] < reading.range[1]:
         low, high = reading.range
         raise UsageError(f"data.range: expected low < high, got [{low:g}, {high:g}]")
@@ -120,7 +122,8 @@ class _Preparation:
         self.survey = Survey.of(_source(data.train))
         if not self.survey.readable:
             raise DataError(none_readable("train", data.train))
-        self.form, notes = form_of(reading, self.survey, _source(data.train), data.train.range)
+        train = data.train
+        self.form, notes = form_of(reading, self.survey, _source(train), train.range, train.name_of)
         self.notes += notes
         side, equal = common_size(self.survey.readable)
         #: Of equal squares that keep their size, nothing is lost in the cache.
@@ -145,7 +148,8 @@ class _Preparation:
             range=form.range,
             scale_bytes=None if form.range is None or form.scales_bytes else False,
         )
-        made = replace(ready, notes=(*self.data.notes, *self.notes))
+        notes = dict.fromkeys((*self.data.notes, *self.notes))
+        made = replace(ready, notes=tuple(notes), state=_state(self.data))
         return without_empty_classes(made) if self.unreadable else made, reading
 
     def _split(self, name: str, split: Split) -> Split:
@@ -156,7 +160,7 @@ class _Preparation:
         boxes = self.boxes and name == "train" and not self.lossless
         if choice == "decoded" and total > limit:
             raise UsageError(
-                f"data.cache: resized images would take {total / _GB:.0f} GB, and the limit is "
+                f"data.cache: resized images would take {total / _GB:.2g} GB, and the limit is "
                 f"{limit / _GB:g} GB; set data.cache_limit, or data.cache=none"
             )
         if choice == "none" or (choice == "auto" and (boxes or total > limit)):
@@ -223,7 +227,7 @@ class _Preparation:
                     f"resized images are kept in memory because they can't be cached ({problem}); "
                     "set SSLCORE_CACHE to a folder with room"
                 )
-            squares = list(squares_of(source, form, 0, self.watch))
+            squares = list(squares_of(split, form, 0, self.watch))
             unreadable = [row for row, square in enumerate(squares) if square is None]
             if len(unreadable) == len(split):
                 raise DataError(none_readable(name, split))
@@ -246,7 +250,7 @@ class _Preparation:
         if stored is None:
 
             def squares(first: int) -> Iterator[np.ndarray | None]:
-                found = squares_of(source, form, first, self.watch)
+                found = squares_of(split, form, first, self.watch)
                 return found if first else at_least_one(name, split, found)
 
             entry.store(squares, form)
@@ -255,6 +259,12 @@ class _Preparation:
             keep_below(cache, limit, [*(kept.path for kept in self.kept), entry.path])
         self.kept.append(entry)
         return stored
+
+
+def _state(data: Data) -> str:
+    """Return a text that changes with the images of a data set of sources, or an empty one."""
+    found = [getattr(split.images, "fingerprint", None) for split in data.splits]
+    return "" if None in found else digest(" ".join(map(str, found)))
 
 
 def _source(split: Split) -> Images | EncodedImages:

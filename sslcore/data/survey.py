@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from sslcore.contract.reading import Reading
 from sslcore.data.cache import digest
-from sslcore.data.decoding import VERSION, Header, codecs, decoded, header_of
-from sslcore.data.form import Form
+from sslcore.data.decoding import VERSION, Header, codecs, decoded, header_of, may_be_cut
+from sslcore.data.form import Form, convertible
 from sslcore.data.originals import in_threads
 from sslcore.data.sources import EncodedImages, Images
 from sslcore.errors import DataError, RunFolderError, SourceError
@@ -131,7 +131,12 @@ def _file(source: Images | EncodedImages) -> Path | None:
 def _header(source: Images | EncodedImages, row: int) -> Header | None:
     try:
         if isinstance(source, EncodedImages):
-            return header_of(source.fetch(row))
+            data = source.fetch(row)
+            header = header_of(data)
+            if may_be_cut(data):
+                # Else training would stop at this image.
+                decoded(data)
+            return header
         image = source.read([row])[0]
     except SourceError:
         raise
@@ -153,6 +158,22 @@ def common_size(headers: Sequence[Header]) -> tuple[int, bool]:
         return width, True
     short = statistics.median_low(min(header.height, header.width) for header in headers)
     return min(short, _USUAL_SIDE), False
+
+
+def _channels(reading: Reading, survey: Survey, name_of: Callable[[int], str]) -> int:
+    """Return the number of channels that the images get.
+
+    Raises:
+        DataError: some can't get it; the message names one.
+    """
+    wanted = common_channels(survey.readable) if reading.channels == "auto" else reading.channels
+    for row, header in zip(survey.rows, survey.headers, strict=True):
+        if header is not None and not convertible(header.channels, wanted):
+            raise DataError(
+                f"data.channels: {wanted} can't be made of the {header.channels} channels of "
+                f"{name_of(row)}; only grey and colour images can be turned into each other"
+            )
+    return wanted
 
 
 def common_channels(headers: Sequence[Header]) -> int:
@@ -177,6 +198,7 @@ def form_of(
     survey: Survey,
     source: Images | EncodedImages,
     range_: tuple[float, float] | None,
+    name_of: Callable[[int], str] = "image {}".format,
 ) -> tuple[Form, list[str]]:
     """Return the form for the images of a source, and notes on what it does to them.
 
@@ -185,6 +207,7 @@ def form_of(
         survey: the headers; at least one can be read.
         source: where the images are.
         range_: the range that the data set states, if it does.
+        name_of: returns the name of a row, for messages.
 
     Raises:
         DataError: the images can't be brought into one form.
@@ -192,7 +215,7 @@ def form_of(
     headers, notes = survey.readable, []
     size = reading.image_size or common_size(headers)[0]
     own = max(header.channels for header in headers)
-    channels = common_channels(headers) if reading.channels == "auto" else reading.channels
+    channels = _channels(reading, survey, name_of)
     if {own, channels} == {1, 3}:
         notes.append(
             f"{'colour is' if own == 3 else 'grey images are'} turned into "

@@ -15,7 +15,7 @@ from sslcore.data.form import Form, FormError
 from sslcore.data.labels import renumbered
 from sslcore.data.names import NamesOfRows
 from sslcore.data.originals import Originals, in_threads
-from sslcore.data.sources import EncodedImages, Images
+from sslcore.data.sources import EncodedImages
 from sslcore.errors import DataError, SourceError, first_line
 from sslcore.system.watching import Watch
 
@@ -43,11 +43,10 @@ def readable(originals: Originals, rows: Sequence[int]) -> list[Tensor | None]:
     return in_threads(square, rows)
 
 
-def squares_of(
-    source: Images | EncodedImages, form: Form, first: int, watch: Watch
-) -> Iterator[np.ndarray | None]:
+def squares_of(split: Split, form: Form, first: int, watch: Watch) -> Iterator[np.ndarray | None]:
     """Yield the squares of the images from a row on; None for one that can't be read."""
-    originals, total = Originals(source, form), len(source)
+    assert not isinstance(split.images, (Tensor, Originals))
+    originals, total = Originals(split.images, form, None, split.name_of), len(split)
     for start in range(first, total, _AT_A_TIME):
         watch(start, total)
         for square in readable(originals, range(start, min(start + _AT_A_TIME, total))):

@@ -105,6 +105,7 @@ class Run:
         launch: str = "",
         initial: Mapping[str, Tensor] | None = None,
         classes: Sequence[str] = (),
+        state: str = "",
     ) -> None:
         """Create the folder of a new run and write its recipe.
 
@@ -116,6 +117,7 @@ class Run:
             initial: weights that the encoder begins with, if they are not drawn.
             classes: names of the classes that the run learns to tell apart; label i is the class
                 `classes[i]`.
+            state: a text that changes with the images, or an empty one.
 
         Raises:
             RunFolderError: the folder exists and is not empty, or can't be written.
@@ -130,7 +132,7 @@ class Run:
             raise RunFolderError(f"{self.path} exists already; {advice}choose another --output")
         tables = recipe.to_dict()
         tables["images"] = {key: item for key, item in asdict(shape).items() if item is not None}
-        tables["train_images"] = {"count": train_images}
+        tables["train_images"] = {"count": train_images} | ({"state": state} if state else {})
         if classes:
             tables["classes"] = {"names": list(classes)}
         tables["versions"] = {"sslcore": sslcore.__version__, "torch": torch.__version__}
@@ -237,6 +239,11 @@ class Run:
                 "([train_images] count): the run can be evaluated, but not resumed"
             )
         return count
+
+    def images_state(self) -> str:
+        """Return a text that changes with the images; empty if the recipe does not record it."""
+        table = self.config().get("train_images")
+        return str(table.get("state", "")) if isinstance(table, dict) else ""
 
     @property
     def finished(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslcore.errors import LostProcessError, TrainingError, last_line
+from sslcore.errors import DataError, LostProcessError, SourceError, TrainingError, last_line
 from sslcore.recipe.recipe import Recipe
 
 
@@ -65,9 +65,11 @@ def out_of_memory(
 
 def unreadable(error: BaseException, step: int, saved: str) -> TrainingError:
     """Return the error of a step, counted from 0, whose images can't be read."""
-    return TrainingError(
-        f"the images of step {step + 1} can't be read: {last_line(error)}; {saved}"
-    )
+    reason = last_line(error)
+    # A run goes on with the images that it was started on, or not at all.
+    named = isinstance(error, (DataError, OSError)) and not isinstance(error, SourceError)
+    restore = "; restore the file" if named else ""
+    return TrainingError(f"the images of step {step + 1} can't be read: {reason}{restore}; {saved}")
 
 
 def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> TrainingError:

@@ -95,12 +95,18 @@ def last_checkpoint(run: Run, session: Session) -> Checkpoint | None:
     if images != run.train_images():
         raise RunFolderError(
             f"{run.path} was started on {run.train_images():,} training images, and there are "
-            f"{images:,} now: the data set has changed since"
+            f"{images:,} now: the data set has changed since; restore it, or start a new run"
         )
     if session.shape != run.shape():
         raise RunFolderError(
             f"{run.path} was started on {run.shape()}, and there are {session.shape} now: "
             "the data set has changed since"
+        )
+    known = run.images_state()
+    if known and session.data.state and known != session.data.state:
+        session.console.print(
+            f"note: images were added, renamed or written since {run.path} was started; it goes "
+            "on with the images as they are now"
         )
     if has_checkpoint(run.checkpoints):
         return load_checkpoint(run.checkpoints)

@@ -182,6 +182,7 @@ def _create(run: Run, session: Session, held: ExitStack) -> str:
         launch_id(),
         session.initial,
         session.data.classes if session.pipeline.supervised else (),
+        session.data.state,
     )
     return _lock(run, held)
 

@@ -147,7 +147,9 @@ class Trainer:
                     raise self._unreadable(error) from error
                 if self.processes.several and is_lost_process_error(error):
                     saved = messages.how_to_go_on(self._saved, self._go_on)
-                    raise messages.lost_process(saved) from error
+                    # The main process may have saved a later step before it exited.
+                    known = saved if self.processes.is_main else f"go on with: {self._go_on}"
+                    raise messages.lost_process(known) from error
                 raise
         self._save_once()
 

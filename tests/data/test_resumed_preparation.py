@@ -123,6 +123,25 @@ def test_a_damaged_journal_begins_anew(tmp_path):
     assert found.images.unique().tolist() == [1]
 
 
+def test_after_a_store_stopped_answering_the_next_start_goes_on(tmp_path):
+    entry = Entry.of(tmp_path / "cache", "place", "content", "x")
+
+    def silent(first):
+        yield from [np.zeros((1, 4, 4), dtype=np.uint8)] * 1024
+        raise SourceError("no answer in 60 s")
+
+    with pytest.raises(SourceError):
+        entry.store(silent, FORM)
+    begins = []
+    entry.store(
+        lambda first: (begins.append(first), [np.ones((1, 4, 4), dtype=np.uint8)] * 3)[1], FORM
+    )
+    assert begins == [1024]
+    found = entry.load()
+    assert found is not None
+    assert found.images[:, 0, 0, 0].tolist() == [0] * 1024 + [1] * 3
+
+
 def test_after_an_error_nothing_is_left_behind(tmp_path):
     cache = tmp_path / "cache"
 

@@ -132,6 +132,26 @@ def test_a_class_that_only_the_test_part_has_is_an_error(tmp_path):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("above", ["", "data/photos"])
+def test_an_empty_train_folder_beside_test_images_is_an_error(tmp_path, above):
+    for value in range(4):
+        save(tmp_path / above / "Test" / "ab"[value % 2] / f"{value}.png", value)
+    (tmp_path / above / "train").mkdir()
+    with pytest.raises(DataError, match=r"^train/ holds no images, and test/ does; "):
+        opened(tmp_path)
+    assert opened(tmp_path / above / "Test").classes == ("a", "b")
+
+
+@pytest.mark.parametrize("test_fraction", [None, 0.5])
+def test_an_empty_test_folder_is_noted_and_the_train_images_are_split(tmp_path, test_fraction):
+    for value in range(8):
+        save(tmp_path / "train" / "ab"[value % 2] / f"{value}.png", value)
+    (tmp_path / "val" / "a").mkdir(parents=True)
+    data = opened(tmp_path, test_fraction=test_fraction)
+    assert "val/ holds no images, so train/ is split." in data.notes
+    assert len(data.train) + len(data.test) == 8
+
+
 def test_a_class_called_train_is_a_class(tmp_path):
     for value in range(9):
         save(tmp_path / ("bus", "car", "train")[value % 3] / f"{value}.png", value)

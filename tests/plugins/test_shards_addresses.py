@@ -121,6 +121,21 @@ def test_a_store_that_fails_while_images_are_prepared_is_named_and_no_image_is_l
     assert ready.train.images[:, 0, 0, 0].tolist() == values(data.train)
 
 
+@pytest.mark.parametrize("cache", ["decoded", "none"])
+def test_a_shard_that_vanishes_from_its_store_is_an_error_and_no_image_is_left_out(
+    monkeypatch, cache
+):
+    data = shards(path="memory://bucket/train-{0..1}.tar")
+
+    def gone(self, path, **kwargs):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", gone)
+    said = r"train-0\.tar does not exist any more; restore it$"
+    with pytest.raises(SourceError, match=said):
+        prepared(data, Reading(cache=cache))
+
+
 def test_a_run_whose_store_stops_answering_is_saved_and_goes_on(tmp_path, monkeypatch):
     def train(output: Path):
         return sslcore.train(

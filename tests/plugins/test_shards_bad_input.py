@@ -63,6 +63,28 @@ def test_several_shards_that_are_cut_off_are_counted(tmp_path):
     assert ", and so are 1 others: the" in note
 
 
+@pytest.mark.parametrize("last", ["0003.png", "0006.png"])
+def test_a_shard_with_zeros_over_a_part_of_it_is_refused(tmp_path, last):
+    path = write_shard(tmp_path / "x.tar", samples(range(10)))
+    raw = bytearray(path.read_bytes())
+    begin, end = raw.index(b"0003.png"), raw.index(last.encode()) + 512
+    raw[begin:end] = bytes(end - begin)
+    path.write_bytes(raw)
+    assert error_of(path) == (
+        f"{path} can't be read as a tar archive (zeros are written over a part of it before byte "
+        f"{end}); copy it again, or write it anew"
+    )
+
+
+def test_a_shard_of_zeros_is_refused_and_an_empty_one_is_not(tmp_path):
+    write_shard(tmp_path / "a.tar", samples(range(10)))
+    path = tmp_path / "b.tar"
+    path.write_bytes(bytes(10240))
+    assert opened(tmp_path).notes == ("1 of 2 shards hold no images; the first is b.tar",)
+    path.write_bytes(bytes(20480))
+    assert "(it is 20480 bytes of zeros)" in error_of(tmp_path)
+
+
 def test_a_shard_that_is_damaged_in_its_middle_is_refused(tmp_path):
     path = write_shard(tmp_path / "x.tar", samples(range(10)))
     raw = bytearray(path.read_bytes())

@@ -100,6 +100,11 @@ def test_a_missing_table_and_a_missing_image_are_named(store):
         split.images.fetch(row)
 
 
+def test_an_address_that_can_not_be_opened_is_named_once():
+    with pytest.raises(DataError, match=r"^foo://x/a\.csv can't be read: Protocol not known: foo$"):
+        table(path="foo://x/a.csv")
+
+
 def test_a_run_from_an_address(store, tmp_path, capsys):
     store.pipe("/bucket/t.csv", csv_of(PATHS))
     arguments = ["--method", "simclr", "--data", "memory://bucket/t.csv", "--batch-size", "8"]

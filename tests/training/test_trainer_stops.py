@@ -91,8 +91,8 @@ def test_an_error_before_the_first_step_saves_the_beginning(options, monkeypatch
 
 def test_images_that_cannot_be_read_are_one_clear_line(options, monkeypatch):
     _images_fail(monkeypatch, 4, OSError(5, "Input/output error"))
-    said = r"images of step 5 can't be read: .*Input/output error; step 4 is saved, "
-    said += "go on with: sslcore train --resume run$"
+    said = r"images of step 5 can't be read: .*Input/output error; restore the file; "
+    said += "step 4 is saved, go on with: sslcore train --resume run$"
     with pytest.raises(TrainingError, match=said):
         _train("run", options)
 

@@ -24,10 +24,19 @@ from sslcore.data.decoding._image import (
     in_given_type,
 )
 
-__all__ = ["VERSION", "DecodingError", "Header", "codecs", "decoded", "header_of"]
+__all__ = [
+    "VERSION",
+    "DecodingError",
+    "Header",
+    "codecs",
+    "color_of",
+    "decoded",
+    "header_of",
+    "may_be_cut",
+]
 
 #: Raise it when files decode to other pixels, or others can be decoded, than before.
-VERSION = 2
+VERSION = 3
 
 
 class _Format(NamedTuple):
@@ -94,6 +103,13 @@ def decoded(
         values = np.array(values)
     image = torch.from_numpy(values).permute(2, 0, 1)
     return image.expand(3, -1, -1) if channels == 3 and len(image) == 1 else image
+
+
+def may_be_cut(data: bytes) -> bool:
+    """Whether a JPEG or PNG file lacks its end: it has to be decoded to know if it is whole."""
+    if data.startswith(_jpeg.MAGIC):
+        return _jpeg.may_be_cut(data)
+    return data.startswith(_png.MAGIC) and _png.may_be_cut(data)
 
 
 def codecs() -> str:

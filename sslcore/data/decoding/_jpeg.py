@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -18,6 +19,11 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 _EXIF = b"Exif\0\0"
+#: Warnings of libjpeg after which a part of the picture is made up; Pillow ignores them.
+_LOSSES = ("premature end of data segment", "bad Huffman code")
+_LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker")
+#: Bytes left over that are no sign of damage: cameras and editors write a few.
+_FEW = 64
 
 
 class _Frame(NamedTuple):
@@ -57,10 +63,30 @@ def pixels(data: bytes, background: str, reduce: int) -> Array:
             min_height=-(-frame.height // reduce) if reduce > 1 else 0,
             min_width=-(-frame.width // reduce) if reduce > 1 else 0,
         )
-    except ValueError:
+    except ValueError as error:
+        if _lost(data, str(error)):
+            raise
         # Pillow reads what is odd, and refuses what is cut off.
         return _pillow.pixels(data, background, reduce)
     return upright(values, frame.orientation)
+
+
+def _lost(data: bytes, warning: str) -> bool:
+    """Whether a warning of libjpeg means that a part of the picture is lost."""
+    if any(loss in warning for loss in _LOSSES):
+        return True
+    left_over = _LEFT_OVER.search(warning)
+    if left_over is None or int(left_over[1]) < _FEW:
+        return False
+    end = data.rfind(bytes((0xFF, _END)))
+    # Cameras fill a file up with one byte.
+    return len(set(data[max(0, end - int(left_over[1])) : end])) > 1
+
+
+def may_be_cut(data: bytes) -> bool:
+    """Whether the last scan of a file has no end; a preview in its metadata has its own."""
+    end, scan = (data.rfind(bytes((0xFF, marker))) for marker in (_END, _SCAN))
+    return end < max(scan, 0)
 
 
 def _frame(data: bytes) -> _Frame:

@@ -25,10 +25,17 @@ MAGIC = b"\x89PNG\r\n\x1a\n"
 #: Channels of each type of colour, and which of them have one for the opacity.
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PALETTE = 3
+#: The chunk that ends a file, with its checksum.
+_LAST = b"IEND\xae\x42\x60\x82"
 _WITH_ALPHA = (4, 6)
 #: Names that Pillow has for bytes as they are stored, by channels, and what they become: all bytes,
 #: or of each value the first byte, and then the second.
 _RAW = {2: ("RGBA",), 3: ("RGB;16B", "RGB;16L"), 4: ("RGBA;16B", "RGBA;16L")}
+
+
+def may_be_cut(data: bytes) -> bool:
+    """Whether a file does not end with its last chunk."""
+    return not data.endswith(_LAST)
 
 
 class _Chunks(NamedTuple):

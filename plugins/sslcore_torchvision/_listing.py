@@ -15,8 +15,8 @@ _TEST_FOLDERS = (b"test", b"val", b"valid", b"validation")
 #: The part of each class that is held out by default.
 _HELD_OUT = 0.2
 _NOTHING_HELD_OUT = (
-    "The images have no classes, so none is held out for testing; data.test_fraction=0.2 holds "
-    "out a fifth."
+    "the images have no classes, so none is held out for testing; data.test_fraction=0.2 holds "
+    "out a fifth"
 )
 
 

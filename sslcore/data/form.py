@@ -110,10 +110,10 @@ def resized(image: Tensor, size: int, interpolation: str = "bilinear") -> Tensor
 def resized_box(
     image: Tensor, box: Sequence[float], size: int, interpolation: str = "bilinear"
 ) -> Tensor:
-    """Return a box of an image (C, h, w), uint8, whose edges lie between pixels.
+    """Return a box of an image (C, h, w), uint8 or float, whose edges lie between pixels.
 
     Args:
-        image: of 1 or 3 channels.
+        image: uint8, or float32 in [0, 1].
         box: left, top, right and bottom, px.
         size: side of the result, px.
         interpolation: the filter, with antialiasing.
@@ -121,10 +121,18 @@ def resized_box(
     Returns:
         (C, size, size).
     """
-    channels, height, width = image.shape
-    pixels = image[0].numpy() if channels == 1 else image.permute(1, 2, 0).numpy()
+    _, height, width = image.shape
     left, top, right, bottom = box
     inside = (left, top, min(right, width), min(bottom, height))
     filter_ = Image.Resampling[interpolation.upper()]
-    made = Image.fromarray(pixels).resize((size, size), filter_, box=inside)
-    return torch.from_numpy(np.array(made).reshape(size, size, channels)).permute(2, 0, 1)
+    # Pillow has images of several channels for bytes only.
+    together = image.dtype == torch.uint8 and len(image) == 3
+    planes = [image.permute(1, 2, 0)] if together else list(image)
+    made = [
+        np.array(Image.fromarray(plane.numpy()).resize((size, size), filter_, box=inside))
+        for plane in planes
+    ]
+    if together:
+        return torch.from_numpy(made[0]).permute(2, 0, 1)
+    stacked = torch.from_numpy(np.stack(made))
+    return stacked.clamp_(0.0, 1.0) if stacked.is_floating_point() else stacked

@@ -95,7 +95,7 @@ def _stored(columns: Sequence[Column], found: Sequence[Found], has_paths: bool) 
         present.append(~absent)
     kept = np.concatenate(present)
     missing = int((~kept).sum())
-    notes = (f"{missing} of {len(kept)} rows have no image and are left out.",) if missing else ()
+    notes = (f"{missing} of {len(kept)} rows have no image and are left out",) if missing else ()
     source = StoredImages(files, np.concatenate(places), _fingerprint(columns), _place(columns))
     return Images(source, kept, notes)
 

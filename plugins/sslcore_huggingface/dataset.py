@@ -84,7 +84,7 @@ def huggingface(
         return Data(kept, scored, classes=classes, notes=notes)
     without = [names[place] for place in used if labels[place] is None]
     if classes and without:
-        notes += (f"The split {without[0]} has no labels in the column {columns.label}.",)
+        notes += (f"the split {without[0]} has no labels in the column {columns.label}",)
     return Data(splits[0], splits[1], classes=classes, notes=notes)
 
 

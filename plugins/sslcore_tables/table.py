@@ -101,7 +101,8 @@ def _labels(table: Table, label: str | None) -> tuple[Labels | None, tuple[str, 
         column = table.first_of(_LABEL)
         if column is None:
             note = "no column is called label, class, category or target"
-            return None, (f"{note}, {_WITHOUT}; --set data.label=COLUMN names one",)
+            shown = ", ".join(map(printable, table.names[:20]))
+            return None, (f"{note}, {_WITHOUT}; --set data.label=COLUMN names one of {shown}",)
         columns = [column]
     elif label in table.names:
         columns = [label]

@@ -86,7 +86,7 @@ def arrange(index: FileIndex, test_fraction: float | None) -> Listing:
     if 0 < parts.beside < len(rows):
         notes += (
             f"{parts.beside} of {len(rows)} images lie beside the folders of the others, "
-            "so the folders are not taken for classes.",
+            "so the folders are not taken for classes",
         )
     return Listing(
         index=index,
@@ -168,7 +168,7 @@ def _with_test_folder(
     notes: list[str] = []
     others = len(index) - len(train.rows) - len(test.rows)
     if others:
-        notes.append(f"Only train/ and {name}/ are used; {others} images elsewhere are left out.")
+        notes.append(f"only train/ and {name}/ are used; {others} images elsewhere are left out")
     labels: np.ndarray | None = None
     if train.numbers is not None and test.numbers is not None:
         unknown = sorted(set(test.classes) - set(train.classes))
@@ -181,7 +181,7 @@ def _with_test_folder(
         labels = np.concatenate([train.numbers, number_in_train[test.numbers]])
     elif train.classes or test.classes:
         without = name if train.classes else "train"
-        notes.append(f"{without}/ has no class folders, so the images are used without classes.")
+        notes.append(f"{without}/ has no class folders, so the images are used without classes")
     return Listing(
         index=index,
         rows=np.concatenate([train.rows, test.rows]),

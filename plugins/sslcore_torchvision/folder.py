@@ -103,7 +103,7 @@ def _data(root: Path, listing: Listing) -> Data:
     labels: Tensor | None = None
     if len(classes) == 1:
         notes.append(
-            f"All images are in {printable(classes[0])}/, so they are used without classes."
+            f"all images are in {printable(classes[0])}/, so they are used without classes"
         )
         classes = ()
     elif listing.labels is not None:

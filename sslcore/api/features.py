@@ -29,7 +29,7 @@ def embed(
     run: str | Path,
     *,
     output: str | Path,
-    data: str | None = None,
+    data: str | Path | None = None,
     settings: Settings = (),
     split: Literal["all", "train", "test"] = "all",
     teacher: bool = False,
@@ -68,7 +68,7 @@ def embed(
 
 def splits_for(
     opened: Run,
-    data: str | None,
+    data: str | Path | None,
     settings: Settings,
     split: Literal["all", "train", "test"],
     console: Console,
@@ -79,7 +79,12 @@ def splits_for(
     Raises:
         UsageError: there is no such data, it has another shape than the run's, or no images.
     """
-    asked = Request.of(data=data, settings=settings)
+    if not isinstance(data, str | Path | None):
+        raise UsageError(
+            f"data: expected a name or a path, got an object of {type(data).__name__}; "
+            "load_encoder makes features of images in memory"
+        )
+    asked = Request.of(data=None if data is None else str(data), settings=settings)
     found = build_data(recipe_to_evaluate(opened, asked, registry, section="data").data)
     for note in found.notes:
         console.print(f"note: {note}")

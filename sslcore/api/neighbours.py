@@ -112,7 +112,7 @@ def search(
     run: str | Path,
     image: str | Path,
     *,
-    data: str | None = None,
+    data: str | Path | None = None,
     settings: Settings = (),
     split: Literal["all", "train", "test"] = "all",
     top: int = 10,
@@ -155,7 +155,7 @@ def search(
 def dedupe(
     run: str | Path,
     *,
-    data: str | None = None,
+    data: str | Path | None = None,
     settings: Settings = (),
     split: Literal["all", "train", "test"] = "all",
     above: float = ABOVE,

@@ -42,8 +42,8 @@ def labelled(
         raise UsageError("the loss needs labels, and the data has none; class folders are labels")
     if are_several(labels):
         raise UsageError(
-            "the loss needs one label for each image, and the data has several; choose a method "
-            "without labels, whose evaluators take several"
+            "the loss needs one label for each image, and these images have several each; give "
+            "data with one label for each image, or choose a loss that needs no labels"
         )
     known = are_known(labels)
     if per_class is None and fraction is None:

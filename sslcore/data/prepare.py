@@ -165,10 +165,12 @@ class _Preparation:
             )
         if choice == "none" or (choice == "auto" and (boxes or total > limit)):
             if name == "train":
-                seen = "boxes of the originals are resized" if boxes else "they are resized"
+                verb = "decoded" if isinstance(source, EncodedImages) else "read"
+                what = "random crops of the originals" if boxes else "they"
                 self.notes.append(
-                    f"images are decoded again in each epoch, and {seen} to {form.image_size} px "
-                    "(data.image_size is the side; data.cache=decoded keeps resized squares)"
+                    f"images are {verb} in each epoch, and {what} are resized to "
+                    f"{form.image_size} px (data.image_size is the side; data.cache=decoded keeps "
+                    "resized squares)"
                 )
             return self._of_originals(name, split)
         if name == "train" and not self.lossless:

@@ -214,8 +214,12 @@ class Session:
         if self.shrunk:
             size += f" (batch size {size}, since there are {len(self.data.train)} images)"
         shared = f" in {self.processes.count} processes" if self.processes.several else ""
+        images = f"{len(self.data.train):,} {self.shape}"
+        # The images of `--eval-data` have a note of their own.
+        if self.data.test is not None and recipe.eval_data is None:
+            images += f", {len(self.data.test):,} test images"
         self.console.print(
-            f"{recipe.method} on {recipe.data.name}: {len(self.data.train):,} {self.shape}, "
+            f"{recipe.method} on {recipe.data.name}: {images}, "
             f"{trainer.total_steps:,} steps of {size}, {self.device}"
             f"{shared}, "
             f"{trainer.precision} → {run.path}"

@@ -226,7 +226,7 @@ class RandomViews:
             drawn |= {"degrees": _by_view(degrees), "translate": _by_view(moves)}
         if self.jitter:
             drawn |= self._draw_jitter(random.fork("jitter"))
-        if self.grayscale and self._colored:
+        if self.grayscale and self.channels == 3:
             drawn["grey"] = self._chosen(random.fork("grayscale"), self.grayscale)
         if _happens(self.blur):
             blur = random.fork("blur")
@@ -265,7 +265,8 @@ class RandomViews:
             saturation=self.saturation,
             hue=self.hue,
         )
-        if not self._colored:
+        if self.channels != 3:
+            # Grey images would not change.
             factors = factors._replace(saturation=None, hue=None)
         if self.jitter_channels == "each":
             own = color_jitter_parameters(

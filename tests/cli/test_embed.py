@@ -12,6 +12,7 @@ import torch
 
 import sslcore
 import sslcore.cli
+from sslcore.errors import UsageError
 from sslcore.evaluation import evaluate
 
 SETTINGS = {"training": {"epochs": 1, "batch_size": 16, "precision": "fp32"}}
@@ -111,7 +112,7 @@ def test_what_fails_on_the_way_leaves_the_earlier_file(run, monkeypatch):
         (["-o", "nowhere/features.npy"], "must be a file in a folder that exists"),
         (["-o", "a.npy", "--data", "nowhere"], "no file or folder"),
         (["-o", "a.npy", "--data", "moving-digits"], "takes single images"),
-        (["-o", "a.npy", "--set", "data.channels=13"], "13 are needed"),
+        (["-o", "a.npy", "--data", "digits", "--set", "data.channels=1"], "the run was trained on"),
         (["-o", "a.npy", "--set", "loss.temperature=1"], "only settings of the section data"),
         (["-o", "a.parquet"], "pip install 'sslcore[parquet]'"),
     ],
@@ -127,3 +128,13 @@ def test_bad_input_is_one_line(run, arguments, said, capsys, monkeypatch):
 def test_grey_images_are_opened_in_the_channels_of_the_run(run, photos):
     grey = photos({"": 5}, size=24, channels=1, name="grey")
     assert len(np.load(sslcore.embed(run.path, output="grey.npy", data=str(grey)))) == 5
+
+
+def test_images_elsewhere_are_named_or_have_a_path(run, photos):
+    other = photos({"cat": 3}, size=16, name="other")
+    by_path = np.load(sslcore.embed(run.path, output="path.npy", data=other))
+    by_text = np.load(sslcore.embed(run.path, output="text.npy", data=str(other)))
+    assert (by_path == by_text).all()
+    with pytest.raises(UsageError, match="a name or a path, got an object of Tensor; load_encoder"):
+        sslcore.embed(run.path, output="object.npy", data=torch.zeros(2, 3, 16, 16))
+    assert not Path("object.npy").exists()

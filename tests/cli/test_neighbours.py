@@ -220,7 +220,10 @@ def test_where_there_are_none_dedupe_says_so(run, photos, here, capsys):
         (["search", "RUN", "FOLDER"], "is a folder; name one image"),
         (["search", "RUN", "IMAGE", "-o", "near.txt"], "must end in .png, .csv or .json"),
         (["search", "RUN", "IMAGE", "-o", "nowhere/near.png"], "a file in a folder that exists"),
-        (["search", "RUN", "IMAGE", "--data", "moving-digits"], "takes single images"),
+        (
+            ["search", "RUN", "IMAGE", "--data", "digits", "--set", "data.channels=1"],
+            "the run was trained on",
+        ),
         (["search", "RUN", "IMAGE", "--top", "0"], "--top"),
         (["dedupe", "RUN", "-o", "groups.txt"], "must end in .png, .csv or .json"),
         (["dedupe", "RUN", "--above", "1.5"], "--above"),

@@ -189,3 +189,27 @@ def test_boxes_of_deep_images_are_floats_in_range():
     torch.testing.assert_close(made[0, 0], made[0, 1])
     assert 0 <= float(made.min()) < 0.02
     assert 0.98 < float(made.max()) <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_photos_among_floats_get_the_pixels_that_bytes_get(photos, channels):
+    rows = torch.arange(0, PHOTOS, 4)
+    bytes_ = Originals(photos, Form(16, channels))
+    floats = Originals(photos, Form(16, channels, range=(-1.0, 2.0)))
+    assert (floats.read(rows) * 255 - bytes_.read(rows)).abs().max() <= 1.5
+    made = [
+        each.crops(
+            rows,
+            lambda sizes, random: {
+                "crops": RandomViews(size=8, channels=channels, interpolation="bicubic").boxes(
+                    sizes, random
+                )
+            },
+            BatchRandom(0, 0, len(rows)),
+        ).signals["crops"]
+        for each in (floats, bytes_)
+    ]
+    assert made[0].min() >= 0
+    assert made[0].max() <= 1
+    # Bytes are also clipped and rounded between the passes over rows and over columns.
+    assert (made[0] * 255 - made[1]).abs().max() <= 4

@@ -93,7 +93,7 @@ def test_the_report_names_the_classes_and_draws_no_confusion(train):
 
 
 def test_a_supervised_loss_refuses_several_labels(train):
-    with pytest.raises(UsageError, match="one label for each image, and the data has several"):
+    with pytest.raises(UsageError, match="one label for each image, and these images have several"):
         train(_several(), method="classification")
 
 

@@ -103,7 +103,7 @@ def test_of_test_and_val_the_one_with_classes_is_used(tmp_path):
     data = opened(tmp_path)
     assert min(values(data.test)) == 100
     assert data.labelled
-    assert data.notes == ("Only train/ and val/ are used; 4 images elsewhere are left out.",)
+    assert data.notes == ("only train/ and val/ are used; 4 images elsewhere are left out",)
 
 
 def test_of_test_and_val_the_one_without_classes_is_used_where_train_has_none(tmp_path):
@@ -121,7 +121,7 @@ def test_a_test_part_without_classes_is_used_without(tmp_path):
     data = opened(tmp_path)
     assert not data.labelled
     assert len(data.test) == 4
-    assert data.notes == ("test/ has no class folders, so the images are used without classes.",)
+    assert data.notes == ("test/ has no class folders, so the images are used without classes",)
 
 
 def test_a_class_that_only_the_test_part_has_is_an_error(tmp_path):
@@ -175,7 +175,7 @@ def test_one_class_is_no_class(tmp_path):
     data = opened(tmp_path)
     assert data.train.labels is None
     assert data.classes == ()
-    assert data.notes == ("All images are in a/, so they are used without classes.",)
+    assert data.notes == ("all images are in a/, so they are used without classes",)
 
 
 def test_an_image_beside_class_folders_makes_them_plain_folders_and_that_is_said(tmp_path):
@@ -187,7 +187,7 @@ def test_an_image_beside_class_folders_makes_them_plain_folders_and_that_is_said
     assert len(data.train) + len(data.test) == 9
     assert data.notes == (
         "1 of 9 images lie beside the folders of the others, "
-        "so the folders are not taken for classes.",
+        "so the folders are not taken for classes",
     )
 
 

@@ -158,7 +158,7 @@ def test_an_unlabelled_test_split_yields_to_a_labelled_validation_split(tmp_path
     chosen = huggingface(path=str(tmp_path), test="test")
     assert values(chosen.test) == [20, 21]
     assert chosen.test.labels is None
-    assert "The split test has no labels in the column label." in chosen.notes
+    assert "the split test has no labels in the column label" in chosen.notes
 
 
 def test_splits_and_columns_are_chosen_by_settings(tmp_path):
@@ -217,7 +217,7 @@ def test_binary_columns_and_rows_without_an_image(tmp_path):
         assert values(data.train) == [0, 2, 3]
         assert data.train.labels.tolist() == [0, 1, 0]
         assert data.train.name_of(1) == "train.parquet row 2"
-        assert data.notes == ("1 of 4 rows have no image and are left out.",)
+        assert data.notes == ("1 of 4 rows have no image and are left out",)
 
 
 def test_images_named_by_their_path_alone_are_read_from_there(tmp_path):
@@ -229,7 +229,7 @@ def test_images_named_by_their_path_alone_are_read_from_there(tmp_path):
     path = write(tmp_path / "photos.parquet", {"image": pa.array(rows, STRUCT)})
     data = huggingface(path=str(path), test_fraction=0.2)
     assert sorted(values(data.train) + values(data.test)) == [0, 1, 2, 3]
-    assert data.notes == ("1 of 5 rows have no image and are left out.",)
+    assert data.notes == ("1 of 5 rows have no image and are left out",)
 
 
 def test_lists_of_labels_become_indicators():

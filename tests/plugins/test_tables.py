@@ -164,7 +164,7 @@ def test_columns_are_found_by_name_and_settable(images, tmp_path):
     assert (data.train.labels, data.classes) == (None, ())
     assert data.notes == (
         "no column is called label, class, category or target, so the images are used without "
-        "labels; --set data.label=COLUMN names one",
+        "labels; --set data.label=COLUMN names one of id, Image, species, Subset",
         "only train and test are used; 1 rows of val are left out",
     )
     data = table(path=written, images="Image", label="species", split="Subset")

@@ -71,6 +71,13 @@ def test_images_of_classes_are_trained_on_without_holding_any_out(train, photos)
     assert train(data=str(data), eval_data=None, output="other").train_images() == 32
 
 
+def test_the_first_line_counts_the_test_images_of_the_data(train, photos, console):
+    data = photos({"a": 20, "b": 20}, size=16, name="classes")
+    train(data=str(data), eval_data=None)
+    said = console.file.getvalue()
+    assert "on folder: 32 images of 16 px with 3 channels, 8 test images, " in said
+
+
 def test_a_fraction_that_is_asked_for_is_held_out_all_the_same(train, photos):
     data = photos({"a": 20, "b": 20}, size=16, name="classes")
     settings = QUICK | {"data": {"test_fraction": 0.5}}

@@ -160,6 +160,21 @@ def test_channels_jittered_alone_are_the_same_in_blocks_and_at_once(channels):
     assert "by channel" in module.describe(images, BatchRandom(0, 0, 24))[0][0]
 
 
+def test_descriptions_of_grey_views_name_no_change_of_colours():
+    described = {
+        channels: str(
+            RandomViews(size=12, channels=channels, jitter=1.0, grayscale=1.0).describe(
+                images_of(24, channels), BatchRandom(0, 0, 24)
+            )
+        )
+        for channels in (1, 3)
+    }
+    for change in ("saturation", "hue", "grey"):
+        assert change in described[3]
+        assert change not in described[1]
+    assert "brightness" in described[1]
+
+
 def test_jittering_channels_alone_leaves_the_other_draws_as_they_were():
     images = images_of(8)
     shared, each = (

@@ -25,9 +25,9 @@ _ENDING = ".npy"
 def tiles(
     *,
     path: str,
-    labels: str = _AUTO,
-    test: str = _NONE,
-    test_labels: str = _AUTO,
+    labels: str = "auto",
+    test: str = "none",
+    test_labels: str = "auto",
     test_fraction: Annotated[float, Ge(0), Lt(1)] | None = None,
 ) -> Data:
     """Return the images of a `.npy` file, which are read from the file when they are needed.

@@ -219,9 +219,10 @@ class _Preparation:
             if total > IN_MEMORY:
                 if name == "train":
                     why = problem or "their data set has no fingerprint"
+                    what_next = "; set SSLCORE_CACHE to a folder with room" if problem else ""
                     self.notes.append(
-                        "images are decoded again in each epoch, because resized images can't be "
-                        f"cached ({why}) and are too large to keep in memory"
+                        "images are decoded again in each epoch, because resized images are too "
+                        f"large for memory and can't be cached ({why}){what_next}"
                     )
                 return self._of_originals(name, split)
             if problem:

@@ -58,9 +58,6 @@ def prepared(
     if isinstance(data.train.images, Originals):
         return data, reading
     color_of(reading.background)
-    if reading.range is not None and not reading.range[0] < reading.range[1]:
-        low, high = reading.range
-        raise UsageError(f"data.range: expected low < high, got [{low:g}, {high:g}]")
     if all(isinstance(split.images, Tensor) for split in data.splits):
         return _of_tensors(data, reading, watch)
     return _Preparation(data.with_splits(_as_source), reading, boxes, watch).made()

@@ -124,7 +124,7 @@ class Pipeline(nn.Module):
             if name in signals
         }
         if processes.several:
-            compared = gathered(compared, processes, signals["views"].shape[1])
+            compared = gathered(compared, processes, _batch_of(signals))
         compared.setdefault("rows", None)
         score = call(self.loss, compared)
         self.at = "gradient"
@@ -267,6 +267,14 @@ def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
         else:
             joined[name] = item
     return joined
+
+
+def _batch_of(signals: Signals) -> int:
+    """Return how many images the signals are of: whole images, or boxes (V, B, C, h, w)."""
+    if "images" in signals:
+        return len(signals["images"])
+    boxes = (item for item in signals.values() if isinstance(item, Tensor) and item.dim() == 5)
+    return next(boxes).shape[1]
 
 
 def project(head: nn.Module | None, signals: Signals) -> Signals:

@@ -31,6 +31,9 @@ def offline(monkeypatch):
     """Send every download to a port without a server."""
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    # What another library excepts from proxies must not reach the network.
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture

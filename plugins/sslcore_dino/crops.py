@@ -153,16 +153,9 @@ class MultiCrop(nn.Module):
             return {"views": self.whole.whole(images)}
         if random is None:
             raise ValueError("multi-crop needs random numbers in training mode; pass `random`")
-        made: ViewsOfTwoSizes
-        if crops is not None:
-            made = {"views": self.whole.of_crops(crops, random.fork("global"))}
-            if local_crops is not None:
-                made["local_views"] = self.parts.of_crops(local_crops, random.fork("local"))
-            return made
-        assert images is not None
-        made = {"views": self.whole(images, random.fork("global"))}
+        made: ViewsOfTwoSizes = {"views": self.whole(images, random.fork("global"), crops)}
         if self.parts.views:
-            made["local_views"] = self.parts(images, random.fork("local"))
+            made["local_views"] = self.parts(images, random.fork("local"), local_crops)
         return made
 
     def describe(

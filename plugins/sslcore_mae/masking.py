@@ -118,10 +118,7 @@ class PatchMask(nn.Module):
             raise ValueError("patch-mask needs random numbers in training mode; pass `random`")
         # A source of their own, so that changing the crops leaves what is hidden as it was.
         order = random.fork("mask").permutations(self.patches)
-        if crops is not None:
-            return self._masked(self.crops.of_crops(crops, random), order, self.hidden)
-        assert images is not None
-        return self._masked(self.crops(images, random), order, self.hidden)
+        return self._masked(self.crops(images, random, crops), order, self.hidden)
 
     def describe(
         self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None

@@ -161,10 +161,7 @@ class TwoViews(nn.Module):
             return {"views": self.random_views.whole(images)}
         if random is None:
             raise ValueError("two-views needs random numbers in training mode; pass `random`")
-        if crops is not None:
-            return {"views": self.random_views.of_crops(crops, random)}
-        assert images is not None
-        return {"views": self.random_views(images, random)}
+        return {"views": self.random_views(images, random, crops)}
 
     def describe(
         self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None

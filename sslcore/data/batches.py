@@ -161,12 +161,15 @@ class Batches:
         return self._read(rows, random).to(self.device)
 
     def _read(self, rows: Tensor, random: BatchRandom | None) -> Tensor | Crops:
-        """Return the images of some rows, or their boxes."""
-        if self.boxing is not None and random is not None:
-            assert isinstance(self.reader, Originals)
-            crops = self.reader.crops(rows, self.boxing, random)
-            return crops.pin_memory() if self.device.type == "cuda" else crops
-        return self.reader.read(rows, self.device)
+        """Return the images of some rows, or their boxes, for the device."""
+        if self.boxing is None or random is None:
+            return self.reader.read(rows, self.device)
+        crops = self._crops(rows, self.boxing, random)
+        return crops.pin_memory() if self.device.type == "cuda" else crops
+
+    def _crops(self, rows: Tensor, boxing: Boxing, random: BatchRandom) -> Crops:
+        assert isinstance(self.reader, Originals)
+        return self.reader.crops(rows, boxing, random)
 
     def _random(self, step: int) -> BatchRandom | None:
         """Return the random numbers for the boxes of a step, on the CPU."""
@@ -228,12 +231,10 @@ class Batches:
 
     def read_in_process(self, step: int, rows: Tensor) -> Tensor | Crops:
         """Return the images of some rows in main memory, in a reading process."""
-        if self.boxing is None:
-            return self.reader.read(rows)
-        assert isinstance(self.reader, Originals)
         random = self._random(step)
-        assert random is not None
-        return self.reader.crops(rows, self.boxing, random)
+        if self.boxing is None or random is None:
+            return self.reader.read(rows)
+        return self._crops(rows, self.boxing, random)
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what a reading process does not need."""

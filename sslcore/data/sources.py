@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -85,9 +85,6 @@ class Crops:
     def pin_memory(self) -> Crops:
         """Return the boxes in pinned memory."""
         return Crops({name: item.pin_memory() for name, item in self.signals.items()})
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.signals)
 
 
 @runtime_checkable

@@ -105,7 +105,9 @@ def open_data(part: Part, *, boxes: bool = False, watch: Watch = unwatched) -> t
     try:
         target = load_reference(part.build)
         own = interface_of(target).settings
-        chosen = {name: value for name, value in part.settings.items() if name not in own}
+        chosen: dict[str, Any] = {
+            name: value for name, value in part.settings.items() if name not in own
+        }
         data = target(**{name: part.settings[name] for name in part.settings if name in own})
     except SslcoreError as error:
         if type(error) is SslcoreError:
@@ -115,9 +117,8 @@ def open_data(part: Part, *, boxes: bool = False, watch: Watch = unwatched) -> t
         raise DataError(f"{part}: {first_line(error)}") from error
     if not isinstance(data, Data):
         raise DataError(f"{part} returned {type(data).__name__}, expected sslcore.Data")
-    reading = reading_of(chosen)
     try:
-        data, found = prepared(data, reading, boxes=boxes, watch=watch)
+        data, found = prepared(data, Reading(**chosen), boxes=boxes, watch=watch)
     except DataError as error:
         raise DataError(f"{part}: {error}") from error
     changed = {
@@ -127,11 +128,6 @@ def open_data(part: Part, *, boxes: bool = False, watch: Watch = unwatched) -> t
     }
     own_settings = {name: value for name, value in part.settings.items() if name in own}
     return data, replace(part, settings=own_settings | changed)
-
-
-def reading_of(settings: Mapping[str, Any]) -> Reading:
-    """Return the settings of reading among those of a data set, which have been validated."""
-    return Reading(**settings)
 
 
 def takes_boxes(recipe: Recipe) -> bool:

@@ -161,8 +161,19 @@ class RandomViews:
         """Return the one view (1, B, C, size, size) that evaluators see: the image, normalised."""
         return normalize(resize(images, self.size), self.mean, self.std).unsqueeze(0)
 
-    def __call__(self, images: Tensor, random: BatchRandom) -> Tensor:
-        """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1]."""
+    def __call__(
+        self, images: Tensor | None, random: BatchRandom, crops: Tensor | None = None
+    ) -> Tensor:
+        """Return views (V, B, C, size, size) of images (B, C, H, W) in [0, 1].
+
+        Args:
+            images: whole images; not used where there are `crops`.
+            random: a source of random numbers.
+            crops: the boxes that `boxes` asked for, as for `of_crops`.
+        """
+        if crops is not None:
+            return self.of_crops(crops, random)
+        assert images is not None
         return self._make(images, self.draw(images, random), random)
 
     def boxes(self, sizes: Tensor, random: BatchRandom) -> Boxes:

@@ -1,0 +1,64 @@
+"""The record of a data set."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sslcore.contract.records.base import Component, Sections, check_reference, check_sections
+
+#: A file ending; or a folder, and what it must hold.
+_OPENS = re.compile(r"\.[^\s/*?]+|/|/[^\s/][^\s]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Component):
+    """Images in two splits; `build` is a function that returns `sslcore.data.Data`.
+
+    Attributes:
+        clips: whether a sample is a clip (T, C, H, W) instead of an image (C, H, W).
+        default: whether a run that names no data uses this one.
+        opens: which paths given as data are opened with it, as its setting `path`: `".csv"`, files
+            that end so, in any case, and addresses such as `s3://bucket/table.csv`; `"/"`, folders;
+            `"/*.parquet"`, folders in which this glob pattern finds something.
+        recognizes: the function that decides where other data sets open the same paths, as
+            `"package.module:attribute"`: from a path to whether this data set should open it.
+        example: the function that writes a small example of what `opens` names, for checks, as
+            `"package.module:attribute"`: from an empty folder to the path to open. A data set that
+            opens any folder is checked on class folders of images where there is none.
+        opens_images: the function that opens single images, as `"package.module:attribute"`: from
+            paths of files and folders to a `sslcore.data.Split`, whose names are the paths of the
+            images; empty where there is none.
+        defaults: settings of other sections that suit these images; each applies only where the
+            chosen component has that setting, and yields to the method's own.
+    """
+
+    kind: ClassVar[str] = "dataset"
+
+    clips: bool = False
+    default: bool = False
+    opens: tuple[str, ...] = ()
+    recognizes: str = ""
+    example: str = ""
+    opens_images: str = ""
+    defaults: Sections = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whose = f"{self.kind} {self.name!r}"
+        for name in ("clips", "default"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(
+                    f"{whose}: {name} must be True or False, got {getattr(self, name)!r}"
+                )
+        if not isinstance(self.opens, tuple) or not all(
+            isinstance(pattern, str) and _OPENS.fullmatch(pattern) for pattern in self.opens
+        ):
+            raise ValueError(
+                f"{whose}: opens must be a tuple of file endings ('.csv'), '/' for folders, or '/' "
+                f"and what a folder must hold ('/*.parquet'), got {self.opens!r}"
+            )
+        for name in ("opens_images", "example", "recognizes"):
+            check_reference(f"{whose}: {name}", getattr(self, name))
+        check_sections(f"{whose}: defaults", self.defaults)

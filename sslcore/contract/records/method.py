@@ -1,0 +1,85 @@
+"""The record of a method, and of its teacher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from sslcore.contract.records.base import Record, Sections, check_address, check_sections
+from sslcore.contract.stages import METHOD_DEFAULTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """An exponential moving average of encoder and head, run on the same views without gradient.
+
+    Attributes:
+        momentum: weight of the old teacher in one update, in [0, 1].
+        final_momentum: what it has grown to at the end, along a cosine; None keeps it constant.
+    """
+
+    momentum: float = 0.996
+    final_momentum: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("momentum", "final_momentum"):
+            value = getattr(self, name)
+            if name == "final_momentum" and value is None:
+                continue
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 <= value <= 1:
+                raise ValueError(f"teacher: {name} must be a number from 0 to 1, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(Record):
+    """A recipe: one part of each kind, by name, with settings.
+
+    Attributes:
+        augmentation: a name, or several of which the first that takes the data is used (one for
+            images and one for clips, say).
+        encoder: a name.
+        head: a name, or None where the loss reads features.
+        loss: a name.
+        evaluators: names; empty means the evaluators that are on by default.
+        settings: by section: a kind of part, `"optimizer"` or `"training"`.
+        defaults: settings of its own parts and of training that yield to a data set's defaults:
+            widths of the paper, say, that small images do without.
+        teacher: given where the loss reads `teacher_…` signals.
+        fine_tunes: whether `sslcore finetune` uses this method by default: it trains an encoder,
+            and a head that gives `logits`, on labels.
+    """
+
+    kind: ClassVar[str] = "method"
+
+    augmentation: str | tuple[str, ...]
+    encoder: str
+    head: str | None
+    loss: str
+    evaluators: tuple[str, ...] = ()
+    settings: Sections = field(default_factory=dict)
+    defaults: Sections = field(default_factory=dict)
+    teacher: Teacher | None = None
+    fine_tunes: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whose = f"{self.kind} {self.name!r}"
+        if not isinstance(self.fine_tunes, bool):
+            raise ValueError(f"{whose}: fine_tunes must be True or False, got {self.fine_tunes!r}")
+        several = {"augmentation": self.augmentation, "evaluators": self.evaluators}
+        for name, names in several.items():
+            single = name == "augmentation" and isinstance(names, str)
+            listed = (names,) if single else names
+            if not isinstance(listed, (tuple, list)) or (name == "augmentation" and not listed):
+                raise ValueError(f"{whose}: {name} must be a tuple of names, got {names!r}")
+            for each in listed:
+                check_address(f"{whose}: {name}", each)
+        for name in ("encoder", "loss"):
+            check_address(f"{whose}: {name}", getattr(self, name))
+        if self.head is not None:
+            check_address(f"{whose}: head", self.head)
+        check_sections(f"{whose}: settings", self.settings)
+        check_sections(f"{whose}: defaults", self.defaults, METHOD_DEFAULTS)
+        if self.teacher is not None and not isinstance(self.teacher, Teacher):
+            raise ValueError(f"{whose}: teacher must be a sslcore.Teacher, got {self.teacher!r}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 
 
 class OpenFiles:
@@ -16,10 +17,8 @@ class OpenFiles:
     def __init__(self, open_file: Callable[[int], int]) -> None:
         self._open, self._most = open_file, _allowed()
         self._kept: dict[int, int] = {}
-
-    def __del__(self) -> None:
-        for descriptor in self._kept.values():
-            os.close(descriptor)
+        # Unlike `__del__`, this also runs before the interpreter takes modules apart at its end.
+        weakref.finalize(self, _close, self._kept)
 
     def read(self, number: int, start: int, size: int | None = None) -> bytes:
         """Return bytes of a file, fewer than asked for where it ends before.
@@ -45,6 +44,11 @@ class OpenFiles:
             return _read(descriptor, start, size)
         finally:
             os.close(descriptor)
+
+
+def _close(kept: Mapping[int, int]) -> None:
+    for descriptor in kept.values():
+        os.close(descriptor)
 
 
 def _allowed() -> int:

@@ -98,9 +98,10 @@ def _moved(coordinate: np.ndarray, other: np.ndarray, key: np.uint64, size: int)
 class BatchRandom:
     """The random numbers of one step, one row per image.
 
-    Every method returns a tensor (B, *shape) on `device`: row i belongs to image i of this process.
-    Successive calls return different numbers, so the result depends on the order of the calls.
-    `fork` returns a source that does not depend on earlier calls.
+    A drawing method returns a tensor (B, *shape) on `device`: row i belongs to image i of this
+    process. Successive calls return different numbers, so the result depends on the order of the
+    calls. `shared` draws once for all images, and `fork` returns a source of its own; neither
+    depends on earlier calls.
 
     Args:
         seed: the run's seed.
@@ -177,9 +178,19 @@ class BatchRandom:
         """Permutations of range(size), int64, (B, *shape, size)."""
         return self.uniform(*shape, size).argsort(-1)
 
+    def shared(self, name: str, *shape: int) -> Tensor:
+        """Uniform floats in [0, 1), (*shape): the same for all images and all processes of a step.
+
+        They depend on the name, and not on earlier calls: one name gives the same numbers again.
+        """
+        generator = generator_for(self.seed, "step", self.step, *self._path, "shared", name)
+        return self._moved(torch.rand(shape, generator=generator))
+
     def _here(self, drawn: Tensor) -> Tensor:
-        rows = drawn[self.rows]
+        return self._moved(drawn[self.rows])
+
+    def _moved(self, drawn: Tensor) -> Tensor:
         if self.device.type == "cuda":
             # With pinned memory, the copy does not make the host wait for the device.
-            return rows.pin_memory().to(self.device, non_blocking=True)
-        return rows.to(self.device)
+            return drawn.pin_memory().to(self.device, non_blocking=True)
+        return drawn.to(self.device)

@@ -59,12 +59,13 @@ def third_party_registry() -> Registry:
     import data_plugin
     import example_plugin
     import mae_plugin
+    import moments_plugin
 
     found = Registry()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.load_entry_points()
-        for plugin in (data_plugin, example_plugin, mae_plugin):
+        for plugin in (data_plugin, example_plugin, mae_plugin, moments_plugin):
             found.register(plugin, name=plugin.__name__, distribution="third-party", version="1.0")
     return found
 

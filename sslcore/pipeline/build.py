@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.contract.interface import interface_of, load_reference
+from sslcore.contract.moments import moment_problems
 from sslcore.contract.reading import Reading
+from sslcore.contract.stages import STAGES
 from sslcore.data import Data, Split
 from sslcore.data.prepare import prepared
 from sslcore.errors import CompositionError, DataError, SslcoreError, UsageError, first_line
@@ -66,6 +68,8 @@ def build_part(part: Part, supplied: Mapping[str, object]) -> Any:
         target = load_reference(part.build)
     except SslcoreError as error:
         raise CompositionError(f"{part}: {error}") from error
+    if part.kind in STAGES and (problems := moment_problems(target)):
+        raise CompositionError(f"{part}: {problems[0]}")
     arguments = dict(part.settings)
     for name, needed in interface_of(target).supplied.items():
         if supplied.get(name) is not None:

@@ -28,6 +28,7 @@ from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
 from sslcore.training.layers import rate_groups
 from sslcore.training.log_line import log_line
+from sslcore.training.moments import Moments
 from sslcore.training.monitor import Monitor
 from sslcore.training.progress import Observer
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
@@ -84,6 +85,8 @@ class Trainer:
         self.gradients = Gradients(
             pipeline, self.training, device, precision, self.scaler, sample, processes
         )
+        seed = self.training.seed
+        self.moments = Moments(pipeline, batches.split, seed, device, processes)
         # A gradient scaler makes the host wait for the device in any case.
         fused = bool(self.optimizer.defaults.get("fused"))
         later = device.type == "cuda" and fused and not self.scaler.is_enabled()
@@ -226,6 +229,9 @@ class Trainer:
             TrainingError: loss or gradient is not finite, or the optimizer fails.
         """
         progress = batch.step / self.total_steps
+        epoch, later = divmod(batch.step, self.steps_per_epoch)
+        if not later:
+            self.moments.epoch_started(epoch)
         factor = learning_rate_factor(
             batch.step,
             total=self.total_steps,
@@ -244,6 +250,7 @@ class Trainer:
         self._check_finite(batch.step, loss)
         self._move(batch.step)
         self.scaler.update()
+        self.moments.after_step(batch.step, progress)
         teacher = self.recipe.teacher
         if teacher is not None:
             self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))

@@ -1,0 +1,97 @@
+"""Calls the parts that have something to do after a step, or before an epoch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sslcore.compute.processes import Processes
+from sslcore.compute.rng_state import preserved_generators
+from sslcore.contract.moments import AFTER_STEP, EPOCH_STARTED
+from sslcore.data import Split
+from sslcore.evaluation.evaluate import batch_size
+from sslcore.evaluation.extractor import FeatureExtractor
+from sslcore.pipeline.pipeline import Pipeline
+from sslcore.random import BatchRandom
+
+
+class Moments:
+    """Calls `after_step` and `epoch_started` of the stages that have them; see `contract.moments`.
+
+    Args:
+        pipeline: the stages, on the device.
+        split: the training images.
+        seed: the run's seed.
+        device: where to compute.
+        processes: the processes that train together; each encodes its share of the images.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        split: Split,
+        seed: int,
+        device: torch.device,
+        processes: Processes,
+    ) -> None:
+        self.pipeline, self.split, self.seed = pipeline, split, seed
+        self.device, self.processes = device, processes
+        stages: list[nn.Module] = [pipeline.augmentation, pipeline.encoder, pipeline.loss]
+        if pipeline.head is not None:
+            stages.insert(2, pipeline.head)
+        self._after_step = [stage for stage in stages if hasattr(stage, AFTER_STEP)]
+        self._epoch_started = [stage for stage in stages if hasattr(stage, EPOCH_STARTED)]
+
+    @torch.no_grad()
+    def after_step(self, step: int, progress: float) -> None:
+        """Call the parts after a step of the optimizer."""
+        for stage in self._after_step:
+            self.pipeline.at = AFTER_STEP
+            _call(stage, AFTER_STEP, {"step": step, "progress": progress})
+
+    @torch.no_grad()
+    def epoch_started(self, epoch: int) -> None:
+        """Call the parts before the first step of an epoch, counted from 0."""
+        known: list[Tensor] = []
+
+        def features() -> Tensor:
+            if not known:
+                known.append(self._features())
+            return known[0]
+
+        for stage in self._epoch_started:
+            self.pipeline.at = EPOCH_STARTED
+            random = BatchRandom(
+                self.seed, epoch, len(self.split), device=self.device, path=(EPOCH_STARTED,)
+            )
+            supplied = {"epoch": epoch, "features": features, "random": random}
+            _call(stage, EPOCH_STARTED, supplied)
+
+    def _features(self) -> Tensor:
+        """Return the features of all training images (N, F), the same in every process."""
+        size, count = len(self.split), self.processes.count
+        # Processes gather parts of one size, so the last part is filled up with its last image.
+        share = -(-size // count)
+        first = self.processes.rank * share
+        rows = torch.arange(first, first + share).clamp(max=size - 1)
+        modes = {module: module.training for module in self.pipeline.modules()}
+        extract = FeatureExtractor(self.pipeline.augmentation, self.pipeline.encoder)
+        try:
+            with preserved_generators(self.device):
+                made = [
+                    extract(self.split.read(part, self.device).to(self.device))
+                    for part in rows.split(batch_size(self.split))
+                ]
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return self.processes.gather(torch.cat(made), 0)[:size]
+
+
+def _call(stage: nn.Module, moment: str, supplied: Mapping[str, object]) -> None:
+    method: Callable[..., object] = getattr(stage, moment)
+    asked = inspect.signature(method).parameters
+    method(**{name: item for name, item in supplied.items() if name in asked})

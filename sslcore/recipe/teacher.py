@@ -147,7 +147,7 @@ def teacher_problems(taught: Taught, stages: Sequence[Stage]) -> list[str]:
     """Return why the stages (augmentation, encoder, head, loss) don't go with their teacher."""
     made = {**ENGINE_SIGNALS, **stages[0][1].provides}
     found = [
-        f"teacher.without: the teacher gets no {name} in any case{nearest(name, made)}; it gets "
+        f"teacher.without: nothing before the teacher makes {name}{nearest(name, made)}; there is "
         f"{', '.join(made)}"
         for name in taught.record.without
         if name not in made

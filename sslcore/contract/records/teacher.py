@@ -79,9 +79,7 @@ class Teacher:
         """Return what does not go together, in sentences."""
         found = []
         if self.settings and self.encoder is None:
-            found.append(
-                "settings are those of another encoder, and none is named (teacher.encoder)"
-            )
+            found.append("settings belong to another encoder: name it (teacher.encoder)")
         if (self.encoder is not None or self.pretrained) and not self.constant:
             found.append(
                 "a teacher with another encoder, or with weights that must be its own, can't "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 
 from sslcore.cli.tables import identity
 from sslcore.contract.records import Component, Dataset, Method
@@ -56,7 +55,7 @@ def describe_method(entry: Entry, registry: Registry) -> dict[str, object]:
             "reference": method.reference,
             **{kind: getattr(method, kind) or "none" for kind in STAGES},
             "evaluators": method.evaluators or "(the default ones)",
-            **({} if method.teacher is None else {"teacher": asdict(method.teacher)}),
+            **({} if method.teacher is None else {"teacher": method.teacher.table()}),
             "stages": [
                 {
                     "kind": part.kind,

@@ -23,6 +23,7 @@ from sslcore.errors import CompositionError, DataError, SslcoreError, UsageError
 from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import differences, load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
+from sslcore.pipeline.teacher import TeacherStages
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
 from sslcore.system.watching import Watch, unwatched
@@ -212,7 +213,7 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         encoder,
         head,
         loss,
-        teacher=recipe.teacher is not None,
+        teacher=_teacher(recipe, encoder, head),
         feature_dim=dummies.signals["features"].shape[-1],
         frozen=recipe.training.freeze == "encoder",
     )
@@ -228,6 +229,13 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         dummies.signals |= run_on_dummies(recipe.encoder, teach, pipeline, dummies.signals, shape)
     check_loss(recipe.loss, pipeline, dummies.signals, shape)
     return pipeline
+
+
+def _teacher(recipe: Recipe, encoder: nn.Module, head: nn.Module | None) -> TeacherStages | None:
+    if recipe.teacher is None:
+        return None
+    own_head = head if recipe.teacher.head else None
+    return TeacherStages.of_student(encoder, own_head, without=recipe.teacher.without)
 
 
 class _DummyBatch:

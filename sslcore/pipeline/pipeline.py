@@ -6,7 +6,6 @@ them. The engine knows no stage by name.
 
 from __future__ import annotations
 
-import copy
 import inspect
 from collections.abc import Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +18,7 @@ from sslcore.compute.processes import ALONE, Processes
 from sslcore.contract.interface import ENGINE_SIGNALS
 from sslcore.data.sources import Crops
 from sslcore.functional import as_float
+from sslcore.pipeline.teacher import TeacherStages
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
 
@@ -33,7 +33,7 @@ class Pipeline(nn.Module):
         encoder: turns (V·B, C, h, w) into features.
         head: turns features into what the loss compares; None where it compares features.
         loss: returns a scalar, or a dict with `loss` and numbers to log.
-        teacher: whether to run an averaged copy of encoder and head on the same views.
+        teacher: a second encoder, and a second head; None without a teacher.
         feature_dim: length of a feature vector, if it is known.
         frozen: whether the encoder keeps its weights, and stays in eval mode.
     """
@@ -45,7 +45,7 @@ class Pipeline(nn.Module):
         head: nn.Module | None,
         loss: nn.Module,
         *,
-        teacher: bool = False,
+        teacher: TeacherStages | None = None,
         feature_dim: int | None = None,
         frozen: bool = False,
     ) -> None:
@@ -54,12 +54,7 @@ class Pipeline(nn.Module):
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
         #: The stage that is being computed, for the message when memory runs out.
         self.at = ""
-        self.teacher = nn.ModuleDict() if teacher else None
-        if self.teacher is not None:
-            self.teacher["encoder"] = copy.deepcopy(encoder)
-            if head is not None:
-                self.teacher["head"] = copy.deepcopy(head)
-            self.teacher.requires_grad_(False)
+        self.teacher = teacher
         if frozen:
             encoder.requires_grad_(False).eval()
 
@@ -95,9 +90,9 @@ class Pipeline(nn.Module):
         if labels is not None:
             signals["labels"] = labels
         with precision if precision is not None else nullcontext():
-            signals |= self.represent(signals)
-            if self.teacher is not None:
-                signals |= self.teach(signals)
+            student = self.represent(signals)
+            taught = {} if self.teacher is None else self.teach(signals)
+        signals |= student | taught
         return signals | self.score(signals, processes)
 
     def augment(
@@ -132,20 +127,23 @@ class Pipeline(nn.Module):
 
     @torch.no_grad()
     def teach(self, signals: Signals) -> Signals:
-        """Return the signals of the teacher, named `teacher_…`."""
+        """Return the signals of the teacher, named `teacher_…`.
+
+        Args:
+            signals: those of the engine and of the augmentation.
+        """
         assert self.teacher is not None
         self.at = "teacher"
-        # A teacher sees the large views only (Caron et al. 2021, section 3.1).
-        taught = {name: item for name, item in signals.items() if name != "local_views"}
-        made = encode(self.teacher["encoder"], taught)
-        if self.head is not None:
-            made |= project(self.teacher["head"], taught | made)
+        seen = self.teacher.inputs(signals)
+        made = encode(self.teacher["encoder"], seen)
+        if "head" in self.teacher:
+            made |= project(self.teacher["head"], seen | made)
         return {f"teacher_{name}": item for name, item in made.items()}
 
     @torch.no_grad()
     def update_teacher(self, momentum: float) -> None:
         """Move the teacher towards the student: weights by `momentum`, buffers copied."""
-        if self.teacher is None:
+        if self.teacher is None or self.teacher.frozen:
             return
         for name, module in self.teacher.items():
             student = getattr(self, name)

@@ -157,6 +157,7 @@ class Recipe:
         optimizer_settings: those that differ from torch's defaults.
         training: settings of the training loop.
         teacher: settings of the teacher; None without one.
+        teacher_encoder: the encoder of the teacher, where it is not the student's.
         init: where the encoder's first weights are from; None draws them.
         method_origin: distribution and version that the method comes from.
         by_data: by section, the settings whose values the data set suggests.
@@ -178,6 +179,7 @@ class Recipe:
     method_origin: str = ""
     by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     eval_data: Part | None = None
+    teacher_encoder: Part | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -202,7 +204,8 @@ class Recipe:
         tables["optimizer"] = {"name": self.optimizer, **self.optimizer_settings}
         tables["training"] = dataclasses.asdict(self.training)
         if self.teacher is not None:
-            tables["teacher"] = dataclasses.asdict(self.teacher)
+            origin = self.teacher_encoder and {FROM: str(self.teacher_encoder.origin)}
+            tables["teacher"] = self.teacher.table() | (origin or {})
         if self.init is not None:
             tables["init"] = dataclasses.asdict(self.init)
         return plain(tables)

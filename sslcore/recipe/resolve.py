@@ -6,15 +6,12 @@ defaults, the data set's defaults, the method's settings, the configuration file
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from annotated_types import Ge, Le
+from typing import Any
 
 from sslcore.contract.reading import Reading
-from sslcore.contract.records import Method, Sections, Teacher
+from sslcore.contract.records import Method, Sections
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.stages import EVAL_DATA
 from sslcore.errors import CompositionError, UsageError, nearest
@@ -22,6 +19,7 @@ from sslcore.recipe.held_out import held_out
 from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
+from sslcore.recipe.teacher import find_teacher, teacher_problems
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
 from sslcore.registry.registry import Registry, default_registry
@@ -84,16 +82,19 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
     """
     request = with_variants(request, registry)
     choice = choose(request, registry)
-    recipe = _Layers(request, choice).recipe()
+    layers = _Layers(request, choice, registry)
+    recipe, taught = layers.recipe(), layers.taught
     misfits = stage_problems(
         choice.stages,
         clips=choice.dataset.clips,
-        teacher=recipe.teacher is not None,
+        teacher=taught.stages if taught else (),
         registry=registry,
     ) + evaluator_problems(choice.evaluators, choice.stages, registry=registry)
+    if not misfits and taught is not None:
+        misfits = teacher_problems(taught, choice.stages)
     if misfits:
         raise CompositionError("\n".join(misfits))
-    return recipe, list(choice.notes)
+    return recipe, [*choice.notes, *layers.notes]
 
 
 def resolve_part(kind: str, request: Request, registry: Registry) -> Part:
@@ -137,11 +138,12 @@ def data_part(
 class _Layers:
     """The layers of settings, section by section."""
 
-    def __init__(self, request: Request, choice: Choice) -> None:
+    def __init__(self, request: Request, choice: Choice, registry: Registry) -> None:
         self.request, self.choice = request, choice
         self.validation = Validation(self._origin_of)
         self.validation.problems += request.problems()
         self.by_data: dict[str, tuple[str, ...]] = {}
+        self.taught, self.notes = find_teacher(request, choice, self.validation, registry)
 
     def _origin_of(self, section: str, name: str) -> str:
         """Return where a setting comes from that the user did not type: a file, the method."""
@@ -161,7 +163,7 @@ class _Layers:
         stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
         evaluators = self._evaluators()
         optimizer, optimizer_settings = self._optimizer()
-        training, teacher, init = self._training(), self._teacher(), self._init()
+        training, init = self._training(), self._init()
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
             self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]
@@ -178,7 +180,8 @@ class _Layers:
             optimizer=optimizer,
             optimizer_settings=optimizer_settings,
             training=training or Training(),
-            teacher=teacher,
+            teacher=self.taught.record if self.taught else None,
+            teacher_encoder=self.taught.encoder if self.taught else None,
             init=init,
             method_origin=str(entry.origin),
             by_data=self.by_data,
@@ -273,19 +276,6 @@ class _Layers:
         valid = self.validation.settings("optimizer", known, values, f"torch.optim.{name}") or {}
         # The recipe leaves out settings that keep torch's own default.
         return name, _known(valid, values)
-
-    def _teacher(self) -> Teacher | None:
-        asked = self.request.settings_of("teacher")
-        if not asked:
-            return self.choice.method.teacher
-        base = self.choice.method.teacher or Teacher()
-        share = Annotated[float, Ge(0), Le(1)]
-        known = {
-            "momentum": Setting("momentum", share, base.momentum),
-            "final_momentum": Setting("final_momentum", share | None, base.final_momentum),
-        }
-        valid = self.validation.settings("teacher", known, asked, "sslcore's teacher")
-        return None if valid is None else dataclasses.replace(base, **valid)
 
     def _init(self) -> Init | None:
         asked = self.request.settings_of("init")

@@ -30,23 +30,38 @@ def takes(interface: Interface, *, clips: bool) -> bool:
     return needed is not None if clips else needed is not True
 
 
-def signals_before_loss(stages: Sequence[Stage], *, teacher: bool) -> dict[str, str]:
-    """Return the signals that the stages provide, each with the kind of stage that makes it."""
+def signals_before_loss(
+    stages: Sequence[Stage], *, teacher: Sequence[Stage] = ()
+) -> dict[str, str]:
+    """Return the signals that the stages provide, each with the kind of stage that makes it.
+
+    Args:
+        stages: those before the loss.
+        teacher: the stages of the teacher; none without a teacher.
+    """
     made: dict[str, str] = dict.fromkeys(ENGINE_SIGNALS, "engine")
     for entry, interface in stages:
         made |= dict.fromkeys(interface.provides, entry.kind)
-        if teacher and entry.kind in ("encoder", "head"):
-            made |= {f"teacher_{name}": "teacher" for name in interface.provides}
+    for _, interface in teacher:
+        made |= {f"teacher_{name}": "teacher" for name in interface.provides}
     return made
 
 
 def stage_problems(
-    stages: Sequence[Stage], *, clips: bool, teacher: bool, registry: Registry
+    stages: Sequence[Stage], *, clips: bool, teacher: Sequence[Stage], registry: Registry
 ) -> list[str]:
-    """Return why the stages (augmentation, encoder, head, loss) don't go together, in sentences."""
+    """Return why the stages (augmentation, encoder, head, loss) don't go together, in sentences.
+
+    Args:
+        stages: the stages.
+        clips: whether the data has clips.
+        teacher: the stages of the teacher; none without a teacher.
+        registry: where parts that would fit are looked for.
+    """
     problems: list[str] = []
     for position, (entry, interface) in enumerate(stages):
-        made = signals_before_loss(stages[:position], teacher=teacher and entry.kind == "loss")
+        taught = teacher if entry.kind == "loss" else ()
+        made = signals_before_loss(stages[:position], teacher=taught)
         if entry.kind == "augmentation" and not takes(interface, clips=clips):
             problems.append(_misfit(entry, clips, registry))
         for signal in _unmet((entry, interface), made):
@@ -56,7 +71,7 @@ def stage_problems(
                     "loss whose record says supervised=True"
                 )
             else:
-                problems.append(_missing(entry, signal, registry, made, teacher=teacher))
+                problems.append(_missing(entry, signal, registry, made, teacher=bool(teacher)))
         if entry.kind != "loss" and not interface.provides:
             problems.append(
                 f"{entry} does not say what it provides: its forward must return a TypedDict "
@@ -81,7 +96,7 @@ def evaluator_problems(
 ) -> list[str]:
     """Return what evaluators ask for that these stages don't give, in sentences."""
     problems: list[str] = []
-    made = signals_before_loss(stages, teacher=False)
+    made = signals_before_loss(stages)
     for entry, interface in evaluators:
         for signal, needed in interface.needs.items():
             if signal in FROM_HEAD and FROM_HEAD[signal] not in made:
@@ -117,6 +132,8 @@ def _missing(
     wanted = signal.removeprefix("teacher_")
     if wanted != signal and not teacher:
         return f"{said}; add a teacher: --set teacher.momentum=0.996"
+    if wanted != signal and wanted in made:
+        return f"{said}; the teacher has no head: --set teacher.head=true"
     providers = [
         f"{kind} {candidate.name}"
         for kind in ("augmentation", "encoder", "head")

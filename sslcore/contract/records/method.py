@@ -1,4 +1,4 @@
-"""The record of a method, and of its teacher."""
+"""The record of a method."""
 
 from __future__ import annotations
 
@@ -6,29 +6,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sslcore.contract.records.base import Record, Sections, check_address, check_sections
+from sslcore.contract.records.teacher import Teacher
 from sslcore.contract.stages import METHOD_DEFAULTS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Teacher:
-    """An exponential moving average of encoder and head, run on the same views without gradient.
-
-    Attributes:
-        momentum: weight of the old teacher in one update, in [0, 1].
-        final_momentum: what it has grown to at the end, along a cosine; None keeps it constant.
-    """
-
-    momentum: float = 0.996
-    final_momentum: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("momentum", "final_momentum"):
-            value = getattr(self, name)
-            if name == "final_momentum" and value is None:
-                continue
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number or not 0 <= value <= 1:
-                raise ValueError(f"teacher: {name} must be a number from 0 to 1, got {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

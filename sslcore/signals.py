@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, NotRequired, TypedDict
 from torch import Tensor
 
 #: The axis along which a signal has the images of a batch, where that is not the second.
-_BATCH_AXES = {"images": 0, "labels": 0, "step_predictions": 2}
+_BATCH_AXES = {"images": 0, "labels": 0, "indices": 0, "step_predictions": 2}
 
 
 def batch_axis(name: str) -> int:

@@ -58,6 +58,7 @@ def registry():
 def third_party_registry() -> Registry:
     import data_plugin
     import example_plugin
+    import extras_plugin
     import mae_plugin
     import moments_plugin
 
@@ -65,7 +66,8 @@ def third_party_registry() -> Registry:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found.load_entry_points()
-        for plugin in (data_plugin, example_plugin, mae_plugin, moments_plugin):
+        plugins = (data_plugin, example_plugin, extras_plugin, mae_plugin, moments_plugin)
+        for plugin in plugins:
             found.register(plugin, name=plugin.__name__, distribution="third-party", version="1.0")
     return found
 

@@ -151,6 +151,9 @@ class Processes:
         return int(here[0]) == number and int(here[1]) == -number
 
 
+#: Types that not every backend sends.
+_AS_BYTES = (torch.bool, torch.int16, torch.uint16, torch.uint32, torch.uint64)
+
 #: A single process.
 ALONE = Processes()
 
@@ -184,8 +187,7 @@ def _broadcast(text: str) -> str:
 
 def _gathered(tensor: Tensor, axis: int, count: int) -> Tensor:
     own = tensor.detach().contiguous()
-    # Not every backend sends booleans.
-    sent = own.view(torch.uint8) if own.dtype == torch.bool else own
+    sent = own.view(torch.uint8) if own.dtype in _AS_BYTES else own
     gathered = [torch.empty_like(sent) for _ in range(count)]
     dist.all_gather(gathered, sent)
     return torch.cat(gathered, axis).view(own.dtype)

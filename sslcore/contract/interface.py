@@ -27,13 +27,22 @@ SUPPLIED = {
     "feature_map_shape": "(channels, height, width) of the encoder's feature maps",
     "projection_dim": "length of a projection",
     "num_classes": "number of classes, for evaluators, supervised losses and their heads",
+    "num_images": "number of images to train on",
+    "epochs": "epochs of training",
+    "steps_per_epoch": "steps in an epoch",
 }
+
+#: Those of them that only a stage of training has, which has a `forward`; an evaluator may have
+#: settings of these names.
+OF_TRAINING = ("num_images", "epochs", "steps_per_epoch")
 
 #: Signals that the engine provides to every stage.
 ENGINE_SIGNALS = {
     "images": "the batch: (B, C, H, W), or (B, T, C, H, W) for clips; float in [0, 1]",
     "random": "random numbers for this step, a sslcore.BatchRandom",
     "progress": "the part of training that is done, a float in [0, 1]",
+    "step": "number of steps done, an int",
+    "indices": "rows of the images in the training split, int64 (B,)",
     "rows": "this process's slice of the batch that several share; a loss may score it alone",
 }
 
@@ -105,6 +114,11 @@ def load_reference(reference: str) -> Any:
         ) from error
 
 
+def supplied_to(*, is_stage: bool) -> frozenset[str]:
+    """Return the names of the parameters that the engine supplies to a stage, or to others."""
+    return frozenset(SUPPLIED) if is_stage else frozenset(SUPPLIED).difference(OF_TRAINING)
+
+
 def interface_of(target: Any) -> Interface:
     """Read the interface of a component's class, or of a data set's function.
 
@@ -113,12 +127,13 @@ def interface_of(target: Any) -> Interface:
     parameters = settings_of(target)
     if not inspect.isclass(target):
         return Interface(settings=parameters)
+    known = supplied_to(is_stage=hasattr(target, "forward"))
     supplied = {
         name: parameter.default is inspect.Parameter.empty
         for name, parameter in parameters.items()
-        if name in SUPPLIED
+        if name in known
     }
-    settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
+    settings = {name: item for name, item in parameters.items() if name not in known}
     call = _call_of(target)
     if call is None:
         # A tracker is told by other methods.

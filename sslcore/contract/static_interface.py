@@ -18,10 +18,10 @@ from typing import Any
 import annotated_types
 
 from sslcore.contract.interface import (
-    SUPPLIED,
     Interface,
     interface_of,
     load_reference,
+    supplied_to,
 )
 from sslcore.contract.settings import REQUIRED, Setting, docstring_arguments
 
@@ -72,18 +72,20 @@ def _read(module_name: str, attribute: str) -> Interface:
     definition = _definition(tree, attribute)
     if isinstance(definition, ast.FunctionDef):
         docstring = ast.get_docstring(definition) or ""
-        return Interface(settings=_settings(definition, names, docstring, is_function=True))
+        return Interface(settings=_settings(definition, names, docstring, frozenset()))
     lineage = _lineage(definition, tree)
     docstring = next(filter(None, map(ast.get_docstring, lineage)), "")
     constructor = _method(lineage, "__init__")
-    parameters = {} if constructor is None else _settings(constructor, names, docstring)
-    call = _method(lineage, "forward") or _method(lineage, "__call__")
+    forward = _method(lineage, "forward")
+    known = supplied_to(is_stage=forward is not None)
+    parameters = {} if constructor is None else _settings(constructor, names, docstring, known)
+    call = forward or _method(lineage, "__call__")
     supplied = {
         name: parameter.default is REQUIRED
         for name, parameter in parameters.items()
-        if name in SUPPLIED
+        if name in known
     }
-    settings = {name: item for name, item in parameters.items() if name not in SUPPLIED}
+    settings = {name: item for name, item in parameters.items() if name not in known}
     if call is None:
         if any(each.bases for each in lineage):
             raise _Unclear
@@ -175,8 +177,7 @@ def _settings(
     function: ast.FunctionDef,
     names: dict[str, object],
     docstring: str,
-    *,
-    is_function: bool = False,
+    supplied: frozenset[str],
 ) -> dict[str, Setting]:
     helps = docstring_arguments(docstring)
     found: dict[str, Setting] = {}
@@ -184,8 +185,7 @@ def _settings(
         if argument.arg == "self":
             continue
         annotation = REQUIRED
-        supplied = not is_function and argument.arg in SUPPLIED
-        if argument.annotation is not None and not supplied:
+        if argument.annotation is not None and argument.arg not in supplied:
             annotation = _evaluate(argument.annotation, names)
         found[argument.arg] = Setting(
             argument.arg,

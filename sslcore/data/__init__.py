@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from sslcore.data.extras import check_extras, rows_of_extras
 from sslcore.data.labels import are_known, are_several, check_labels
 from sslcore.data.names import NamesOfRows
 from sslcore.data.originals import Originals
@@ -40,10 +41,12 @@ class Split:
             its length and its items are asked for.
         range: the values that become 0 and 1. None means 0 and 255 for uint8; for other types the
             engine finds them in the data.
+        extras: tensors by name, of any type, each with a row for each image (N, …): captions as
+            tokens, maps, boxes, numbers. In training, each is a signal of its name, (B, …).
 
     Raises:
-        DataError: a shape, a type or the range is wrong, or the numbers of images, labels and names
-            differ.
+        DataError: a shape, a type or the range is wrong, or the numbers of images, labels, names
+            and rows of extras differ.
     """
 
     images: Tensor | Images | EncodedImages | Originals
@@ -51,6 +54,7 @@ class Split:
     file: MappedFile | None = None
     names: Sequence[str] | None = None
     range: tuple[float, float] | None = None
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.images, Tensor):
@@ -73,6 +77,7 @@ class Split:
             raise DataError(f"the range must be (low, high) with low below high, got {self.range}")
         if self.names is not None and len(self.names) != len(self.images):
             raise DataError(f"{len(self.images)} images but {len(self.names)} names")
+        check_extras(self.extras, len(self.images))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -109,15 +114,23 @@ class Split:
 
     def subset(self, rows: Tensor) -> Split:
         """Return the images of some rows, int64 (N,); a tensor's are copied into memory."""
-        labels = None if self.labels is None else self.labels[rows]
         if isinstance(self.images, Tensor):
             names = [self.name_of(row) for row in rows.tolist()]
             images = Rows(self.images, self.file).raw(rows)
-            return Split(images, labels, names=names, range=self.range)
+            return replace(self.with_rows(images, rows), names=names)
         if isinstance(self.images, Originals):
-            return Split(self.images.subset(rows), labels, names=NamesOfRows(self.name_of, rows))
-        part = part_of(self.images, rows)
-        return Split(part, labels, names=NamesOfRows(self.name_of, rows), range=self.range)
+            return self.with_rows(self.images.subset(rows), rows)
+        return self.with_rows(part_of(self.images, rows), rows)
+
+    def with_rows(self, images: Tensor | Images | EncodedImages | Originals, rows: Tensor) -> Split:
+        """Return the split of some of its rows, int64 (B,), whose images were taken already."""
+        return Split(
+            images,
+            None if self.labels is None else self.labels[rows],
+            names=NamesOfRows(self.name_of, rows),
+            range=self.range,
+            extras=rows_of_extras(self.extras, rows),
+        )
 
     @property
     def _originals(self) -> Originals:

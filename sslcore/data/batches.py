@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -47,12 +47,20 @@ class Batch:
             originals that the augmentation asks for.
         labels: their labels, int64, (B,), or None.
         size: images in the global batch, over all processes.
+        given: what else comes with each image, by signal, (B, …): `indices`, and extras.
     """
 
     step: int
     images: Tensor | Crops
     labels: Tensor | None
     size: int
+    given: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def part(self, rows: slice) -> Batch:
+        """Return the batch of some of its images."""
+        labels = None if self.labels is None else self.labels[rows]
+        given = {name: item[rows] for name, item in self.given.items()}
+        return replace(self, images=self.images[rows], labels=labels, given=given)
 
 
 class Batches:
@@ -64,6 +72,7 @@ class Batches:
         seed: determines the order.
         device: where the batches go.
         labels: whether to return labels.
+        given: which of the extras of the split, and `indices`, to return.
         workers: processes that read ahead. None reads ahead with threads if the images don't fit
             on the device; 0 never reads ahead.
         share: the rows of the global batch that this process takes; None takes all.
@@ -82,6 +91,7 @@ class Batches:
         device: torch.device,
         *,
         labels: bool = False,
+        given: Collection[str] = (),
         workers: int | None = None,
         share: slice | None = None,
         boxing: Boxing | None = None,
@@ -93,6 +103,8 @@ class Batches:
             )
         self.split, self.batch_size, self.seed, self.device = split, batch_size, seed, device
         self.labels = split.labels if labels else None
+        self.given = {name: split.extras[name] for name in split.extras if name in given}
+        self.with_indices = "indices" in given
         self.share = slice(None) if share is None else share
         self.steps_per_epoch = len(split) // batch_size
         self.workers = workers or 0
@@ -154,11 +166,11 @@ class Batches:
             moved[rows[0] : rows[-1] + 1] = reader.raw(rows)
         return moved
 
-    def first(self, count: int) -> Tensor | Crops:
+    def first(self, count: int) -> Batch:
         """Return the first images of the first batch on the device, for checks."""
         rows = self.rows(0)[: min(count, self.batch_size)]
         random = BatchRandom(self.seed, 0, self.batch_size, rows=slice(0, len(rows)))
-        return self._read(rows, random).to(self.device)
+        return replace(self._batch(0, self._read(rows, random), rows), size=len(rows))
 
     def _read(self, rows: Tensor, random: BatchRandom | None) -> Tensor | Crops:
         """Return the images of some rows, or their boxes, for the device."""
@@ -238,12 +250,17 @@ class Batches:
 
     def __getstate__(self) -> dict[str, object]:
         """Leave out what a reading process does not need."""
-        return self.__dict__ | {"_images": None, "split": None, "device": torch.device("cpu")}
+        left_out: dict[str, object] = {"_images": None, "split": None, "labels": None, "given": {}}
+        return self.__dict__ | left_out | {"device": torch.device("cpu")}
 
     def _batch(self, step: int, images: Tensor | Crops, rows: Tensor) -> Batch:
         labels = None if self.labels is None else self._to_device(self.labels[rows])
         images = images.to(self.device, non_blocking=True)
-        return Batch(step, images, labels, self.batch_size)
+        given = {name: item[rows] for name, item in self.given.items()}
+        if self.with_indices:
+            given["indices"] = rows
+        moved = {name: self._to_device(item) for name, item in given.items()}
+        return Batch(step, images, labels, self.batch_size, moved)
 
     def _to_device(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the device, without making the host wait."""

@@ -8,16 +8,13 @@ from sslcore.contract.holding_out import fraction_held_out
 from sslcore.data import Split
 from sslcore.data.arrays import IN_MEMORY, ArrayImages
 from sslcore.data.holding_out import held_out
-from sslcore.data.names import NamesOfRows
 
 
 def chosen(split: Split, rows: Tensor) -> Split:
     """Return some images of a split, by their rows, int64 (N,); many of them are not copied."""
     images = split.images
     if isinstance(images, Tensor) and images.nbytes > IN_MEMORY:
-        labels = None if split.labels is None else split.labels[rows]
-        part = ArrayImages(images, split.file).subset(rows)
-        return Split(part, labels, names=NamesOfRows(split.name_of, rows), range=split.range)
+        return split.with_rows(ArrayImages(images, split.file).subset(rows), rows)
     return split.subset(rows)
 
 

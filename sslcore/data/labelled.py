@@ -7,37 +7,46 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from sslcore.data import Data, Split
-from sslcore.data.labels import are_known, are_several, renumbered
+from sslcore.data.labels import UNKNOWN, are_known, are_several, renumbered
 from sslcore.errors import UsageError, nearest
 from sslcore.random import generator_for
 
 
 def labelled(
-    data: Data, *, per_class: int | None = None, fraction: float | None = None, seed: int = 0
+    data: Data,
+    *,
+    per_class: int | None = None,
+    fraction: float | None = None,
+    seed: int = 0,
+    optional: bool = False,
 ) -> Data:
     """Return a data set whose training images are the labelled ones, or some of them.
 
     They are drawn by the seed, of each class the same number, or the same fraction. Evaluators fit
-    on the same images.
+    on the same images. With `optional`, the other training images stay, and their label is -1.
 
     Args:
         data: the data set.
         per_class: images of each class; a class with fewer keeps all of its images.
         fraction: of the images of each class, at least one of each.
         seed: of the draw.
+        optional: whether to train on images without a label, too.
 
     Raises:
-        UsageError: the training images have no labels, or both numbers are given.
+        UsageError: no training image has a label though one is needed, or both numbers are given.
     """
     if per_class is not None and fraction is not None:
         raise UsageError(
             "training.labels_per_class and training.label_fraction both choose the labelled "
             "images; give one of them"
         )
-    split = data.fit if data.train.labels is None else data.train
+    split = data.train if optional or data.train.labels is not None else data.fit
     labels = split.labels
+    if labels is None and optional and per_class is None and fraction is None:
+        return data
     if labels is None:
         raise UsageError("the loss needs labels, and the data has none; class folders are labels")
     if are_several(labels):
@@ -47,7 +56,7 @@ def labelled(
         )
     known = are_known(labels)
     if per_class is None and fraction is None:
-        if not bool(known.all()):
+        if not optional and not bool(known.all()):
             split = split.subset(known.nonzero()[:, 0])
         return data if split is data.train else replace(data, train=split, probe=None)
     kept, notes = [], []
@@ -61,13 +70,17 @@ def labelled(
         count = per_class if fraction is None else math.ceil(fraction * len(rows))
         order = torch.randperm(len(rows), generator=generator_for(seed, "labels", label))
         kept.append(rows[order[:count]])
-    return Data(
-        train=split.subset(torch.cat(kept).sort().values),
-        test=data.test,
-        classes=data.classes,
-        notes=(*data.notes, *notes),
-        state=data.state,
-    )
+    drawn = torch.cat(kept).sort().values
+    train = _without_other_labels(split, drawn) if optional else split.subset(drawn)
+    return replace(data, train=train, probe=None, notes=(*data.notes, *notes))
+
+
+def _without_other_labels(split: Split, rows: Tensor) -> Split:
+    """Return a split in which only some images, (N,), have a label."""
+    assert split.labels is not None
+    labels = torch.full_like(split.labels, UNKNOWN)
+    labels[rows] = split.labels[rows]
+    return replace(split, labels=labels)
 
 
 def with_classes(data: Data, classes: Sequence[str]) -> Data:

@@ -234,7 +234,7 @@ class _Preparation:
             images = torch.from_numpy(np.stack([each for each in squares if each is not None]))
         whole = replace(split, images=originals_of(split, form), file=None)
         left = self._without(name, whole, unreadable)
-        return Split(images, left.labels, file, left.names, UNIT if form.floats else None)
+        return replace(left, images=images, file=file, range=UNIT if form.floats else None)
 
     def _stored(self, name: str, split: Split, fingerprint: str) -> Stored | None:
         source, form = _source(split), self.form

@@ -35,10 +35,10 @@ def sample(split: Split, most: int) -> Split:
 def rows_of(split: Split, rows: Tensor) -> Split:
     """Return some images of a split in memory, by their rows (B,), int64."""
     images = split.read(rows)
-    labels = None if split.labels is None else split.labels[rows]
     names = [split.name_of(row) for row in rows.tolist()]
     # Floats are in [0, 1] already.
-    return Split(images, labels, names=names, range=UNIT if images.is_floating_point() else None)
+    values = UNIT if images.is_floating_point() else None
+    return replace(split.with_rows(images, rows), names=names, range=values)
 
 
 def mean_and_std(split: Split, most: int = 1000) -> tuple[tuple[float, ...], tuple[float, ...]]:

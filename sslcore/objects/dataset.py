@@ -69,6 +69,13 @@ def data_source(given: object) -> Callable[..., Data]:
     return both
 
 
+def extras_of(given: object) -> tuple[str, ...]:
+    """Return the names of the extras of the images to train on: a `Split` may have them."""
+    train = given.train if isinstance(given, Data) else given
+    train = train[0] if isinstance(train, tuple) else train
+    return tuple(train.extras) if isinstance(train, Split) else ()
+
+
 @contextmanager
 def _naming(given: object) -> Iterator[None]:
     """Name the data set in the message of an error."""

@@ -12,10 +12,10 @@ from typing import Any
 from torch import nn
 
 from sslcore.contract.hooks import hookimpl
-from sslcore.contract.records import KINDS, Loss, Method, Record
+from sslcore.contract.records import KINDS, Dataset, Loss, Method, Record
 from sslcore.contract.stages import DATA_SECTIONS, EVAL_DATA, STAGES, kind_of
 from sslcore.errors import UsageError
-from sslcore.objects.dataset import data_source
+from sslcore.objects.dataset import data_source, extras_of
 from sslcore.objects.held import reference_to
 from sslcore.objects.losses import asks_for_labels, loss_part
 from sslcore.objects.modules import Source, encoder_part, head_part
@@ -172,6 +172,8 @@ def _record(section: str, value: object) -> tuple[Record, object]:
     }
     if KINDS[kind] is Loss:
         facts["supervised"] = asks_for_labels(target)
+    if KINDS[kind] is Dataset:
+        facts["provides"] = extras_of(value)
     return KINDS[kind](**facts), target
 
 

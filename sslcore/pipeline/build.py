@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import differences, load_into
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
 from sslcore.pipeline.teacher import TeacherStages
+from sslcore.pipeline.training_images import first_extras, numbers_of_training
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
 from sslcore.system.watching import Watch, unwatched
@@ -150,7 +152,11 @@ def takes_boxes(recipe: Recipe) -> bool:
 
 
 def build_pipeline(
-    recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor] | None = None
+    recipe: Recipe,
+    shape: ImageShape,
+    initial: Mapping[str, Tensor] | None = None,
+    *,
+    train: Split | None = None,
 ) -> Pipeline:
     """Build every stage of a recipe for images of a shape.
 
@@ -162,6 +168,8 @@ def build_pipeline(
         shape: of the images.
         initial: weights that the encoder has in place of drawn ones, by its own names; those of
             the pipeline, where the recipe goes on from a run.
+        train: the images to train on, whose extras are signals; None where a part needs neither
+            these nor their number.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
@@ -169,7 +177,7 @@ def build_pipeline(
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         # torch.manual_seed would seed every GPU as well, and nothing is drawn there.
         torch.default_generator.manual_seed(recipe.training.seed)
-        return _build_pipeline(recipe, shape, initial or {})
+        return _build_pipeline(recipe, shape, initial or {}, train)
 
 
 def build_features(
@@ -197,9 +205,14 @@ def build_stages(
         return *stages, None if head is None else dummies.head(head)
 
 
-def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor]) -> Pipeline:
+def _build_pipeline(
+    recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor], train: Split | None
+) -> Pipeline:
     # No larger than a batch, so that a loss which needs more images says so here.
-    dummies = _DummyBatch(shape, min(_LARGEST_DUMMY, recipe.training.batch_size))
+    batch = min(_LARGEST_DUMMY, recipe.training.batch_size)
+    numbers = {} if train is None else numbers_of_training(recipe.training, len(train))
+    extras = {} if train is None else first_extras(train, batch)
+    dummies = _DummyBatch(shape, batch, numbers, extras)
     augmentation = dummies.augmentation(recipe.augmentation)
     encoder = dummies.encoder(recipe.encoder)
     head = None if recipe.head is None else dummies.head(recipe.head)
@@ -216,6 +229,7 @@ def _build_pipeline(recipe: Recipe, shape: ImageShape, initial: Mapping[str, Ten
         teacher=_teacher(recipe, encoder, head),
         feature_dim=dummies.signals["features"].shape[-1],
         frozen=recipe.training.freeze == "encoder",
+        of_images=dummies.of_images,
     )
     if whole and initial:
         if unlike := differences(initial, pipeline):
@@ -241,10 +255,19 @@ def _teacher(recipe: Recipe, encoder: nn.Module, head: nn.Module | None) -> Teac
 class _DummyBatch:
     """A dummy batch on its way through the stages, and the parameters read off it."""
 
-    def __init__(self, shape: ImageShape, batch: int) -> None:
+    def __init__(
+        self,
+        shape: ImageShape,
+        batch: int,
+        numbers: Mapping[str, int] | None = None,
+        extras: Mapping[str, Tensor] | None = None,
+    ) -> None:
         self.shape, self.batch = shape, batch
-        self.supplied: dict[str, object] = asdict(shape)
-        self.signals = engine_signals(shape.dummy(batch), BatchRandom(0, 0, batch), 0.0)
+        self.supplied: dict[str, object] = {**asdict(shape), **(numbers or {})}
+        given = {"indices": torch.arange(batch), **(extras or {})}
+        random = BatchRandom(0, 0, batch)
+        self.signals = engine_signals(shape.dummy(batch), random, 0.0, given=given)
+        self.of_images = set(given)
 
     def augmentation(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)
@@ -252,6 +275,8 @@ class _DummyBatch:
         views = self._views(part, made)
         self._in_eval_mode(part, module)
         self.signals |= made
+        # What the augmentation makes anew, such as a map that moves with the pixels, has views.
+        self.of_images -= made.keys()
         local = self._local_views(part, made, views)
         self.supplied |= {
             "num_views": views.shape[0] + local,
@@ -265,11 +290,12 @@ class _DummyBatch:
         training = module.training
         module.eval()
         try:
-            made = run_on_dummies(part, call, module, {**self.signals, "random": None}, self.shape)
+            alone = engine_signals(self.signals["images"], None, 0.0)
+            made = run_on_dummies(part, call, module, alone, self.shape)
         except CompositionError as error:
             raise CompositionError(
-                f"{error} (in eval mode, without `random`: evaluators need views that are the "
-                "same every time)"
+                f"{error} (in eval mode, without `random` and extras: evaluators need views that "
+                "are the same every time)"
             ) from error
         finally:
             module.train(training)
@@ -302,7 +328,8 @@ class _DummyBatch:
 
     def encoder(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)
-        self.signals |= run_on_dummies(part, encode, module, self.signals, self.shape)
+        run = partial(encode, of_images=self.of_images)
+        self.signals |= run_on_dummies(part, run, module, self.signals, self.shape)
         if "features" not in self.signals:
             raise CompositionError(f"{part} gives no features, and evaluators need them")
         maps = self.signals.get("feature_maps")

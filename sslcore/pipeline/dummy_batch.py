@@ -60,7 +60,10 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
         CompositionError: the loss fails on them, does not return a scalar with a graph, or logs a
             number under a name that the engine uses.
     """
-    signals = {name: _as_in_training(name, item) for name, item in signals.items()}
+    signals = {
+        name: item if name in pipeline.of_images else _as_in_training(name, item)
+        for name, item in signals.items()
+    }
     signals["rows"] = None
     if pipeline.supervised:
         signals["labels"] = torch.zeros(len(signals["images"]), dtype=torch.int64)

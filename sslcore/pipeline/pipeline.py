@@ -7,7 +7,7 @@ them. The engine knows no stage by name.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -24,6 +24,9 @@ from sslcore.signals import batch_axis
 
 Signals = dict[str, Any]
 
+#: Signals of the engine, apart from `images`, that have a row for each image, (B, …).
+OF_IMAGES = ("indices",)
+
 
 class Pipeline(nn.Module):
     """Augmentation, encoder, head and loss in a row, with a teacher where the method has one.
@@ -36,6 +39,7 @@ class Pipeline(nn.Module):
         teacher: a second encoder, and a second head; None without a teacher.
         feature_dim: length of a feature vector, if it is known.
         frozen: whether the encoder keeps its weights, and stays in eval mode.
+        of_images: the signals, apart from `images`, that have a row for each image, (B, …).
     """
 
     def __init__(
@@ -48,9 +52,11 @@ class Pipeline(nn.Module):
         teacher: TeacherStages | None = None,
         feature_dim: int | None = None,
         frozen: bool = False,
+        of_images: Collection[str] = OF_IMAGES,
     ) -> None:
         super().__init__()
         self.feature_dim, self.frozen = feature_dim, frozen
+        self.of_images = frozenset(of_images)
         self.augmentation, self.encoder, self.head, self.loss = augmentation, encoder, head, loss
         #: The stage that is being computed, for the message when memory runs out.
         self.at = ""
@@ -71,7 +77,9 @@ class Pipeline(nn.Module):
         *,
         random: BatchRandom | None = None,
         progress: float = 0.0,
+        step: int = 0,
         labels: Tensor | None = None,
+        given: Mapping[str, Tensor] | None = None,
         precision: AbstractContextManager[object] | None = None,
         processes: Processes = ALONE,
     ) -> Signals:
@@ -82,11 +90,13 @@ class Pipeline(nn.Module):
                 augmentation asked for.
             random: this step's random numbers.
             progress: the part of training that is done.
+            step: number of steps done.
             labels: (B,), for a loss that is marked as supervised.
+            given: what else comes with each image, by signal, (B, …).
             precision: the autocast under which encoder and head run; full precision by default.
             processes: those that share the batch; `images` are this one's part of it.
         """
-        signals = self.augment(images, random=random, progress=progress)
+        signals = self.augment(images, random=random, progress=progress, step=step, given=given)
         if labels is not None:
             signals["labels"] = labels
         with precision if precision is not None else nullcontext():
@@ -96,16 +106,24 @@ class Pipeline(nn.Module):
         return signals | self.score(signals, processes)
 
     def augment(
-        self, images: Tensor | Crops, *, random: BatchRandom | None, progress: float
+        self,
+        images: Tensor | Crops,
+        *,
+        random: BatchRandom | None,
+        progress: float,
+        step: int = 0,
+        given: Mapping[str, Tensor] | None = None,
     ) -> Signals:
         """Return the engine's signals and those of the augmentation."""
         self.at = "augmentation"
-        return augment(self.augmentation, images, random=random, progress=progress)
+        return augment(
+            self.augmentation, images, random=random, progress=progress, step=step, given=given
+        )
 
     def represent(self, signals: Signals) -> Signals:
         """Return the signals of encoder and head."""
         self.at = "encoder"
-        made = encode(self.encoder, signals)
+        made = encode(self.encoder, signals, self.of_images)
         self.at = "head"
         return made | project(self.head, signals | made)
 
@@ -119,7 +137,7 @@ class Pipeline(nn.Module):
             if name in signals
         }
         if processes.several:
-            compared = gathered(compared, processes, _batch_of(signals))
+            compared = gathered(compared, processes, _batch_of(signals), self.batch_axis)
         compared.setdefault("rows", None)
         score = call(self.loss, compared)
         self.at = "gradient"
@@ -135,7 +153,7 @@ class Pipeline(nn.Module):
         assert self.teacher is not None
         self.at = "teacher"
         seen = self.teacher.inputs(signals)
-        made = encode(self.teacher["encoder"], seen)
+        made = encode(self.teacher["encoder"], seen, self.of_images)
         if "head" in self.teacher:
             made |= project(self.teacher["head"], seen | made)
         return {f"teacher_{name}": item for name, item in made.items()}
@@ -151,6 +169,15 @@ class Pipeline(nn.Module):
                 weight.lerp_(moved, 1 - momentum)
             for buffer, moved in zip(module.buffers(), student.buffers(), strict=True):
                 buffer.copy_(moved)
+
+    def batch_axis(self, name: str) -> int:
+        """Return the axis along which a signal has the images of a batch."""
+        return 0 if name in self.of_images else batch_axis(name)
+
+    def wanted(self) -> set[str]:
+        """Return the signals that any stage names."""
+        stages = (self.augmentation, self.encoder, self.head, self.loss)
+        return {name for stage in stages if stage is not None for name in signal_names(stage)}
 
     @property
     def supervised(self) -> bool:
@@ -168,7 +195,13 @@ def call(stage: nn.Module, signals: Signals) -> Any:
 
 
 def engine_signals(
-    images: Tensor | Crops, random: BatchRandom | None, progress: float, *, as_floats: bool = True
+    images: Tensor | Crops,
+    random: BatchRandom | None,
+    progress: float,
+    *,
+    step: int = 0,
+    given: Mapping[str, Tensor] | None = None,
+    as_floats: bool = True,
 ) -> Signals:
     """Return the signals that the engine provides to every stage of training.
 
@@ -180,15 +213,17 @@ def engine_signals(
             which are signals in place of `images`.
         random: this step's random numbers; None in eval mode.
         progress: the part of training that is done, in [0, 1].
+        step: number of steps done.
+        given: what else comes with each image, by signal, (B, …).
         as_floats: whether to convert the images, where no stage has done so.
     """
-    given = images.signals if isinstance(images, Crops) else {"images": images}
+    pixels = images.signals if isinstance(images, Crops) else {"images": images}
     if as_floats:
-        given = {
+        pixels = {
             name: as_float(item) if item.dtype == torch.uint8 else item
-            for name, item in given.items()
+            for name, item in pixels.items()
         }
-    return {**given, "random": random, "progress": progress}
+    return {**pixels, **(given or {}), "random": random, "progress": progress, "step": step}
 
 
 @torch.no_grad()
@@ -198,28 +233,35 @@ def augment(
     *,
     random: BatchRandom | None = None,
     progress: float = 0.0,
+    step: int = 0,
+    given: Mapping[str, Tensor] | None = None,
 ) -> Signals:
     """Return the engine's signals and those of the augmentation, without graph."""
-    signals = engine_signals(images, random, progress)
+    signals = engine_signals(images, random, progress, step=step, given=given)
     made: Signals = call(augmentation, signals)
     return signals | made
 
 
-def encode(encoder: nn.Module, signals: Signals) -> Signals:
+def encode(encoder: nn.Module, signals: Signals, of_images: Collection[str] = OF_IMAGES) -> Signals:
     """Run an encoder on flattened views and restore (V, B, …) in the signals that it returns.
 
     If there are `local_views`, it runs on these as well, and `features` are those of all views,
     the local ones last. Its other signals belong to `views` alone.
 
+    Args:
+        encoder: the encoder.
+        signals: its inputs.
+        of_images: the signals (B, …) that belong to whole images, and so to each of their views.
+
     Raises:
         ValueError: features of local views have another length.
     """
-    made = _encode(encoder, signals)
+    made = _encode(encoder, signals, of_images)
     if "local_views" not in signals:
         return made
     # What else the augmentation made belongs to the views.
-    engine = {name: signals[name] for name in ENGINE_SIGNALS if name in signals}
-    local = _encode(encoder, {**engine, "views": signals["local_views"]})["features"]
+    kept = {name: signals[name] for name in {*ENGINE_SIGNALS, *of_images} if name in signals}
+    local = _encode(encoder, {**kept, "views": signals["local_views"]}, of_images)["features"]
     if local.shape[2:] != made["features"].shape[2:]:
         raise ValueError(
             f"features of views of {signals['views'].shape[-1]} px have length "
@@ -230,21 +272,22 @@ def encode(encoder: nn.Module, signals: Signals) -> Signals:
     return made | {"features": torch.cat((made["features"], local))}
 
 
-def _encode(encoder: nn.Module, signals: Signals) -> Signals:
+def _encode(encoder: nn.Module, signals: Signals, of_images: Collection[str]) -> Signals:
     views, batch = signals["views"].shape[:2]
-    wanted = signal_names(encoder)
-    flat = {
-        name: item.flatten(0, 1) if isinstance(item, Tensor) and name != "images" else item
-        for name, item in signals.items()
-        if name in wanted
-    }
+    flat = {name: signals[name] for name in signal_names(encoder) if name in signals}
+    for name, item in flat.items():
+        if isinstance(item, Tensor) and name != "images":
+            of_views = item.expand(views, *item.shape) if name in of_images else item
+            flat[name] = of_views.flatten(0, 1)
     if _wants_channels_last(encoder):
         flat["views"] = flat["views"].contiguous(memory_format=torch.channels_last)
     made = call(encoder, flat)
     return {name: item.unflatten(0, (views, batch)) for name, item in made.items()}
 
 
-def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
+def gathered(
+    signals: Signals, processes: Processes, batch: int, axis_of: Callable[[str], int] = batch_axis
+) -> Signals:
     """Return the signals of the global batch, and `rows`, the share of this process.
 
     Raises:
@@ -255,7 +298,7 @@ def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
         if isinstance(item, BatchRandom):
             joined[name] = item.whole()
         elif isinstance(item, Tensor) and item.dim() > 0:
-            axis = batch_axis(name)
+            axis = axis_of(name)
             if item.dim() <= axis or item.shape[axis] != batch:
                 raise ValueError(
                     f"signal {name} of shape {tuple(item.shape)} has no {batch} images along axis "
@@ -268,11 +311,9 @@ def gathered(signals: Signals, processes: Processes, batch: int) -> Signals:
 
 
 def _batch_of(signals: Signals) -> int:
-    """Return how many images the signals are of: whole images, or boxes (V, B, C, h, w)."""
-    if "images" in signals:
-        return len(signals["images"])
-    boxes = (item for item in signals.values() if isinstance(item, Tensor) and item.dim() == 5)
-    return next(boxes).shape[1]
+    """Return how many images the signals are of, of which boxes may have been read alone."""
+    batch: int = len(signals["images"]) if "images" in signals else signals["features"].shape[1]
+    return batch
 
 
 def project(head: nn.Module | None, signals: Signals) -> Signals:

@@ -89,6 +89,7 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
         clips=choice.dataset.clips,
         teacher=taught.stages if taught else (),
         registry=registry,
+        extras=choice.dataset.provides,
     ) + evaluator_problems(choice.evaluators, choice.stages, registry=registry)
     if not misfits and taught is not None:
         misfits = teacher_problems(taught, choice.stages)

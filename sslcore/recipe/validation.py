@@ -7,7 +7,7 @@ from typing import Any
 
 from sslcore.contract.interface import SUPPLIED
 from sslcore.contract.settings import REQUIRED, Setting
-from sslcore.contract.stages import DATA_SECTIONS
+from sslcore.contract.stages import STAGES
 from sslcore.errors import SettingsError, nearest
 
 
@@ -62,7 +62,7 @@ class Validation:
 
 
 def _unknown(section: str, name: str, known: Mapping[str, Setting], owner: str) -> str:
-    if name in SUPPLIED and section not in DATA_SECTIONS:
+    if name in SUPPLIED and section in (*STAGES, "evaluator"):
         return f"the engine supplies it ({SUPPLIED[name]})"
     has = ", ".join(known) or "none"
     return f"no such setting{nearest(name, known)}; it has {has} ({owner})"

@@ -15,7 +15,7 @@ from sslcore.contract.interface import (
     SUPPLIED,
     Interface,
 )
-from sslcore.contract.records import Loss
+from sslcore.contract.records import Dataset, Loss
 from sslcore.errors import CompositionError, nearest
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
@@ -31,15 +31,17 @@ def takes(interface: Interface, *, clips: bool) -> bool:
 
 
 def signals_before_loss(
-    stages: Sequence[Stage], *, teacher: Sequence[Stage] = ()
+    stages: Sequence[Stage], *, teacher: Sequence[Stage] = (), extras: Sequence[str] = ()
 ) -> dict[str, str]:
     """Return the signals that the stages provide, each with the kind of stage that makes it.
 
     Args:
         stages: those before the loss.
         teacher: the stages of the teacher; none without a teacher.
+        extras: names of the extras of the images.
     """
     made: dict[str, str] = dict.fromkeys(ENGINE_SIGNALS, "engine")
+    made |= dict.fromkeys(extras, "dataset")
     for entry, interface in stages:
         made |= dict.fromkeys(interface.provides, entry.kind)
     for _, interface in teacher:
@@ -48,20 +50,27 @@ def signals_before_loss(
 
 
 def stage_problems(
-    stages: Sequence[Stage], *, clips: bool, teacher: Sequence[Stage], registry: Registry
+    stages: Sequence[Stage],
+    *,
+    clips: bool,
+    teacher: Sequence[Stage],
+    registry: Registry,
+    extras: Sequence[str] = (),
 ) -> list[str]:
     """Return why the stages (augmentation, encoder, head, loss) don't go together, in sentences.
 
     Args:
-        stages: the stages.
+        stages: the stages, in this order.
         clips: whether the data has clips.
         teacher: the stages of the teacher; none without a teacher.
-        registry: where parts that would fit are looked for.
+        registry: the installed parts, for what would fit.
+        extras: names of the extras of the images.
     """
     problems: list[str] = []
     for position, (entry, interface) in enumerate(stages):
         taught = teacher if entry.kind == "loss" else ()
-        made = signals_before_loss(stages[:position], teacher=taught)
+        made = signals_before_loss(stages[:position], teacher=taught, extras=extras)
+        problems += _extras_problems((entry, interface), extras)
         if entry.kind == "augmentation" and not takes(interface, clips=clips):
             problems.append(_misfit(entry, clips, registry))
         for signal in _unmet((entry, interface), made):
@@ -78,6 +87,19 @@ def stage_problems(
                 "(sslcore.signals has the common ones)"
             )
     return problems
+
+
+def _extras_problems(stage: Stage, extras: Sequence[str]) -> Iterator[str]:
+    """Yield which extras a stage can't take or make."""
+    entry, interface = stage
+    for name in extras:
+        if interface.needs.get(name) and entry.kind in ("augmentation", "encoder"):
+            yield (
+                f"{entry} can't work without {name}, and evaluators give it images alone: its "
+                f"forward must have a default for {name}"
+            )
+        if name in interface.provides and entry.kind in ("encoder", "head"):
+            yield f"{entry} provides {name}, and the images come with {name} of their own"
 
 
 def _unmet(stage: Stage, made: Iterable[str]) -> Iterator[str]:
@@ -139,6 +161,11 @@ def _missing(
         for kind in ("augmentation", "encoder", "head")
         for candidate, interface in _importable(registry.entries(kind))
         if wanted in interface.provides
+    ]
+    providers += [
+        f"data {candidate.name}"
+        for candidate in registry.entries("dataset")
+        if isinstance(candidate.record, Dataset) and wanted in candidate.record.provides
     ]
     if providers:
         return f"{said}; it would come from: {', '.join(providers)}"

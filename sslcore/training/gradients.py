@@ -36,6 +36,7 @@ class Gradients:
         scaler: multiplies the loss, so that small gradients don't vanish in fp16.
         sample: a few images on the device, for checks before training.
         processes: the processes that share the batches.
+        total_steps: steps of the whole run, for checks in the middle of it.
 
     Raises:
         UsageError: the processes can't share a batch evenly, or micro-batches change the result.
@@ -48,8 +49,10 @@ class Gradients:
         device: torch.device,
         precision: str,
         scaler: torch.amp.GradScaler,
-        sample: Tensor | Crops,
+        sample: Batch,
         processes: Processes = ALONE,
+        *,
+        total_steps: int = 0,
     ) -> None:
         self.pipeline, self.device, self.precision = pipeline, device, precision
         self.seed, self.scaler, self.processes = training.seed, scaler, processes
@@ -64,7 +67,8 @@ class Gradients:
                 pipeline, training.micro_batch, device, processes, apart=self._apart
             )
         elif processes.several:
-            self._score = _over_processes(self._score, self._leaves_parameters_unused(sample))
+            unused = self._leaves_parameters_unused(sample, total_steps)
+            self._score = _over_processes(self._score, unused)
 
     def __call__(self, batch: Batch, progress: float) -> Signals:
         """Return the signals of a batch without graphs; `loss` is the mean over all processes.
@@ -88,8 +92,7 @@ class Gradients:
     def _signals(self, batch: Batch, random: BatchRandom, progress: float) -> Signals:
         if self._micro_batches is not None:
             return self._micro_batches(
-                batch.images,
-                labels=batch.labels,
+                batch,
                 random=random,
                 progress=progress,
                 precision=lambda: _autocast(self.precision, self.device),
@@ -98,25 +101,28 @@ class Gradients:
         signals: Signals = self._score(
             batch.images,
             labels=batch.labels,
+            given=batch.given,
             random=random,
             progress=progress,
+            step=batch.step,
             precision=_autocast(self.precision, self.device),
             processes=self.processes,
         )
         self.scaler.scale(signals["loss"]).backward()
         return signals
 
-    def _leaves_parameters_unused(self, sample: Tensor | Crops) -> bool:
+    def _leaves_parameters_unused(self, sample: Batch, total_steps: int) -> bool:
         """Whether some parameter has no gradient, at the start or in the middle of training."""
         parameters = self.pipeline.trainable()
-        labels = torch.zeros(len(sample), dtype=torch.int64, device=self.device)
         for progress in (0.0, 0.5):
             with unmoved_buffers(self.pipeline):
                 signals = self.pipeline(
-                    sample,
-                    random=BatchRandom(0, 0, len(sample), device=self.device),
+                    sample.images,
+                    random=BatchRandom(0, 0, sample.size, device=self.device),
                     progress=progress,
-                    labels=labels if self.pipeline.supervised else None,
+                    step=round(progress * total_steps),
+                    labels=sample.labels,
+                    given=sample.given,
                 )
                 gradients = torch.autograd.grad(signals["loss"], parameters, allow_unused=True)
             if any(gradient is None for gradient in gradients):

@@ -12,14 +12,18 @@ from sslcore.recipe.recipe import Recipe
 def training_on_labels(recipe: Recipe, data: Data) -> Data:
     """Return the data with the labelled images that a supervised loss trains on.
 
+    A loss with a default for `labels` trains on all images; those without a label have -1.
+
     Raises:
         UsageError: the loss needs labels and the data has none, or settings of labels are given
             for another loss.
     """
     training = recipe.training
-    if is_supervised(recipe):
+    needs = interface_of(load_reference(recipe.loss.build)).needs
+    if "labels" in needs:
         return labelled(
             data,
+            optional=not needs["labels"],
             per_class=training.labels_per_class,
             fraction=training.label_fraction,
             seed=training.seed,

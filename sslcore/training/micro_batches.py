@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.rng_state import generator_states, restore_generators
-from sslcore.data.sources import Crops
+from sslcore.data.batches import Batch
 from sslcore.pipeline.pipeline import (
     Pipeline,
     Signals,
@@ -56,9 +56,8 @@ class MicroBatches:
 
     def __call__(
         self,
-        images: Tensor | Crops,
+        batch: Batch,
         *,
-        labels: Tensor | None,
         random: BatchRandom,
         progress: float,
         precision: Callable[[], AbstractContextManager[object]],
@@ -67,29 +66,35 @@ class MicroBatches:
         """Return the loss and its inputs, without graphs.
 
         Args:
-            images: (B, …), the images of this process, or the boxes of their originals.
-            labels: (B,), for a supervised loss.
+            batch: the images of this process.
             random: the random numbers of these images.
             progress: fraction of training that is done, in [0, 1).
             precision: makes the context in which encoder and head run.
             scale: scales the loss before its gradient is computed.
         """
         slices = [
-            slice(start, min(start + self.size, len(images)))
-            for start in range(0, len(images), self.size)
+            slice(start, min(start + self.size, len(batch.images)))
+            for start in range(0, len(batch.images), self.size)
         ]
 
         def views_of(rows: slice) -> Signals:
+            part = batch.part(rows)
             views = self.pipeline.augment(
-                images[rows], random=random.select(rows), progress=progress
+                part.images,
+                random=random.select(rows),
+                progress=progress,
+                step=batch.step,
+                given=part.given,
             )
-            return views if labels is None else views | {"labels": labels[rows]}
+            return views if part.labels is None else views | {"labels": part.labels}
 
         kept, trained, states = self._first_pass(slices, views_of, precision)
         leaves = {name: kept[name].requires_grad_() for name in trained}
         # The batch as floats takes memory, so it is made only for a loss that names it.
         named = "images" in signal_names(self.pipeline.loss)
-        whole = engine_signals(images, random, progress, as_floats=named)
+        whole = engine_signals(
+            batch.images, random, progress, step=batch.step, given=batch.given, as_floats=named
+        )
         scored = self.pipeline.score(whole | kept, self.processes)
         scale(scored["loss"]).backward()
         gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
@@ -127,8 +132,9 @@ class MicroBatches:
                 for name, item in (signals | student | taught).items():
                     if name in wanted and isinstance(item, Tensor) and name != "images":
                         found.setdefault(name, []).append(item)
+        axis_of = self.pipeline.batch_axis
         whole = {
-            name: torch.cat(items, batch_axis(name)) if items[0].dim() else items[0]
+            name: torch.cat(items, axis_of(name)) if items[0].dim() else items[0]
             for name, items in found.items()
         }
         return whole, trained, states

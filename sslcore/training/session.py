@@ -115,9 +115,11 @@ class Session:
             initial = kept_weights(run, recipe.init)
         elif recipe.init is not None:
             # What fits is found in a pipeline of drawn weights.
-            initial = initial_weights(recipe.init, build_pipeline(recipe, shape), console)
+            initial = initial_weights(
+                recipe.init, build_pipeline(recipe, shape, train=data.train), console
+            )
             recipe = replace(recipe, init=replace(recipe.init, sha256=digest(initial)))
-        pipeline = build_pipeline(recipe, shape, initial)
+        pipeline = build_pipeline(recipe, shape, initial, train=data.train)
         for note in _notes(recipe, pipeline):
             console.print(f"note: {note}")
         pipeline = _on(device, pipeline)
@@ -125,7 +127,8 @@ class Session:
 
     def untrained(self) -> Pipeline:
         """Return the pipeline with its initial weights, on the device."""
-        return _on(self.device, build_pipeline(self.recipe, self.shape, self.initial))
+        made = build_pipeline(self.recipe, self.shape, self.initial, train=self.data.train)
+        return _on(self.device, made)
 
     @property
     def pretrained(self) -> bool:
@@ -148,6 +151,7 @@ class Session:
             training.seed,
             self.device,
             labels=self.pipeline.supervised,
+            given=self.pipeline.wanted(),
             workers=workers,
             share=self.processes.share(training.batch_size),
             boxing=getattr(self.pipeline.augmentation, "boxes", None),

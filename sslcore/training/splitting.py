@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.sync_batch_norm import batch_norm_layers
-from sslcore.data.sources import Crops
+from sslcore.data.batches import Batch
 from sslcore.errors import UsageError
-from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
+from sslcore.pipeline.pipeline import Pipeline, Signals, encode, project
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Training
 from sslcore.signals import batch_axis
@@ -26,7 +26,7 @@ _WITHOUT = {
 
 
 def check_splits(
-    pipeline: Pipeline, training: Training, processes: Processes, sample: Tensor | Crops
+    pipeline: Pipeline, training: Training, processes: Processes, sample: Batch
 ) -> None:
     """Check that micro-batches give the same result as the whole batch.
 
@@ -78,7 +78,7 @@ def _largest_divisor(number: int, limit: int) -> int:
 
 
 @torch.no_grad()
-def _check_independence(pipeline: Pipeline, sample: Tensor | Crops) -> None:
+def _check_independence(pipeline: Pipeline, sample: Batch) -> None:
     """Check that the outputs of encoder and head for an image don't depend on the other images."""
     encoder, head = copy.deepcopy(pipeline.encoder), copy.deepcopy(pipeline.head)
     for module in (*encoder.modules(), *(() if head is None else head.modules())):
@@ -86,15 +86,18 @@ def _check_independence(pipeline: Pipeline, sample: Tensor | Crops) -> None:
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.eval()
     device = next(pipeline.parameters()).device
-    random = BatchRandom(0, 0, len(sample), device=device)
+    random = BatchRandom(0, 0, sample.size, device=device)
 
     def outputs(rows: slice) -> tuple[Signals, Signals]:
-        views = augment(pipeline.augmentation, sample[rows], random=random.select(rows))
-        features = encode(encoder, views)
+        part = sample.part(rows)
+        views = pipeline.augment(
+            part.images, random=random.select(rows), progress=0.0, given=part.given
+        )
+        features = encode(encoder, views, pipeline.of_images)
         return features, project(head, views | features)
 
-    of_all = outputs(slice(0, len(sample)))
-    of_half = outputs(slice(0, len(sample) // 2))
+    of_all = outputs(slice(0, sample.size))
+    of_half = outputs(slice(0, sample.size // 2))
     for kind, whole, half in zip(("encoder", "head"), of_all, of_half, strict=True):
         for name, item in whole.items():
             if not isinstance(item, Tensor) or not item.dim():

@@ -82,8 +82,17 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.state = TrainingState(pipeline, self.optimizer, self.scaler, device)
         sample = batches.first(_SAMPLE)
+        self.steps_per_epoch = batches.steps_per_epoch
+        self.total_steps = self.training.epochs * self.steps_per_epoch
         self.gradients = Gradients(
-            pipeline, self.training, device, precision, self.scaler, sample, processes
+            pipeline,
+            self.training,
+            device,
+            precision,
+            self.scaler,
+            sample,
+            processes,
+            total_steps=self.total_steps,
         )
         seed = self.training.seed
         self.moments = Moments(pipeline, batches.split, seed, device, processes)
@@ -91,8 +100,6 @@ class Trainer:
         fused = bool(self.optimizer.defaults.get("fused"))
         later = device.type == "cuda" and fused and not self.scaler.is_enabled()
         self.finite = FiniteCheck(self.optimizer, later=later)
-        self.steps_per_epoch = batches.steps_per_epoch
-        self.total_steps = self.training.epochs * self.steps_per_epoch
         self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
         #: Evaluates during training; None does not.
         self.monitor: Monitor | None = None

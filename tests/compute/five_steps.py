@@ -20,9 +20,16 @@ from sslcore.data.batches import Batches
 from sslcore.pipeline import pipeline as pipeline_module
 from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 from sslcore.recipe.toml import parse_assignment
+from sslcore.registry.registry import default_registry
 from sslcore.training.trainer import Trainer
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "third_party"))
+
+import extras_plugin
+
 STEPS = 5
+REGISTRY = default_registry()
+REGISTRY.register(extras_plugin, name="extras", distribution="third-party", version="1.0")
 DEVICE = torch.device("cpu")
 
 
@@ -36,9 +43,10 @@ def trainer_of(words, processes, folder):
         *(parse_assignment(text) for text in assignments if "=" in text),
     ]
     parts = dict(text.split(":") for text in assignments if "=" not in text)
-    recipe, _ = make_recipe(method, settings=settings, **parts)
+    recipe, _ = make_recipe(method, settings=settings, registry=REGISTRY, **parts)
     data = build_data(recipe.data)
-    pipeline = build_pipeline(recipe, ImageShape.of(data.train, len(data.classes)))
+    shape = ImageShape.of(data.train, len(data.classes))
+    pipeline = build_pipeline(recipe, shape, train=data.train)
     pipeline = pipeline.double().to(memory_format=torch.channels_last)
     size = recipe.training.batch_size
     batches = Batches(
@@ -47,6 +55,7 @@ def trainer_of(words, processes, folder):
         0,
         DEVICE,
         labels=pipeline.supervised,
+        given=pipeline.wanted(),
         workers=0,
         share=processes.share(size),
     )

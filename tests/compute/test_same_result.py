@@ -17,11 +17,14 @@ from sslcore.registry.registry import default_registry
 
 #: The script's way to name what to train: METHOD+KIND:PART+SECTION.NAME=VALUE.
 SMALLER = {"infonce": "infonce+encoder:small-cnn"}
-BESIDES = ("cpc+data:moving-digits", "simclr+encoder:vit+head.batch_norm=false")
+#: A third party's method whose images come with more than a label.
+WITH_EXTRAS = "areas+data:scenes+data.count=120"
+BESIDES = (WITH_EXTRAS, "cpc+data:moving-digits", "simclr+encoder:vit+head.batch_norm=false")
 SPLIT = "+training.micro_batch=4"
 APART = f"+training.batch_statistics=micro-batch{SPLIT}"
 SPLITS = (
     "classification+encoder:vit+encoder.depth=1",
+    WITH_EXTRAS,
     "mae",
     "autoencoder",
     "simclr+encoder:vit+head.batch_norm=false",

@@ -53,7 +53,8 @@ def _gradients(registry, method="simclr", precision="fp32", settings=(), **parts
     pipeline = build_pipeline(recipe, ImageShape.of(data.train)).train()
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     images = data.train.images[:12]
-    made = Gradients(pipeline, recipe.training, CPU, precision, scaler, images[:4])
+    sample = Batch(0, images[:4], None, 4)
+    made = Gradients(pipeline, recipe.training, CPU, precision, scaler, sample)
     return made, Batch(3, images, None, 12)
 
 

@@ -30,6 +30,8 @@ class Dataset(Component):
         opens_images: the function that opens single images, as `"package.module:attribute"`: from
             paths of files and folders to a `sslcore.data.Split`, whose names are the paths of the
             images; empty where there is none.
+        provides: names of the extras of its images (`sslcore.data.Split`), which are signals in
+            training.
         defaults: settings of other sections that suit these images; each applies only where the
             chosen component has that setting, and yields to the method's own.
     """
@@ -42,6 +44,7 @@ class Dataset(Component):
     recognizes: str = ""
     example: str = ""
     opens_images: str = ""
+    provides: tuple[str, ...] = ()
     defaults: Sections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -61,4 +64,10 @@ class Dataset(Component):
             )
         for name in ("opens_images", "example", "recognizes"):
             check_reference(f"{whose}: {name}", getattr(self, name))
+        if not isinstance(self.provides, tuple) or not all(
+            isinstance(name, str) and name.isidentifier() for name in self.provides
+        ):
+            raise ValueError(
+                f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
+            )
         check_sections(f"{whose}: defaults", self.defaults)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from sslcore.cli.tables import identity
+from sslcore.contract.interface import Interface
 from sslcore.contract.records import Component, Dataset, Method
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.stages import STAGES, section_of
@@ -35,7 +36,7 @@ def describe_component(entry: Entry) -> dict[str, object]:
             "summary": entry.record.summary,
             "reference": entry.record.reference,
             "needs": _needs((entry, interface)),
-            "provides": list(interface.provides),
+            "provides": list(_provides(entry.record, interface)),
             "set with": f"{short}--set {section}.{variant or first}=…" if first else "",
             "settings": [_setting(setting) for setting in interface.settings.values()],
             **_suggested(entry.record),
@@ -54,6 +55,7 @@ def describe_method(entry: Entry, registry: Registry) -> dict[str, object]:
             "summary": method.summary,
             "reference": method.reference,
             **{kind: getattr(method, kind) or "none" for kind in STAGES},
+            **({"data": method.data} if method.data else {}),
             "evaluators": method.evaluators or "(the default ones)",
             **({} if method.teacher is None else {"teacher": method.teacher.table()}),
             "stages": [
@@ -85,6 +87,11 @@ def _stages(method: Method, registry: Registry) -> Iterator[Stage]:
 def _needs(stage: Stage) -> list[str]:
     needs = stage[1].needs.items()
     return [name if needed else f"{name} (optional)" for name, needed in needs]
+
+
+def _provides(record: Component, interface: Interface) -> Iterable[str]:
+    """Return the signals of a part, or of the images of a data set."""
+    return record.provides if isinstance(record, Dataset) else interface.provides
 
 
 def _suggested(record: Component) -> dict[str, object]:

@@ -61,7 +61,7 @@ def choose(request: Request, registry: Registry) -> Choice:
     method_entry = _method(request, registry)
     method = method_entry.record
     assert isinstance(method, Method)
-    data_entry, path = _data(request, registry)
+    data_entry, path = _data(request, registry, method)
     dataset = data_entry.record
     assert isinstance(dataset, Dataset)
     eval_entry, eval_path = _eval_data(request, registry, dataset)
@@ -123,11 +123,13 @@ def _found(request: Request, registry: Registry, kind: str, name: str, section: 
         raise type(error)(f"{error}{request.origin_of(section, 'name')}") from None
 
 
-def _data(request: Request, registry: Registry) -> tuple[Entry, str]:
+def _data(request: Request, registry: Registry, method: Method) -> tuple[Entry, str]:
     """Return the data set, and the path where a path was given."""
     name = request.name_of("data")
     if name is not None:
         return _named_data(request, registry, name, "data")
+    if method.data:
+        return registry.resolve("dataset", method.data), ""
     for entry, record in _datasets(registry):
         if record.default:
             return entry, ""

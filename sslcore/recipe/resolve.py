@@ -92,7 +92,7 @@ def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
         extras=choice.dataset.provides,
     ) + evaluator_problems(choice.evaluators, choice.stages, registry=registry)
     if not misfits and taught is not None:
-        misfits = teacher_problems(taught, choice.stages)
+        misfits = teacher_problems(taught, choice.stages, choice.dataset.provides)
     if misfits:
         raise CompositionError("\n".join(misfits))
     return recipe, [*choice.notes, *layers.notes]

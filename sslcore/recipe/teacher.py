@@ -143,9 +143,17 @@ def _encoder_of(run: Path) -> tuple[str, dict[str, object]]:
     return str(table["name"]), without_provenance(table)
 
 
-def teacher_problems(taught: Taught, stages: Sequence[Stage]) -> list[str]:
-    """Return why the stages (augmentation, encoder, head, loss) don't go with their teacher."""
-    made = {**ENGINE_SIGNALS, **stages[0][1].provides}
+def teacher_problems(
+    taught: Taught, stages: Sequence[Stage], extras: Sequence[str] = ()
+) -> list[str]:
+    """Return why the stages (augmentation, encoder, head, loss) don't go with their teacher.
+
+    Args:
+        taught: the teacher.
+        stages: the stages of the student.
+        extras: names of the extras of the images.
+    """
+    made = {**ENGINE_SIGNALS, **dict.fromkeys(extras), **stages[0][1].provides}
     found = [
         f"teacher.without: nothing before the teacher makes {name}{nearest(name, made)}; there is "
         f"{', '.join(made)}"

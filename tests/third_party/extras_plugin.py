@@ -67,6 +67,7 @@ def sslcore_methods():
         encoder="knows-the-place",
         head="area",
         loss="remembered-area",
+        data="scenes",
         settings={"training": {"epochs": 2, "batch_size": 8, "precision": "fp32"}},
     )
 

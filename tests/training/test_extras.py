@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 def _pipeline(registry, **options):
-    recipe, _ = make_recipe("areas", data="scenes", registry=registry, **options)
+    recipe, _ = make_recipe("areas", registry=registry, **options)
     data = build_data(recipe.data)
     return build_pipeline(recipe, ImageShape.of(data.train), train=data.train), data
 

@@ -20,6 +20,8 @@ class Method(Record):
         encoder: a name.
         head: a name, or None where the loss reads features.
         loss: a name.
+        data: the data set that a run uses which names none, for a method that not every data set
+            suits; empty means the default one.
         evaluators: names; empty means the evaluators that are on by default.
         settings: by section: a kind of part, `"optimizer"` or `"training"`.
         defaults: settings of its own parts and of training that yield to a data set's defaults:
@@ -35,6 +37,7 @@ class Method(Record):
     encoder: str
     head: str | None
     loss: str
+    data: str = ""
     evaluators: tuple[str, ...] = ()
     settings: Sections = field(default_factory=dict)
     defaults: Sections = field(default_factory=dict)
@@ -58,6 +61,8 @@ class Method(Record):
             check_address(f"{whose}: {name}", getattr(self, name))
         if self.head is not None:
             check_address(f"{whose}: head", self.head)
+        if self.data != "":
+            check_address(f"{whose}: data", self.data)
         check_sections(f"{whose}: settings", self.settings)
         check_sections(f"{whose}: defaults", self.defaults, METHOD_DEFAULTS)
         if self.teacher is not None and not isinstance(self.teacher, Teacher):

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sslcore.contract.records.base import Component, Sections, check_reference, check_sections
+from sslcore.contract.records.base import (
+    Component,
+    Sections,
+    check_address,
+    check_reference,
+    check_sections,
+)
+from sslcore.contract.stages import PART_SECTIONS, RECORD_SECTIONS
 
 #: A file ending; or a folder, and what it must hold.
 _OPENS = re.compile(r"\.[^\s/*?]+|/|/[^\s/][^\s]*")
@@ -32,8 +40,9 @@ class Dataset(Component):
             images; empty where there is none.
         provides: names of the extras of its images (`sslcore.data.Split`), which are signals in
             training.
-        defaults: settings of other sections that suit these images; each applies only where the
-            chosen component has that setting, and yields to the method's own.
+        defaults: settings that suit these images, `{"head:my-head": {"dim": 64}, "training":
+            {"epochs": 10}}`: those of a part under its kind and name, and those of
+            training. They apply where the part is chosen, and yield to the method's own.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -70,4 +79,24 @@ class Dataset(Component):
             raise ValueError(
                 f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
             )
-        check_sections(f"{whose}: defaults", self.defaults)
+        _check_suggestions(f"{whose}: defaults", self.defaults)
+
+
+def _check_suggestions(whose: str, suggestions: object) -> None:
+    """Check that settings of parts stand under their names, and other settings in sections."""
+    if not isinstance(suggestions, Mapping):
+        raise ValueError(f"{whose} must be a dict of sections, got {suggestions!r}")
+    others = [section for section in RECORD_SECTIONS if section not in PART_SECTIONS]
+    for key, values in suggestions.items():
+        kind, colon, name = str(key).partition(":")
+        if kind not in PART_SECTIONS:
+            known = [*(f"{part}:NAME" for part in PART_SECTIONS), *others]
+            check_sections(whose, {key: values}, known)
+            continue
+        if not colon:
+            raise ValueError(
+                f"{whose}: {key!r} must name the {kind} that the settings are for: write "
+                f"'{kind}:NAME', once for each"
+            )
+        check_address(f"{whose}: {key!r}", name)
+        check_sections(whose, {key: values}, (key,))

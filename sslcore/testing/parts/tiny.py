@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 
 from sslcore.contract.interface import load_reference
-from sslcore.contract.records import Dataset, Method, Sections
+from sslcore.contract.records import Dataset, Method
 from sslcore.data import Data, Split
+from sslcore.errors import SslcoreError
 from sslcore.pipeline.training_images import first_extras
 from sslcore.registry.loading import Entry, PluginStatus
 from sslcore.registry.origin import Origin
@@ -21,7 +23,7 @@ _DISTRIBUTION = "sslcore-conformance"
 IMAGES, CLIPS = "conformance-images", "conformance-clips"
 
 #: Widths for heads with thousands of units in their papers, unless a method sets them.
-_NARROW: Sections = {"head": {"hidden": (32,), "predictor_hidden": (32,), "dim": 16}}
+_NARROW = {"hidden": (32,), "predictor_hidden": (32,), "dim": 16}
 
 _CLASSES = ("one", "two", "three")
 _FRAMES = 6
@@ -83,13 +85,14 @@ def with_tiny_data(registry: Registry, like: Entry | None = None) -> Registry:
         like: the data set whose extras the images come with, by their setting `extras_of`.
     """
     provides: tuple[str, ...] = () if like is None else getattr(like.record, "provides", ())
+    narrow = {f"head:{entry.qualified}": _narrow(entry) for entry in registry.entries("head")}
     records = (
         Dataset(
             name=IMAGES,
             summary="A few images in three meaningless classes",
             build=f"{__name__}:images",
             provides=provides,
-            defaults=_NARROW,
+            defaults=narrow,
         ),
         Dataset(
             name=CLIPS,
@@ -97,9 +100,20 @@ def with_tiny_data(registry: Registry, like: Entry | None = None) -> Registry:
             build=f"{__name__}:clips",
             clips=True,
             provides=provides,
-            defaults=_NARROW,
+            defaults=narrow,
         ),
     )
     origin = Origin("conformance", _DISTRIBUTION, "0")
     entries = tuple(Entry(record, origin) for record in records)
     return Registry([*registry.plugins, PluginStatus(origin, entries)])
+
+
+def _narrow(entry: Entry) -> dict[str, object]:
+    """Return the widths that a head has of those that are known."""
+    found: dict[str, object] = {}
+    with suppress(SslcoreError):
+        for name, setting in entry.interface().settings.items():
+            if name in _NARROW:
+                with suppress(ValueError):
+                    found[name] = setting.validate(_NARROW[name])
+    return found

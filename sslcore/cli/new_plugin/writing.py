@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -31,13 +32,6 @@ _MODULES: Mapping[str, str] = {
 
 #: The kinds of parts that a plugin can start with.
 KINDS = tuple(_MODULES)
-
-#: What the method of a plugin names where the plugin has no part of the kind.
-_SHIPPED: Mapping[str, str] = {
-    "augmentation": "two-views",
-    "encoder": "small-cnn",
-    "head": "projection",
-}
 
 LICENSES = ("MIT", "Apache-2.0", "BSD-3-Clause")
 
@@ -70,7 +64,9 @@ def files_of(*parts: Names, author: str = "", license: str = "MIT") -> dict[str,
         "check": f"sslcore check plugin {first.package}",
     }
     written = _with_a_loss(parts)
-    values |= _SHIPPED | {part.kind: part.part for part in written if part.kind != "method"}
+    # What a method names where the plugin has no part of the kind.
+    values |= tomllib.loads(_read("method/parts.toml"))
+    values |= {part.kind: part.part for part in written if part.kind != "method"}
     own = {
         part.kind: {**values, "part": part.part, "class_name": part.class_name} for part in written
     }
@@ -138,8 +134,11 @@ def _requirement() -> str:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    text = resources.files("sslcore.cli.new_plugin").joinpath("templates", name).read_text("utf-8")
-    return Template(text).substitute(values)
+    return Template(_read(name)).substitute(values)
+
+
+def _read(name: str) -> str:
+    return resources.files("sslcore.cli.new_plugin").joinpath("templates", name).read_text("utf-8")
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

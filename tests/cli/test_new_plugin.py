@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -232,10 +233,12 @@ def test_a_new_plugin_is_built_installed_and_found(kind, new, site, tmp_path):
     assert shown["settings"]
     assert all(row["help"] for row in shown["settings"] if not row["name"].startswith("optimizer"))
     assert shown["name"] == name
-    if kind == "method":
-        two_steps = ["--epochs", "1", "--batch-size", "600", "--set", "data.image_size=8"]
-        trained = site.run("train", "--method", name, *two_steps, "--no-evaluate")
-        assert trained.returncode == 0, trained.stderr
+    readme = Path(name, "README.md").read_text()
+    (command,) = (line for line in readme.splitlines() if line.startswith("sslcore train"))
+    few_steps = ["--epochs", "1", "--batch-size", "200", "--set", "data.image_size=8"]
+    evaluated = [] if kind == "evaluator" else ["--no-evaluate"]
+    trained = site.run(*shlex.split(command)[1:], *few_steps, *evaluated, "--no-report")
+    assert trained.returncode == 0, trained.stderr
 
 
 def _together(*usual):

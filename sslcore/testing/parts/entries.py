@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -22,9 +21,8 @@ from sslcore.recipe.resolve import make_recipe
 from sslcore.recipe.wiring import takes
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
-from sslcore.testing.losses.family import families
-from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.parts.examples import class_folders, on_an_example
+from sslcore.testing.parts.loss_entries import loss_specs
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.settings import settings_at_bounds
 from sslcore.testing.parts.spec import (
@@ -73,28 +71,8 @@ def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
     return [] if make is None else make(entry, target, registry)
 
 
-def _loss(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    family: Any = getattr(entry.record, "family", "")
-    if ":" in family:
-        family = load_reference(family)
-    if not family:
-        known = {item.name: item for item in families()}
-        custom = known.get("custom")
-        # Without a family, only the properties of any loss of two views are known.
-        if custom is None or not _needed(target) <= set(custom.signals):
-            return []
-        family = custom.name
-    return [LossSpec(_with_supplied(target, num_views=2), family, name=f"loss {entry.name}")]
-
-
 def _needed(target: Any) -> set[str]:
     return {name for name, needed in interface_of(target).needs.items() if needed}
-
-
-def _with_supplied(target: Any, **values: Any) -> Any:
-    needed = interface_of(target).supplied
-    taken = {name: values[name] for name in values if needed.get(name)}
-    return functools.partial(target, **taken) if taken else target
 
 
 def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
@@ -223,7 +201,7 @@ def _method(entry: Entry, registry: Registry) -> list[Any]:
 
 
 _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
-    "loss": _loss,
+    "loss": lambda entry, target, registry: loss_specs(entry, target),
     "augmentation": _augmentation,
     "encoder": _encoder,
     "head": _head,

@@ -25,14 +25,18 @@ _COUNTS = "num_batches_tracked"
 
 
 def check_teacher(recipe: Recipe) -> None:
-    """Check that a teacher which needs weights of its own has been given some.
+    """Check that a teacher which needs weights of its own has been given some that are there.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has none, or there is no such run or file.
     """
     teacher = recipe.teacher
-    if teacher is not None and teacher.pretrained and not (teacher.path or teacher.encoder):
+    if teacher is None:
+        return
+    if teacher.pretrained and not (teacher.path or teacher.encoder):
         raise UsageError(_must_be_given(recipe))
+    if teacher.path and not Path(teacher.path).exists():
+        raise UsageError(f"teacher.path: {teacher.path} is not there; it is a run, or a file")
 
 
 def with_teacher(

@@ -21,6 +21,7 @@ from sslcore.system.locks import locked
 from sslcore.training.initial import normalized_alike
 from sslcore.training.resume import extended, last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session
+from sslcore.training.teacher import check_teacher
 from sslcore.training.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def plan(
     if extend is not None:
         request = extended(request, extend, registry)
     recipe, notes = resolve(request, registry)
+    check_teacher(recipe)
     recipe, more = normalized_alike(recipe, request)
     return Plan(recipe, (*notes, *more))
 
@@ -183,6 +185,7 @@ def _create(run: Run, session: Session, held: ExitStack) -> str:
         session.initial,
         session.data.classes if session.pipeline.supervised else (),
         session.data.state,
+        teacher=session.taught,
     )
     return _lock(run, held)
 

@@ -199,6 +199,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_classifier",
         "sslcore_cpc",
         "sslcore_dino",
+        "sslcore_distill",
         "sslcore_huggingface",
         "sslcore_infonce",
         "sslcore_mae",

@@ -218,7 +218,7 @@ def _build_pipeline(
         encoder,
         head,
         loss,
-        teacher=frozen or following_teacher(recipe, encoder, head, taught),
+        teacher=following_teacher(recipe, encoder, head, taught) if frozen is None else frozen,
         feature_dim=dummies.signals["features"].shape[-1],
         frozen=recipe.training.freeze == "encoder",
         of_images=dummies.of_images,

@@ -14,7 +14,7 @@ _CONSISTENT = "Beyer et al., Knowledge distillation: A good teacher is patient a
 def sslcore_heads() -> Iterator[sslcore.Head]:
     yield sslcore.Head(
         name="adaptor",
-        summary="A multilayer perceptron from the student's features to the length of the teacher's",
+        summary="A multilayer perceptron to the length of the teacher's features",
         reference=f"{_RADIO}, section 3, adaptor heads",
         build="sslcore_distill.head:Adaptor",
     )

@@ -9,6 +9,7 @@ _READ_OFF = (
     ("num_views", ("projections", "predictions", "features", "reconstructions", "logits"), 0),
     ("projection_dim", ("projections", "predictions"), -1),
     ("feature_dim", ("features",), -1),
+    ("teacher_feature_dim", ("teacher_features",), -1),
     ("num_classes", ("logits",), -1),
     ("image_size", ("views", "targets", "reconstructions"), -1),
     ("channels", ("views", "targets", "reconstructions"), -3),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from sslcore.api import train
+from sslcore.runs.weights import write_weights
 from sslcore.testing.parts.method_subject import MethodSubject, Trained, quiet, scratch, state_of
 from sslcore.testing.parts.subject import PartExample, same_bits, with_global_seed
 from sslcore.testing.property import declare
@@ -100,7 +102,10 @@ def _same(subject: MethodSubject, one: Trained, other: Trained, what: str) -> No
 
 
 def _has_teacher(subject: MethodSubject) -> str:
-    return "" if subject.recipe()[0].teacher is not None else "it has no teacher"
+    teacher = subject.recipe()[0].teacher
+    if teacher is None:
+        return "it has no teacher"
+    return "its teacher is frozen" if teacher.frozen else ""
 
 
 @declare(
@@ -109,7 +114,7 @@ def _has_teacher(subject: MethodSubject) -> str:
     formula="teacher ← m·teacher + (1 − m)·student after a step, with the student's buffers; it "
     "starts equal to the student and gets no gradient",
     kills="a teacher that gets a gradient, never changes, or is the student itself",
-    precondition="it has a teacher",
+    precondition="it has a teacher that follows",
     anchors=_once,
     applies=_has_teacher,
 )
@@ -167,7 +172,14 @@ def its_features_are_evaluated(subject: MethodSubject, example: PartExample) -> 
 )
 def leaves_global_state_alone(subject: MethodSubject, example: PartExample) -> None:
     recipe, registry = subject.recipe()
+    untrained = subject.session().pipeline.teacher
     with scratch() as folder, subject.leaving_global_state(subject.code):
+        teacher = recipe.teacher
+        if teacher is not None and teacher.pretrained and untrained is not None:
+            # A user gives a trained one; any weights do here.
+            path = folder / "teacher.safetensors"
+            write_weights(path, untrained["encoder"])
+            recipe = replace(recipe, teacher=replace(teacher, path=str(path)))
         subject.guarded_of_errors(
             lambda: train(
                 config=recipe.to_dict(),

@@ -21,6 +21,8 @@ Signals = dict[str, Any]
 #: Numbers of a run, for parts that ask for them.
 _NUMBERS = {"num_images": 1000, "epochs": 10, "steps_per_epoch": 100}
 
+#: By how much the features of a teacher are longer than those of the student.
+_LONGER = 3
 #: Halfway through training, so that parts frozen at its beginning or end are trained too.
 _MIDWAY = 0.5
 
@@ -190,6 +192,7 @@ class HeadSubject(ModuleSubject):
             "channels": self.spec.channels,
             "num_views": self.spec.num_views,
             "feature_dim": self.spec.feature_dim,
+            "teacher_feature_dim": self.spec.feature_dim + _LONGER,
             "feature_map_shape": self.spec.feature_map_shape,
             "num_classes": self.spec.num_classes,
             **_NUMBERS,

@@ -37,10 +37,12 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
                 "local_views": 6,
                 "solarize": 0.2,
             },
-            "head": {"hidden": (2048, 2048), "dim": 128},
+            "head": {"hidden": (2048, 2048)},
         },
         settings={
-            "head": {"batch_norm": True},
+            # Few dimensions, as in the authors' example: of a small batch, no statistic tells
+            # whether many of them are independent.
+            "head": {"batch_norm": True, "dim": 16},
             "loss": {"global_views": 2},
             "optimizer": {"name": "AdamW", "lr": 2e-3, "weight_decay": 5e-4},
             "training": {"schedule": "cosine", "warmup_epochs": 1.0},

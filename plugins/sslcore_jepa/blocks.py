@@ -180,7 +180,7 @@ class BlockMask(nn.Module):
         fewest = int(inside.sum(1).min())
         chosen = order.masked_fill(~inside, 2.0).argsort(1)[:, :fewest].sort(1).values
         patches = target[0] * target[1]
-        positions = blocks.to(torch.uint8).argsort(2, descending=True, stable=True)
+        positions = blocks.to(torch.uint8).argsort(dim=2, descending=True, stable=True)
         return positions[..., :patches], chosen
 
     def _block(

@@ -114,10 +114,11 @@ def drawn_examples(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
 
 def fixed_examples() -> Sequence[Example]:
     """Return fixed examples, small ones first."""
-    return [
-        example_of(*fixed("nnclr", 2, 2, count, dim), temperature)
-        for count, dim, temperature in _SIZES
-    ]
+    found = []
+    for count, dim, temperature in _SIZES:
+        projections, predictions = fixed("nnclr", 2, 2, count, dim)
+        found.append(example_of(projections, predictions, temperature))
+    return found
 
 
 def degenerate(dtype: str) -> Mapping[str, Example]:

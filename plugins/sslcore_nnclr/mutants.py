@@ -33,6 +33,8 @@ def _refuse(inputs: Inputs, dim: int) -> None:
 class _Queue(nn.Module):
     """The loss, with a score and a way to queue."""
 
+    queue: Tensor
+
     def __init__(
         self,
         score: Score,

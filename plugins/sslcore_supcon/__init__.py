@@ -5,7 +5,7 @@ The semi-supervised form trains on images without a label, too: each is a class 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import sslcore
 
@@ -37,7 +37,7 @@ _SETTINGS = {
     "optimizer": {"name": "SGD", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-4},
     "training": {"schedule": "cosine", "warmup_epochs": 1.0},
 }
-_DEFAULTS = {
+_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "augmentation": {"crop_scale": (0.2, 1.0)},
     "head": {"hidden": (2048,), "dim": 128},
 }

@@ -1,4 +1,4 @@
-"""The family of supervised contrastive losses: its reference, its properties, and its broken variants."""
+"""The family of supervised contrastive losses: reference, properties and broken variants."""
 
 from __future__ import annotations
 

@@ -16,9 +16,6 @@ from sslcore.signals import Boxes
 Positive = Annotated[float, Gt(0)]
 Part = Annotated[float, Gt(0), Le(1)]
 
-#: Aspect ratios at which the largest block is looked for.
-_RATIOS = 101
-
 
 class ViewsAndBlocks(TypedDict):
     """Views with the patches that are visible, and those that are to be predicted.
@@ -53,7 +50,8 @@ class BlockMask(nn.Module):
         target_scale: least and greatest area of a target, as fractions of the view.
         target_ratio: least and greatest height / width of a target.
         context_scale: least and greatest area of the context, before targets are cut out of it.
-        min_context: least number of patches in a context.
+        min_context: least number of patches in a context. Where the targets leave fewer, the
+            context overlaps the last of them.
         crop_scale: least and greatest area of a crop, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
         flip: probability that a view is mirrored left to right.
@@ -63,7 +61,7 @@ class BlockMask(nn.Module):
             0.25.
 
     Raises:
-        ValueError: the patches don't fill the image, the targets may leave too few of them, a range
+        ValueError: the patches don't fill the image, the context may have too few of them, a range
             is empty, or `mean` or `std` has neither 1 nor `channels` numbers.
     """
 
@@ -97,12 +95,11 @@ class BlockMask(nn.Module):
         self.targets, self.min_context = targets, min_context
         self.target_scale, self.target_ratio = target_scale, target_ratio
         self.context_scale = context_scale
-        left = self.grid**2 - targets * self._largest_target()
-        if left < min_context:
+        least = math.prod(self._block(context_scale, 0.0, (1.0, 1.0), 0.0))
+        if least < min_context:
             raise ValueError(
-                f"targets: {targets} blocks of up to {self._largest_target()} patches may leave "
-                f"{max(0, left)} of {self.grid**2} patches, fewer than min_context={min_context}; "
-                "set fewer or smaller targets, or a smaller patch_size"
+                f"min_context: the context may be a block of {least} patches, fewer than "
+                f"{min_context}; set a larger context_scale, or a smaller patch_size"
             )
         self.crops = transforms.RandomViews(
             size=image_size,
@@ -173,10 +170,12 @@ class BlockMask(nn.Module):
         target = self._block(self.target_scale, sizes[0], self.target_ratio, sizes[1])
         context = self._block(self.context_scale, sizes[2], (1.0, 1.0), 0.0)
         blocks = self._cells(places[:, :-1], target)
-        free = ~blocks.any(1)
-        inside = free & self._cells(places[:, -1:], context)[:, 0]
-        # Where the block leaves too little, all that is no target.
-        inside = torch.where(inside.sum(1, keepdim=True) < self.min_context, free, inside)
+        whole = self._cells(places[:, -1:], context)[:, 0]
+        inside = whole & ~blocks.any(1)
+        # As in the authors' code, the context may overlap the last targets where it is too small.
+        for kept in reversed(range(self.targets)):
+            small = inside.sum(1, keepdim=True) < self.min_context
+            inside = torch.where(small, whole & ~blocks[:, :kept].any(1), inside)
         fewest = int(inside.sum(1).min())
         chosen = order.masked_fill(~inside, 2.0).argsort(1)[:, :fewest].sort(1).values
         patches = target[0] * target[1]
@@ -191,19 +190,11 @@ class BlockMask(nn.Module):
         drawn_ratio: float,
     ) -> tuple[int, int]:
         """Return height and width of a block, in patches, from numbers in [0, 1)."""
-        area = self.grid**2 * (scale[0] + drawn_scale * (scale[1] - scale[0]))
+        area = int(self.grid**2 * (scale[0] + drawn_scale * (scale[1] - scale[0])))
         shape = ratio[0] + drawn_ratio * (ratio[1] - ratio[0])
         sides = (math.sqrt(area * shape), math.sqrt(area / shape))
         height, width = (min(self.grid, max(1, round(side))) for side in sides)
         return height, width
-
-    def _largest_target(self) -> int:
-        """Return the patches of the largest target."""
-        sizes = (
-            self._block(self.target_scale, 1.0, self.target_ratio, step / (_RATIOS - 1))
-            for step in range(_RATIOS)
-        )
-        return max(height * width for height, width in sizes)
 
     def _cells(self, places: Tensor, size: tuple[int, int]) -> Tensor:
         """Return which patches blocks cover, bool (B, M, L).

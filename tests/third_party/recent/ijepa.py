@@ -45,7 +45,7 @@ def sslcore_methods():
         head="recent-ijepa",
         loss="recent-ijepa",
         teacher=sslcore.Teacher(
-            momentum=0.996, final_momentum=1.0, head=False, without=("mask", "visible")
+            momentum=0.996, final_momentum=1.0, head=False, without=("visible",)
         ),
         settings={
             "encoder": {"width": 32, "depth": 2, "heads": 2, "pooling": "mean"},

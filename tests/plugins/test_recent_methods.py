@@ -21,10 +21,7 @@ FILES = sorted((Path(__file__).parents[1] / "third_party" / "recent").glob("*.py
 #: What a plugin's author may import.
 PUBLIC = {"sslcore", "sslcore.data", "sslcore.patches", "sslcore.signals"}
 #: Two steps of the digits.
-TWO_STEPS = {
-    "encoder": {"widths": (4, 8)},
-    "training": {"epochs": 1, "batch_size": 512, "precision": "fp32", "log_every": 1},
-}
+TWO_STEPS = {"epochs": 1, "batch_size": 512, "precision": "fp32", "log_every": 1}
 
 
 def _loaded(registry, path):
@@ -38,7 +35,7 @@ def test_a_method_of_one_file_trains_and_moves_every_weight_of_its_encoder(path,
     _loaded(registry, path)
     run = sslcore.train(
         f"recent-{path.stem}",
-        settings=TWO_STEPS,
+        settings={"training": TWO_STEPS},
         registry=registry,
         console=console,
         evaluate=False,

@@ -41,7 +41,7 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
         summary="Smooth L1 distance of predicted tokens from a teacher's normalised tokens",
         reference=f"{_IJEPA}, equation (1)",
         build="sslcore_jepa.latent:LatentPrediction",
-        family="sslcore_jepa.latent_conformance:LATENT",
+        family="sslcore_jepa.conformance:LATENT",
     )
     yield sslcore.Loss(
         name="lejepa",

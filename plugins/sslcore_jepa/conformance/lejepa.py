@@ -1,4 +1,4 @@
-"""The family of LeJEPA's loss, for the conformance kit; it needs the extra `sslcore[test]`."""
+"""The family of LeJEPA's loss, for the conformance kit."""
 
 from __future__ import annotations
 

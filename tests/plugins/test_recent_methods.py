@@ -11,7 +11,7 @@ import torch
 
 import sslcore
 from sslcore.api import make_recipe
-from sslcore.pipeline.build import build_pipeline
+from sslcore.pipeline.build import build_data, build_pipeline
 from sslcore.registry.discovery import of_file
 from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import METRICS
@@ -44,7 +44,8 @@ def test_a_method_of_one_file_trains_and_moves_every_weight_of_its_encoder(path,
     assert len(losses) == 2
     assert torch.tensor(losses).isfinite().all()
     recipe, _ = make_recipe(config=run.config(), registry=registry)
-    before = build_pipeline(recipe, run.shape()).state_dict()
+    train = build_data(recipe.data).train
+    before = build_pipeline(recipe, run.shape(), train=train).state_dict()
     after = load_checkpoint(run.checkpoints).tensors
     weights = [name for name in before if name.startswith("encoder.") and "weight" in name]
     assert weights

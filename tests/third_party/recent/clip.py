@@ -46,6 +46,7 @@ def sslcore_methods():
     yield sslcore.Method(
         name="recent-clip",
         summary="Identify the caption of an image",
+        data="recent-clip",
         augmentation="light",
         encoder="small-cnn",
         head="recent-clip",

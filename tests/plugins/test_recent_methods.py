@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -62,6 +63,14 @@ def test_a_method_of_one_file_uses_the_public_contract_only(path):
             assert all(not name.name.startswith("sslcore.") for name in node.names)
         if isinstance(node, ast.Attribute):
             assert not node.attr.startswith("_") or node.attr.startswith("__")
+
+
+def test_the_documentation_counts_the_lines_of_every_file():
+    text = (Path(__file__).parents[2] / "docs" / "publish.md").read_text(encoding="utf-8")
+    counted = dict(re.findall(r"^\| `(\w+)\.py` \| (\d+) \|", text, re.MULTILINE))
+    lines = {path.stem: str(len(path.read_text("utf-8").splitlines())) for path in FILES}
+    assert counted == lines
+    assert len(lines) == 9
 
 
 def _views(*shape):

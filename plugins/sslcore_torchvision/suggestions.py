@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 #: The augmentations that normalise views by mean and standard deviation.
-NORMALISING = ("frames", "light", "multi-crop", "patch-mask", "patches", "two-views")
+NORMALISING = ("block-mask", "frames", "light", "multi-crop", "patch-mask", "patches", "two-views")
 
 
 def normalised(
@@ -38,6 +38,7 @@ def for_digits() -> dict[str, Mapping[str, object]]:
         **normalised(
             (0.306,),
             (0.319,),
+            block_mask=crops,
             light=turned,
             multi_crop={**recoloured, "local_scale": (0.4, 0.8), "local_views": 4},
             patch_mask=crops,
@@ -47,6 +48,7 @@ def for_digits() -> dict[str, Mapping[str, object]]:
         "head:prediction": {**head, "predictor_hidden": (256,)},
         "head:projection": head,
         "head:prototypes": head,
+        "loss:neighbour-contrast": {"queue_size": 256},
         "loss:queue-contrast": {"queue_size": 256},
         # 1,347 images: small batches, so that an epoch has steps enough to learn in.
         "training": {"epochs": 10, "batch_size": 64},

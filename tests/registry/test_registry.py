@@ -197,6 +197,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_autoencoder",
         "sslcore_byol",
         "sslcore_classifier",
+        "sslcore_clip",
         "sslcore_cpc",
         "sslcore_dino",
         "sslcore_distill",

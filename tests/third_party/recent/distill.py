@@ -25,7 +25,7 @@ def sslcore_methods():
         encoder="small-cnn",
         head=None,
         loss="recent-distill",
-        teacher=sslcore.Teacher(encoder="cnn4", momentum=1.0, head=False),
+        teacher=sslcore.Teacher(momentum=1.0, head=False, pretrained=True),
     )
 
 

@@ -9,14 +9,14 @@ from annotated_types import Ge
 from torch import Tensor, nn
 
 from sslcore.functional import unit_rows
-from sslcore_clip.tokenizer import PADDING, VOCABULARY, tokens_of
+from sslcore_clip.tokenizer import PADDING, tokens_of
 
 
 class ImagesAndTexts(TypedDict):
     """Unit projections of images and texts, and what the images say about the prompts.
 
     `projections`: (V, B, D); `text_projections`: (1, B, D), where there are captions; `logits`:
-    (V, B, K), the cosine with each prompt, in eval mode.
+    (V, B, K), the cosine with each prompt, in eval mode and where there are prompts.
     """
 
     projections: Tensor
@@ -37,7 +37,7 @@ class ImageText(nn.Module):
         depth: layers of the text transformer.
         heads: attention heads of each layer; the width is a multiple of it.
         context: longest text, tokens.
-        vocabulary: number of different tokens; 0 is padding.
+        vocabulary: number of different tokens; 0 is padding, and 258 are bytes and the end.
         prompts: a text for each class, in their order, of which the images choose in evaluation.
 
     Raises:
@@ -53,14 +53,12 @@ class ImageText(nn.Module):
         depth: Annotated[int, Ge(1)] = 2,
         heads: Annotated[int, Ge(1)] = 2,
         context: Annotated[int, Ge(2)] = 64,
-        vocabulary: Annotated[int, Ge(2)] = VOCABULARY,
+        vocabulary: Annotated[int, Ge(258)] = 258,
         prompts: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width {width} is no multiple of {heads} heads")
-        if prompts and vocabulary < VOCABULARY:
-            raise ValueError(f"prompts need a vocabulary of {VOCABULARY}, got {vocabulary}")
         self.context = context
         self.image_projection = nn.Linear(feature_dim, dim, bias=False)
         self.tokens = nn.Embedding(vocabulary, width)
@@ -88,7 +86,7 @@ class ImageText(nn.Module):
         made: ImagesAndTexts = {"projections": projections}
         if captions is not None:
             made["text_projections"] = self.texts(captions)[None]
-        if not self.training:
+        if len(self.prompts) and not self.training:
             made["logits"] = projections @ self.texts(self.prompts).T.to(projections.dtype)
         return made
 

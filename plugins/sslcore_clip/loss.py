@@ -38,9 +38,10 @@ class CLIP(nn.Module):
         learned: bool = True,
     ) -> None:
         super().__init__()
-        self.largest = math.log(largest_scale)
-        scale = torch.tensor(-math.log(temperature))
-        self.log_scale = nn.Parameter(scale, requires_grad=learned)
+        self.temperature = temperature
+        # What is learned is the change since the beginning, which is exact in every type.
+        self.most = math.log(largest_scale * temperature)
+        self.log_scale = nn.Parameter(torch.zeros(()), requires_grad=learned)
 
     def forward(
         self, projections: Tensor, text_projections: Tensor, rows: slice | None = None
@@ -52,7 +53,7 @@ class CLIP(nn.Module):
         _check(projections, text_projections)
         kept = torch.promote_types(projections.dtype, text_projections.dtype)
         exact = torch.promote_types(kept, torch.float32)
-        scale = self.log_scale.to(exact).exp()
+        scale = self.log_scale.to(exact).exp() / self.temperature
         texts = unit_rows(text_projections[0].to(exact))
         here = positions(rows, len(texts))
         own = torch.arange(here.start, here.stop, device=texts.device)
@@ -65,7 +66,7 @@ class CLIP(nn.Module):
 
     def after_step(self, progress: float) -> None:
         """Limit 1/τ."""
-        self.log_scale.clamp_(max=self.largest)
+        self.log_scale.clamp_(max=self.most)
 
 
 def _check(images: Tensor, texts: Tensor) -> None:

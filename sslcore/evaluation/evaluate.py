@@ -18,7 +18,7 @@ from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.evaluation.suitable import REMEDIES, obstacle
 from sslcore.functional import as_float
 from sslcore.pipeline.parts import build_part
-from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
+from sslcore.pipeline.pipeline import Pipeline, augment, encode, project
 from sslcore.recipe.held_out import needs_labels
 from sslcore.recipe.recipe import Part
 
@@ -72,14 +72,18 @@ class _Outputs:
         if what == "views":
             return lambda images: augment(pipeline.augmentation, images)["views"].transpose(0, 1)
         if what == "logits":
-            return lambda images: _of_head(pipeline, images)["logits"].mean(0)
-        return lambda images: _of_head(pipeline, images)["reconstructions"].transpose(0, 1)
+            return lambda images: _of_head(pipeline, images, what).mean(0)
+        return lambda images: _of_head(pipeline, images, "reconstructions").transpose(0, 1)
 
 
-def _of_head(pipeline: Pipeline, images: Tensor) -> Signals:
+def _of_head(pipeline: Pipeline, images: Tensor, name: str) -> Tensor:
     signals = augment(pipeline.augmentation, images)
     signals |= encode(pipeline.encoder, signals)
-    return project(pipeline.head, signals)
+    made = project(pipeline.head, signals)
+    if name not in made:
+        raise ValueError(f"with its settings, the head makes no {name} of images alone")
+    found: Tensor = made[name]
+    return found
 
 
 def _pixels(images: Tensor) -> Tensor:

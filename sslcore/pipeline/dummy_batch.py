@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sslcore.contract.interface import ENGINE_KEYS, ENGINE_SIGNALS
+from sslcore.contract.interface import ENGINE_KEYS, ENGINE_SIGNALS, interface_of
 from sslcore.errors import CompositionError, SslcoreError, first_line
 from sslcore.pipeline.pipeline import Pipeline, Signals, call
 from sslcore.recipe.recipe import Part
@@ -67,6 +67,7 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
     signals["rows"] = None
     if pipeline.supervised:
         signals["labels"] = torch.zeros(len(signals["images"]), dtype=torch.int64)
+    _check_needs(part, pipeline, signals)
     try:
         score = call(copy.deepcopy(pipeline.loss), signals)
     except SslcoreError:
@@ -102,6 +103,18 @@ def check_loss(part: Part, pipeline: Pipeline, signals: Signals, shape: object) 
         raise CompositionError(
             f"{part} returns {', '.join(clashes)}, which is a signal of a stage before it: it must "
             "call its number something else"
+        )
+
+
+def _check_needs(part: Part, pipeline: Pipeline, signals: Signals) -> None:
+    """Check that the stages made what the loss needs, as they may for other images."""
+    needs = interface_of(type(pipeline.loss)).needs
+    missing = [name for name, needed in needs.items() if needed and name not in signals]
+    if missing:
+        absent = sorted(pipeline.wanted() - signals.keys() - needs.keys())
+        without = f"; of these images there is no {', '.join(absent)}" if absent else ""
+        raise CompositionError(
+            f"{part} needs {', '.join(missing)}, which the stages before it did not make{without}"
         )
 
 

@@ -42,6 +42,7 @@ CASES = {
     "denoising-autoencoder": [],
     "supcon": [],
     "semi-supcon": ["--method", "semi-supcon", "--set", "training.labels_per_class=5"],
+    "clip": [],
     "cpc on moving-digits": ["--method", "cpc", "--data", "moving-digits"],
     "predictive-coding on moving-digits": [
         "--method",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -165,3 +166,23 @@ def test_a_class_that_the_classifier_does_not_know_is_an_error_with_the_nearest_
         UsageError, match=r"does not know the class bee; nearest: bees; it tells apart ant, bees"
     ):
         with_classes(_data(), ("ant", "bees", "cow"))
+
+
+@pytest.mark.parametrize("asked", [{"per_class": 2}, {"fraction": 0.1}])
+def test_a_loss_that_can_do_without_labels_keeps_all_images_and_labels_of_the_chosen_ones(asked):
+    data = _data()
+    chosen, kept = labelled(data, **asked), labelled(data, optional=True, **asked)
+    assert torch.equal(kept.train.images, data.train.images)
+    known = kept.train.labels != -1
+    assert torch.equal(kept.train.labels[known], chosen.train.labels)
+    assert torch.equal(kept.train.images[known], chosen.train.images)
+    assert torch.equal(kept.train.labels[known], data.train.labels[known])
+
+
+def test_a_loss_that_can_do_without_labels_trains_on_data_without_any():
+    unlabelled = Split(torch.zeros(5, 1, 2, 2, dtype=torch.uint8))
+    data = Data(train=unlabelled)
+    assert labelled(data, optional=True) is data
+    some = replace(unlabelled, labels=torch.tensor([0, -1, 1, -1, -1]))
+    found = labelled(Data(train=some, classes=("ant", "bee")), optional=True)
+    assert found.train.labels.tolist() == [0, -1, 1, -1, -1]

@@ -208,3 +208,29 @@ def test_a_split_from_python_has_its_extras_as_signals(registry, console, tiny):
 def test_extras_that_are_no_signals_are_refused(extras, said):
     with pytest.raises(DataError, match=said):
         Split(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), extras=extras)
+
+
+def test_a_loss_with_a_default_for_labels_gets_minus_one_for_images_without_a_label(
+    registry, console, tiny
+):
+    seen = []
+
+    def semi_supervised(projections, labels=None):
+        seen.extend([] if labels is None else labels.tolist())
+        return projections.square().mean()
+
+    images = _numbered(48).images
+    tiny["training"]["labels_per_class"] = 3
+    sslcore.train(
+        "simclr",
+        data=Data(Split(images, torch.arange(48) % 2), classes=("even", "odd")),
+        encoder="small-cnn",
+        loss=semi_supervised,
+        settings=tiny,
+        output="run",
+        registry=registry,
+        console=console,
+        evaluate=False,
+    )
+    trained = seen[-48:]
+    assert [trained.count(label) for label in (-1, 0, 1)] == [42, 3, 3]

@@ -92,7 +92,7 @@ def _encoder(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 
 
 def _takes_extras(target: Any, registry: Registry) -> bool:
-    """Whether an encoder may ask for what comes with the images of some data set."""
+    """Whether a part may ask for what comes with the images of some data set."""
     records = [entry.record for entry in registry.entries("dataset")]
     extras = {name for each in records if isinstance(each, Dataset) for name in each.provides}
     return not extras.isdisjoint(interface_of(target).needs)
@@ -136,7 +136,7 @@ def _weights(spec: EncoderSpec) -> int:
 
 def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     spec = HeadSpec(target, entry.name, _required(interface_of(target)))
-    if _needed(target) <= _FOR_HEAD:
+    if _needed(target) <= _FOR_HEAD and not _takes_extras(target, registry):
         return [spec]
     found = _pipeline_with(entry, registry)
     if found is None:

@@ -285,7 +285,8 @@ def test_the_records_of_every_kind_are_read_from_source_alone(tmp_path, monkeypa
         files = (tmp_path / names.package).iterdir()
         module = next(p.stem for p in files if p.stem not in ("__init__", "formula"))
         code = Names(names.name, "loss", names.part) if kind == "method" else names
-        attribute = "stripes" if kind == "dataset" else code.class_name
+        functions = {"dataset": "stripes", "schedule": "polynomial"}
+        attribute = functions.get(kind, code.class_name)
         interface = read_interface(f"{names.package}.{module}:{attribute}")
         assert interface is not None
         assert all(setting.help for setting in interface.settings.values())

@@ -31,15 +31,7 @@ def _loaded(registry, path):
     return sys.modules[path.stem]
 
 
-#: `frozen or following_teacher(…)` in pipeline/build.py takes an empty ModuleDict for no teacher.
-_FROZEN = pytest.mark.xfail(strict=True, reason="the frozen teacher is not used")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, marks=_FROZEN if path.stem == "distill" else ()) for path in FILES],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_method_of_one_file_trains_and_moves_every_weight_of_its_encoder(path, registry, console):
     _loaded(registry, path)
     taught = {}

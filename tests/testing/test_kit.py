@@ -205,10 +205,12 @@ def test_the_verdict_is_the_same_each_time():
 
 def test_a_custom_loss_is_told_that_invariances_do_not_certify_it():
     spec = LossSpec(make=lambda: lambda z1, z2: (z1 - z2).square().mean(), family="custom")
-    (note,) = check(spec).notes
-    assert "can't certify" in note
+    report = check(spec)
+    (note,) = report.notes
+    assert "nothing certified the loss" in note
     assert "reference" in note
     assert "point" in note
+    assert not report.certified
 
 
 def test_a_custom_loss_is_held_to_its_named_points():

@@ -13,6 +13,7 @@ from sslcore.errors import UsageError
 from sslcore.signals import Shape
 from sslcore.testing import LossSpec, cases, check
 from sslcore.testing.losses.checking import properties_of
+from sslcore.testing.losses.signal_shapes import ENGINE, shape_of
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.search import run_property
 from sslcore.testing.switches import plain_process
@@ -116,6 +117,70 @@ def test_the_loss_gets_as_many_views_as_it_takes():
     for loss, views in ((OneView, 1), (FourViews, 4)):
         for example in LossSubject(spec_of(loss)).family.anchors():
             assert len(example.inputs["logits"]) == views
+
+
+def test_letters_of_a_shape_are_supplied_to_the_constructor():
+    class Turns(nn.Module):
+        def __init__(self, num_views: int, num_classes: int) -> None:
+            super().__init__()
+            if num_views != 4:
+                raise ValueError("four views, please")
+            self.num_classes = num_classes
+
+        def forward(self, turns: Annotated[Tensor, Shape("V", "B", "K")]) -> Tensor:
+            assert turns.shape[-1] == self.num_classes
+            return -turns.log_softmax(-1)[..., 0].mean()
+
+    subject = LossSubject(spec_of(Turns))
+    for example in subject.family.anchors():
+        assert len(example.inputs["turns"]) == 4
+        assert subject.value(subject.adapt(example)) > 0
+
+
+def test_points_without_a_value_show_the_shapes_of_unknown_signals():
+    class Places(nn.Module):
+        def forward(self, tokens: Tensor, places: Tensor, labels: Tensor) -> Tensor:
+            if len(labels) != tokens.shape[1] or not len(labels):
+                raise ValueError("a label for each image, please")
+            found = tokens.gather(2, places[None, :, :, None].expand(2, -1, -1, 5))
+            return (found.square().mean((0, 2, 3)) * (1 + labels)).mean()
+
+    def formula(tokens: Tensor, places: Tensor, labels: Tensor) -> Tensor:
+        each = [
+            torch.stack([tokens[v, b, p].square().mean() for p in row for v in (0, 1)]).mean()
+            for b, row in enumerate(places.tolist())
+        ]
+        return (torch.stack(each) * (1 + labels)).mean()
+
+    shown = {
+        "tokens": torch.arange(120.0).view(2, 3, 4, 5).sin(),
+        "places": torch.tensor([[0, 3], [1, 1], [2, 0]]),
+        "labels": torch.tensor([0, 1, 2]),
+    }
+    spec = spec_of(Places, formula, points=[(shown, None)])
+    by = {row.property: row.status for row in rows_of(spec)}
+    assert "fail" not in by.values()
+    assert by["image-permutation"] == by["value-matches-reference-float16"] == "pass"
+    assert by["value-at-named-points"] == "n/a"
+    assert not check(spec_of(Places, points=[(shown, None)]), mutation=False).certified
+
+    class First(Places):
+        def forward(self, tokens: Tensor, places: Tensor, labels: Tensor) -> Tensor:
+            return super().forward(tokens, places[:1].expand_as(places), labels)
+
+    broken = {
+        row.property
+        for row in rows_of(spec_of(First, formula, points=[(shown, None)]))
+        if row.status == "fail"
+    }
+    assert "value-matches-reference-float64" in broken
+
+
+def test_everything_that_the_engine_gives_can_be_drawn():
+    from sslcore.contract.interface import ENGINE_SIGNALS
+
+    for name in ENGINE_SIGNALS:
+        assert name in ENGINE or shape_of(name) is not None, name
 
 
 def test_signals_come_in_the_shapes_of_the_contract():

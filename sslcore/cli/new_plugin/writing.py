@@ -27,6 +27,8 @@ _MODULES: Mapping[str, str] = {
     "loss": "losses",
     "evaluator": "evaluators",
     "dataset": "datasets",
+    "optimizer": "optimizers",
+    "schedule": "schedules",
     "tracker": "trackers",
 }
 

@@ -42,7 +42,8 @@ class Loss(Component):
             `"package.module:attribute"`. The parameters of the function are signals and settings
             of the loss, and its weights and buffers, by name.
         points: of a loss without a family, the function that returns known cases, as
-            `"package.module:attribute"`: a list of signals by name, each with the expected loss.
+            `"package.module:attribute"`: a list of signals by name, each with the expected loss, or
+            with None where they only show the shapes of the signals.
     """
 
     kind: ClassVar[str] = "loss"

@@ -64,7 +64,7 @@ def scored(spec: LossSpec, rows: list[Row]) -> MutationScore | None:
 
 def is_certified(spec: LossSpec) -> bool:
     """Whether the value of the loss is compared with anything."""
-    return bool(spec.points) or LossSubject(spec).has_reference
+    return any(value is not None for _, value in spec.points) or LossSubject(spec).has_reference
 
 
 def is_plain(subject: LossSubject) -> bool:

@@ -10,7 +10,6 @@ import torch
 from hypothesis import strategies as st
 
 from sslcore.errors import UsageError
-from sslcore.signals import batch_axis
 from sslcore.testing.limits import OutOfTime, within
 from sslcore.testing.losses.custom_mutants import control_of, mutants_of
 from sslcore.testing.losses.custom_properties import PROPERTIES, points_of
@@ -91,6 +90,7 @@ def _drawn(family: Family, spec: LossSpec, asked: Asked) -> Family:
         signals=(*asked.shapes, *asked.engine),
         trainable=asked.trained,
         axes=asked.axes,
+        supplied=asked.supplied,
         batch_of=lambda inputs: _images(inputs, asked.axes),
         degenerate_gradient=(),
         malformed=lambda inputs: malformed_of(asked, inputs),
@@ -136,11 +136,7 @@ def _at_points(family: Family, spec: LossSpec) -> Family:
         return drawn.map(lambda drawn: _rescaled(replace(drawn[0], hyper=drawn[1]), drawn[2]))
 
     signals = tuple(given[0].inputs)
-    axes = {
-        name: min(batch_axis(name), item.dim() - 1)
-        for name, item in given[0].inputs.items()
-        if item.dim()
-    }
+    axes = _axes(given[0].inputs)
     floating = {
         name for item in given for name, value in item.inputs.items() if value.is_floating_point()
     }
@@ -160,6 +156,19 @@ def _at_points(family: Family, spec: LossSpec) -> Family:
         plain=None,
         plain_names=(),
     )
+
+
+def _axes(inputs: Inputs) -> dict[str, int]:
+    """Return the axis of the images, by signal: of unknown ones the first as long as the batch."""
+    known = {name: shape.dims.index("B") for name in inputs if (shape := shape_of(name))}
+    images = {inputs[name].shape[axis] for name, axis in known.items()}
+    found = {}
+    for name, item in inputs.items():
+        if not item.dim():
+            continue
+        axis = next((axis for axis, size in enumerate(item.shape) if {size} == images), 1)
+        found[name] = known.get(name, min(axis, item.dim() - 1))
+    return found
 
 
 def _rescaled(example: Example, factor: float) -> Example:

@@ -25,7 +25,7 @@ _NO_FORMULA = "there is no formula"
 
 
 def points_of(spec: LossSpec) -> list[Example]:
-    """Return the known points of a loss as examples, floating-point inputs in float64."""
+    """Return the points of a loss as examples, floating-point inputs in float64."""
     found = []
     for given, value in spec.points:
         tensors = {
@@ -34,7 +34,8 @@ def points_of(spec: LossSpec) -> list[Example]:
             if isinstance(item, Tensor)
         }
         engine = {name: float(item) for name, item in given.items() if name in ENGINE}
-        found.append(Example(tensors, {}, case={"value": value}, engine=engine))
+        case = {} if value is None else {"value": value}
+        found.append(Example(tensors, {}, case=case, engine=engine))
     return found
 
 
@@ -43,10 +44,12 @@ def points_of(spec: LossSpec) -> list[Example]:
     "P1",
     formula="L has the stated value at each stated point",
     kills="any fault that changes the value at these points",
-    anchors=lambda subject: [subject.adapt(point) for point in points_of(subject.spec)],
+    anchors=lambda subject: [
+        subject.adapt(point) for point in points_of(subject.spec) if "value" in point.case
+    ],
     applies=lambda subject: (
         ""
-        if subject.spec.points
+        if any(value is not None for _, value in subject.spec.points)
         else "no points are given: LossSpec(..., points=[(inputs, value)])"
     ),
 )

@@ -127,6 +127,8 @@ class Family:
         formula: the loss by its author's formula, in place of a reference.
         cast: whether the buffers of a loss get the type of its inputs, as its weights do.
         axes: the axis of the images, by signal, where it is not the second.
+        supplied: the parameters of `make` that inputs determine, beside those that all families
+            have.
     """
 
     name: str
@@ -159,6 +161,7 @@ class Family:
     formula: Formula | None = None
     cast: bool = False
     axes: Mapping[str, int] = field(default_factory=dict)
+    supplied: Callable[[Inputs], Mapping[str, int]] = lambda inputs: {}
 
 
 _FAMILIES: dict[str, Family] = {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sslcore.errors import UsageError
 from sslcore.signals import Shape
@@ -39,6 +40,9 @@ ENGINE: Mapping[str, tuple[float, ...]] = {
     "rows": (0,),
 }
 
+#: Parameters that the engine supplies to the constructor of a loss, by the letter of the size.
+_SUPPLIED = {"V": "num_views", "D": "projection_dim", "F": "feature_dim", "K": "num_classes"}
+
 _TEACHER = "teacher_"
 
 
@@ -61,6 +65,15 @@ class Asked:
         """The axis of the images, by signal; only of signals that have one."""
         return {
             name: shape.dims.index("B") for name, shape in self.shapes.items() if "B" in shape.dims
+        }
+
+    def supplied(self, inputs: Mapping[str, Tensor]) -> dict[str, int]:
+        """Return the parameters of the constructor that inputs determine."""
+        return {
+            _SUPPLIED[letter]: inputs[name].shape[axis]
+            for name, shape in self.shapes.items()
+            for axis, letter in enumerate(shape.dims)
+            if letter in _SUPPLIED
         }
 
     @property

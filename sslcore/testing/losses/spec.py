@@ -36,7 +36,8 @@ class LossSpec:
         reference: for the family `custom`: the loss in float64, as a function of the same
             signals as keywords. Settings of the loss that are numbers, and that the reference
             takes under the same names, are varied.
-        points: for the family `custom`: inputs by signal, each with the expected loss.
+        points: for the family `custom`: inputs by signal, each with the expected loss; None where
+            they only show the shapes of the signals.
         invariances: for the family `custom`: names of properties of other families that hold.
         stateful: whether a call changes the loss by design (a queue, a centre).
         suite: the version of the checks.
@@ -52,7 +53,7 @@ class LossSpec:
     dtypes: Sequence[str] = DTYPES
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     reference: Callable[..., Tensor] | None = None
-    points: Sequence[tuple[Mapping[str, Tensor | float], float]] = ()
+    points: Sequence[tuple[Mapping[str, Tensor | float], float | None]] = ()
     invariances: Sequence[str] = ()
     stateful: bool = False
     suite: str = "2026.1"

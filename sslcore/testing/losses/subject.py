@@ -74,7 +74,8 @@ class LossSubject:
 
     def arguments(self, example: Example) -> dict[str, Any]:
         """Return the arguments of `make`: hyperparameters and what the engine would supply."""
-        known = {**OF_A_RUN, **supplied(example.inputs)}
+        inputs = example.inputs
+        known = {**OF_A_RUN, **supplied(inputs), **self.family.supplied(inputs)}
         return {
             **{name: value for name, value in known.items() if self.accepts(name)},
             **{name: example.hyper[name] for name in self.family.hyper if name in self.takes},

@@ -56,11 +56,13 @@ def _points(record: Loss) -> list[Any]:
         return []
     found = load_reference(record.points)()
     try:
-        return [(dict(signals), float(value)) for signals, value in found]
+        return [
+            (dict(signals), None if value is None else float(value)) for signals, value in found
+        ]
     except (TypeError, ValueError):
         raise UsageError(
             f"loss {record.name}: {record.points} must return pairs of signals by name and a "
-            f"number, got {found!r:.200}"
+            f"number or None, got {found!r:.200}"
         ) from None
 
 

@@ -44,12 +44,14 @@ def for_digits() -> dict[str, Mapping[str, object]]:
             patch_mask=crops,
             two_views={**recoloured, "cutout_holes": 1, "cutout_length": 5},
         ),
+        "head:cluster-centroids": head,
         "head:expander": head,
         "head:prediction": {**head, "predictor_hidden": (256,)},
         "head:projection": head,
         "head:prototypes": head,
         "loss:neighbour-contrast": {"queue_size": 256},
         "loss:queue-contrast": {"queue_size": 256},
+        "loss:swav": {"prototypes": 100},
         # 1,347 images: small batches, so that an epoch has steps enough to learn in.
         "training": {"epochs": 10, "batch_size": 64},
     }

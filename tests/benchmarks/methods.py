@@ -33,6 +33,8 @@ CASES = {
     "vicreg": [],
     "barlow-twins": [],
     "lejepa": [],
+    "swav": [],
+    "deepcluster-v2": [],
     "dino": [],
     "mae": [],
     "i-jepa": [],

@@ -211,6 +211,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_probes",
         "sslcore_simclr",
         "sslcore_supcon",
+        "sslcore_swav",
         "sslcore_tables",
         "sslcore_timm",
         "sslcore_torchvision",

@@ -189,6 +189,16 @@ def keeps_dtype(dtype: str) -> Property:
     return keeps_type
 
 
+def _slopes_are_gradients(subject: LossSubject) -> str:
+    if not subject.family.trainable:
+        return "no input is trainable"
+    if subject.family.formula is not None:
+        return "the gradient of the formula, which may stop at a target, is compared instead"
+    # Such as targets that are made of the same signal; the reference has the gradient.
+    constant = subject.family.facts.get("constant", "")
+    return f"{constant} are held constant" if constant else ""
+
+
 @declare(
     "gradient-matches-finite-differences",
     "G6",
@@ -205,13 +215,7 @@ def keeps_dtype(dtype: str) -> Property:
         )
         for item in first_anchors(subject)
     ],
-    applies=lambda subject: (
-        "the gradient of the formula, which may stop at a target, is compared instead"
-        if subject.family.formula is not None
-        else ""
-        if subject.family.trainable
-        else "no input is trainable"
-    ),
+    applies=_slopes_are_gradients,
 )
 def gradient_matches_finite_differences(subject: LossSubject, example: Example) -> None:
     _, found = subject.gradients(example)

@@ -122,7 +122,8 @@ class Family:
         stateful: whether modules may keep a state (a centre); they are compared on the first call
             of a new module.
         batch_of: returns the number of samples in inputs.
-        facts: constants that shared properties need (`negatives`, …).
+        facts: constants that shared properties need (`negatives`, …); under `constant`, what is
+            made of a trainable signal and gets no gradient, such as "codes".
         for_spec: makes the family for a spec, if the family depends on the spec.
         formula: the loss by its author's formula, in place of a reference.
         cast: whether the buffers of a loss get the type of its inputs, as its weights do.

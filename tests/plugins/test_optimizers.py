@@ -31,7 +31,7 @@ class Predictor(nn.Module):
 
 
 def scheduled(settings, *, method="byol", batch_size=64, registry=None):
-    """An optimizer of a recipe on a small pipeline in float64, of five steps with two of warm-up."""
+    """An optimizer of a recipe on a small pipeline in float64: five steps, two of warm-up."""
     training = {"epochs": STEPS, "batch_size": batch_size, "warmup_epochs": WARMUP}
     settings = {**settings, "training": {**training, **settings.get("training", {})}}
     recipe, _ = make_recipe(method, settings=settings, registry=registry)
@@ -77,6 +77,7 @@ def is_vector(name):
 
 
 VECTORS = {"weight_decay": 0.0}
+ADAMW = {"name": "AdamW", "lr": 0.01, "weight_decay": 0.05}
 LARS = {
     "name": "lars",
     "lr": 0.3,
@@ -139,9 +140,7 @@ def test_lars_with_clip_never_exceeds_the_learning_rate():
 
 def test_adamw_with_exclusions_is_the_papers_after_five_steps():
     tables = {"bias": VECTORS, "norm": VECTORS}
-    made, weights = scheduled(
-        {"optimizer": {"name": "AdamW", "lr": 0.01, "weight_decay": 0.05, **tables}}
-    )
+    made, weights = scheduled({"optimizer": ADAMW | tables})
     before = start(weights)
     for name, found in after_five_steps(made, weights).items():
         decay = 0.0 if is_vector(name) else 0.05
@@ -151,9 +150,7 @@ def test_adamw_with_exclusions_is_the_papers_after_five_steps():
 
 def test_a_predictor_has_a_rate_of_its_own_that_stays_constant():
     own = {"predictor": {"lr": 0.1, "schedule": "constant"}}
-    made, weights = scheduled(
-        {"optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.05, **own}}
-    )
+    made, weights = scheduled({"optimizer": ADAMW | own})
     before = start(weights)
 
     def constant(step):
@@ -174,7 +171,7 @@ def test_a_predictor_has_a_rate_of_its_own_that_stays_constant():
 def test_the_weight_decay_goes_to_its_final_value_where_there_is_one():
     training = {"final_weight_decay": 0.4}
     optimizer = {"name": "adamw", "lr": 0.01, "weight_decay": 0.04, "bias": VECTORS}
-    made, weights = scheduled({"optimizer": optimizer, "training": training})
+    made, _ = scheduled({"optimizer": optimizer, "training": training})
     seen = []
     for step in range(STEPS):
         made.set_rates(step)
@@ -210,7 +207,7 @@ def test_without_tables_there_is_one_group():
 def test_a_role_that_no_parameter_has_is_refused_with_the_roles():
     from sslcore.errors import SettingsError
 
-    with pytest.raises(SettingsError, match="optimizer.predicter: no parameter has this role"):
+    with pytest.raises(SettingsError, match=r"optimizer.predicter: no parameter has this role"):
         make_recipe("byol", settings={"optimizer": {"predicter": {"lr": 0.1}}})
     with pytest.raises(SettingsError, match=r"optimizer.bias.weight_decay: expected a number ≥ 0"):
         make_recipe("byol", settings={"optimizer": {"bias.weight_decay": -1}})
@@ -239,7 +236,8 @@ def test_muons_step_has_singular_values_near_one():
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
         found = orthogonal(matrix)
         values = torch.linalg.svdvals(found)
-        assert float(values.min()) > 0.6 and float(values.max()) < 1.3
+        assert float(values.min()) > 0.6
+        assert float(values.max()) < 1.3
         # The singular vectors stay.
         mixed = left.T @ found @ right.T
         assert torch.allclose(mixed, torch.diag(mixed.diagonal()), atol=1e-6)

@@ -50,7 +50,8 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
     sslcore check family                   the families of losses
     sslcore check family nt-xent           their properties, with formulas
 
-    KIND is augmentation, encoder, head, loss, evaluator, dataset, method, plugin or family.
+    KIND is augmentation, encoder, head, loss, evaluator, dataset, optimizer, schedule,
+    tracker, method, plugin or family.
     """
     singular = next((each for each in _WHAT if kind in (each, f"{each}s", f"{each}es")), None)
     if singular is None:

@@ -18,6 +18,8 @@ from sslcore.testing.parts.spec import (
     EvaluatorSpec,
     HeadSpec,
     MethodSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TrackerSpec,
 )
 
@@ -28,7 +30,9 @@ __all__ = [
     "EvaluatorSpec",
     "HeadSpec",
     "MethodSpec",
+    "OptimizerSpec",
     "Scene",
+    "ScheduleSpec",
     "TrackerSpec",
     "example_images",
     "scene",

@@ -21,6 +21,9 @@ from sslcore.testing.parts.heads import HEAD
 from sslcore.testing.parts.method_subject import MethodSubject
 from sslcore.testing.parts.methods import METHOD
 from sslcore.testing.parts.module_subject import EncoderSubject, HeadSubject
+from sslcore.testing.parts.optimizer_subject import OptimizerSubject
+from sslcore.testing.parts.optimizers import OPTIMIZER
+from sslcore.testing.parts.schedules import SCHEDULE, ScheduleSubject
 from sslcore.testing.parts.spec import (
     AugmentationSpec,
     DatasetSpec,
@@ -28,7 +31,9 @@ from sslcore.testing.parts.spec import (
     EvaluatorSpec,
     HeadSpec,
     MethodSpec,
+    OptimizerSpec,
     PartSpec,
+    ScheduleSpec,
     TrackerSpec,
 )
 from sslcore.testing.parts.subject import PartSubject
@@ -64,6 +69,8 @@ KINDS: Mapping[type[PartSpec], Kind] = {
         "evaluator", EvaluatorSubject, (*EVALUATOR, *EVALUATOR_SCORES, *EVALUATOR_LABELS)
     ),
     DatasetSpec: Kind("dataset", DatasetSubject, DATASET),
+    OptimizerSpec: Kind("optimizer", OptimizerSubject, OPTIMIZER),
+    ScheduleSpec: Kind("schedule", ScheduleSubject, SCHEDULE),
     TrackerSpec: Kind("tracker", TrackerSubject, TRACKER),
     MethodSpec: Kind("method", MethodSubject, METHOD),
 }

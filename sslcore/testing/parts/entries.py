@@ -32,6 +32,8 @@ from sslcore.testing.parts.spec import (
     EvaluatorSpec,
     HeadSpec,
     MethodSpec,
+    OptimizerSpec,
+    ScheduleSpec,
     TrackerSpec,
 )
 from sslcore.testing.parts.tiny import CLIPS, IMAGES, dataset_with_extras, with_tiny_data
@@ -207,6 +209,8 @@ _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
     "head": _head,
     "evaluator": _evaluator,
     "dataset": _dataset,
+    "optimizer": lambda entry, target, registry: [OptimizerSpec(target, entry.name)],
+    "schedule": lambda entry, target, registry: [ScheduleSpec(target, entry.name)],
     "tracker": _tracker,
 }
 

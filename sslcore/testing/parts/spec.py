@@ -148,6 +148,16 @@ class DatasetSpec(PartSpec):
 
 
 @dataclass(frozen=True, eq=False)
+class OptimizerSpec(PartSpec):
+    """An optimizer to check; `make` is called with groups of parameters and with its settings."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScheduleSpec(PartSpec):
+    """A schedule to check; `make` is the function."""
+
+
+@dataclass(frozen=True, eq=False)
 class TrackerSpec(PartSpec):
     """A tracker to check.
 

@@ -19,6 +19,7 @@ _PUBLIC = {
     "Head": "sslcore.contract.records",
     "Loss": "sslcore.contract.records",
     "Method": "sslcore.contract.records",
+    "Preset": "sslcore.contract.records",
     "Teacher": "sslcore.contract.records",
     "Tracker": "sslcore.contract.records",
     "hookimpl": "sslcore.contract.hooks",
@@ -52,6 +53,7 @@ __all__ = [
     "Head",
     "Loss",
     "Method",
+    "Preset",
     "Split",
     "SslcoreError",
     "Teacher",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
         Head,
         Loss,
         Method,
+        Preset,
         Teacher,
         Tracker,
     )

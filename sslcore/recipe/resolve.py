@@ -73,15 +73,22 @@ def make_recipe(
     return resolve(request, registry or default_registry())
 
 
-def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
+def resolve(
+    request: Request, registry: Registry, image_size: int | None = None
+) -> tuple[Recipe, list[str]]:
     """Return the recipe that a request stands for, and notes that the user should read.
+
+    Args:
+        request: what the user asked for.
+        registry: where parts are looked up.
+        image_size: side of the images, px, where they have been opened.
 
     Raises:
         UsageError: an unknown name, any number of bad settings (all in one `SettingsError`), or
             parts that don't fit together (`CompositionError`).
     """
     request = with_variants(request, registry)
-    choice = choose(request, registry)
+    choice = choose(request, registry, image_size)
     layers = _Layers(request, choice, registry)
     recipe, taught = layers.recipe(), layers.taught
     misfits = stage_problems(
@@ -165,6 +172,7 @@ class _Layers:
         evaluators = self._evaluators()
         optimizer, optimizer_settings = self._optimizer()
         training, init = self._training(), self._init()
+        training = dataclasses.replace(training or Training(), preset=choice.preset)
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
             self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]
@@ -180,7 +188,7 @@ class _Layers:
             evaluators=evaluators,
             optimizer=optimizer,
             optimizer_settings=optimizer_settings,
-            training=training or Training(),
+            training=training,
             teacher=self.taught.record if self.taught else None,
             teacher_encoder=self.taught.encoder if self.taught else None,
             init=init,

@@ -6,7 +6,13 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sslcore.contract.records.base import Component, Sections, check_reference, check_sections
+from sslcore.contract.records.base import (
+    KEBAB_CASE,
+    Component,
+    Sections,
+    check_reference,
+    check_sections,
+)
 
 #: A file ending; or a folder, and what it must hold.
 _OPENS = re.compile(r"\.[^\s/*?]+|/|/[^\s/][^\s]*")
@@ -32,6 +38,10 @@ class Dataset(Component):
             images; empty where there is none.
         provides: names of the extras of its images (`sslcore.data.Split`), which are signals in
             training.
+        image_size: side of the images, px, where all have this one; None where it is not known
+            before they are opened.
+        preset: name of the presets of methods that suit these images; empty where their size
+            decides.
         defaults: settings of other sections that suit these images; each applies only where the
             chosen component has that setting, and yields to the method's own.
     """
@@ -45,6 +55,8 @@ class Dataset(Component):
     example: str = ""
     opens_images: str = ""
     provides: tuple[str, ...] = ()
+    image_size: int | None = None
+    preset: str = ""
     defaults: Sections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,4 +82,8 @@ class Dataset(Component):
             raise ValueError(
                 f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
             )
+        if self.image_size is not None and (type(self.image_size) is not int or self.image_size < 1):
+            raise ValueError(f"{whose}: image_size must be a number of px, got {self.image_size!r}")
+        if not isinstance(self.preset, str) or (self.preset and not KEBAB_CASE.fullmatch(self.preset)):
+            raise ValueError(f"{whose}: preset must be the name of a preset, got {self.preset!r}")
         check_sections(f"{whose}: defaults", self.defaults)

@@ -38,10 +38,10 @@ def with_preset(
     known = {preset.name: preset for preset in method.presets}
     if asked != AUTO:
         if asked not in known:
-            names = ", ".join((*known, NO_PRESET))
+            names, near = ", ".join((*known, NO_PRESET)), nearest(str(asked), known)
             raise UsageError(
-                f"training.preset: {method.name} has no preset {asked!r}{nearest(str(asked), known)}"
-                f"; it has {names}{request.origin_of('training', 'preset')}"
+                f"training.preset: {method.name} has no preset {asked!r}{near}; it has {names}"
+                f"{request.origin_of('training', 'preset')}"
             )
         return _joined(method, known[str(asked)]), str(asked), ()
     if dataset.preset in known:

@@ -7,6 +7,7 @@ defaults, the data set's defaults, the method's settings, the configuration file
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ class _Layers:
         evaluators = self._evaluators()
         optimizer, optimizer_settings = self._optimizer()
         training, init = self._training(), self._init()
-        training = dataclasses.replace(training or Training(), preset=choice.preset)
+        training = replace(training or Training(), preset=choice.preset)
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
             self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]

@@ -83,7 +83,12 @@ class Dataset(Component):
                 f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
             )
         if self.image_size is not None and (type(self.image_size) is not int or self.image_size < 1):
+        if self.image_size is not None and (
+            type(self.image_size) is not int or self.image_size < 1
+        ):
             raise ValueError(f"{whose}: image_size must be a number of px, got {self.image_size!r}")
-        if not isinstance(self.preset, str) or (self.preset and not KEBAB_CASE.fullmatch(self.preset)):
+        if not isinstance(self.preset, str) or (
+            self.preset and not KEBAB_CASE.fullmatch(self.preset)
+        ):
             raise ValueError(f"{whose}: preset must be the name of a preset, got {self.preset!r}")
         check_sections(f"{whose}: defaults", self.defaults)

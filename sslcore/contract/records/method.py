@@ -74,6 +74,6 @@ class Method(Record):
         presets = self.presets
         if not isinstance(presets, tuple) or not all(isinstance(each, Preset) for each in presets):
             raise ValueError(f"{whose}: presets must be a tuple of sslcore.Preset, got {presets!r}")
-        names = [preset.name for preset in presets]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{whose}: two presets have one name: {', '.join(names)}")
+        known = [preset.name for preset in presets]
+        if len(set(known)) < len(known):
+            raise ValueError(f"{whose}: two presets have one name: {', '.join(known)}")

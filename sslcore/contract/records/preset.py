@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from sslcore.contract.records.base import KEBAB_CASE, Record, Sections, check_address
-from sslcore.contract.records.base import check_sections
+from sslcore.contract.records.base import (
+    Record,
+    Sections,
+    check_address,
+    check_sections,
+)
 from sslcore.contract.records.teacher import Teacher
 from sslcore.contract.stages import METHOD_DEFAULTS
 

@@ -45,15 +45,17 @@ class TwoViews(nn.Module):
         jitter_channels: shared gives all channels the same brightness and contrast; each draws
             them for each channel, which suits channels that are not colours.
         grayscale: probability that a view is made grey.
-        blur: probability that a view is blurred; none means 0.5 for views of 64 px or more,
-            else 0.
+        blur: probability that a view is blurred, one for all views or one for each; none means
+            0.5 for views of 64 px or more, else 0.
         blur_sigma: least and greatest standard deviation of the blur, px.
         blur_kernel: side of the blur's kernel, px, odd; none means about a tenth of the side of
             the view.
-        solarize: probability that the bright half of a view's values is inverted; none means 0.
+        solarize: probability that the bright half of a view's values is inverted, one for all views
+            or one for each; none means 0.
         asymmetric: whether the first and the second view differ in the probability of blur (1 and
             0.1, for views of 64 px or more) and of solarize (0 and 0.2), as in BYOL (Grill et al.
-            2020, table 6). It has an effect only where blur and solarize are none.
+            2020, table 6; set its saturation of 0.2 as well). It has an effect only where blur and
+            solarize are none.
         cutout_holes: number of square holes cut into each view.
         cutout_length: side of a hole, px; none means half the side of the view.
         mean: subtracted from the values of a view, one for all channels or one for each; none
@@ -62,8 +64,8 @@ class TwoViews(nn.Module):
             0.25.
 
     Raises:
-        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, the
-            kernel of the blur is even or too large, or other than two views are to be
+        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, `blur`
+            or `solarize` has neither one number nor one for each view, the kernel of the blur is even or too large, or other than two views are to be
             asymmetric.
     """
 
@@ -88,10 +90,10 @@ class TwoViews(nn.Module):
         jitter_order: Literal["random", "fixed"] = "random",
         jitter_channels: Literal["shared", "each"] = "shared",
         grayscale: Probability = 0.2,
-        blur: Probability | None = None,
+        blur: Probability | tuple[Probability, ...] | None = None,
         blur_sigma: tuple[Positive, Positive] = (0.1, 2.0),
         blur_kernel: Annotated[int, Ge(1)] | None = None,
-        solarize: Probability | None = None,
+        solarize: Probability | tuple[Probability, ...] | None = None,
         asymmetric: bool = False,
         cutout_holes: Annotated[int, Ge(0)] = 0,
         cutout_length: Annotated[int, Ge(1)] | None = None,

@@ -331,3 +331,10 @@ def test_a_probability_for_each_view_is_that_of_the_view():
         assert abs(float(changed) - part) < 0.12
     with pytest.raises(ValueError, match="one for each of 2 views"):
         dataclasses.replace(still, blur=(0.5, 0.5, 0.5))
+
+
+def test_blur_and_solarize_take_a_probability_for_each_view():
+    made = TwoViews(16, 3, blur=(0.7, 0.1), solarize=(0.0, 0.2)).random_views
+    assert (made.blur, made.solarize) == ((0.7, 0.1), (0.0, 0.2))
+    with pytest.raises(ValueError, match="blur: expected one probability, or one for each of 2"):
+        TwoViews(16, 3, blur=(0.7, 0.1, 0.2))

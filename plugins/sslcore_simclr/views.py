@@ -65,8 +65,8 @@ class TwoViews(nn.Module):
 
     Raises:
         ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, `blur`
-            or `solarize` has neither one number nor one for each view, the kernel of the blur is even or too large, or other than two views are to be
-            asymmetric.
+            or `solarize` has neither one number nor one for each view, the kernel of the blur is
+            even or too large, or other than two views are to be asymmetric.
     """
 
     def __init__(

@@ -48,6 +48,8 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         # The keys of a queue come from as many teachers as batches, which must be near alike
         # (section 3.2).
         teacher=sslcore.Teacher(momentum=0.999),
+        # Algorithm 1: the query by the student, the key by the teacher.
+        settings={"augmentation": {"teacher_apart": True}},
         presets=MOCO,
     )
     yield sslcore.Method(

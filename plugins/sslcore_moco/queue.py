@@ -45,6 +45,7 @@ class QueueContrast(nn.Module):
     Args:
         projection_dim: length of a projection.
         num_views: views per image that the student encodes: 1, or 2.
+        num_images: training images; a note says where the queue is longer.
         queue_size: K, keys in the queue. It need not be a multiple of the batch size. Well above
             the number of training images, an image's own earlier keys are among its negatives.
         temperature: τ, the divisor of cosine similarities, > 0: 0.2 in MoCo v2 (Chen et al.
@@ -65,6 +66,7 @@ class QueueContrast(nn.Module):
         self,
         projection_dim: int,
         num_views: int = 2,
+        num_images: int | None = None,
         *,
         queue_size: Annotated[int, Ge(1)] = 65536,
         temperature: Annotated[float, Gt(0)] = 0.2,
@@ -77,6 +79,8 @@ class QueueContrast(nn.Module):
                 "symmetric needs both views from student and teacher; give the augmentation "
                 "teacher_apart = false"
             )
+        #: Sentences for the user.
+        self.notes = _notes(queue_size, num_images)
         self.temperature, self.symmetric, self.num_views = temperature, symmetric, num_views
         self.register_buffer("queue", first_queue(queue_size, projection_dim))
         # A tensor, so that where to write is known on the device without asking the host.
@@ -126,3 +130,12 @@ class QueueContrast(nn.Module):
         places = self.oldest + torch.arange(count - kept, count, device=keys.device)
         self.queue.index_copy_(0, places % size, keys[count - kept :].to(self.queue.dtype))
         self.oldest.add_(count).remainder_(size)
+
+
+def _notes(queue_size: int, num_images: int | None) -> tuple[str, ...]:
+    if num_images is None or queue_size <= num_images:
+        return ()
+    return (
+        f"the queue of {queue_size:,} keys is longer than the {num_images:,} training images, so "
+        "an image's own earlier keys are among its negatives; set loss.queue_size to fewer",
+    )

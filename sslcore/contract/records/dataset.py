@@ -82,7 +82,6 @@ class Dataset(Component):
             raise ValueError(
                 f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
             )
-        if self.image_size is not None and (type(self.image_size) is not int or self.image_size < 1):
         if self.image_size is not None and (
             type(self.image_size) is not int or self.image_size < 1
         ):

@@ -110,14 +110,13 @@ def _suggested(record: Component) -> dict[str, object]:
 
 def _preset(preset: Preset) -> dict[str, object]:
     """Return a preset with its settings by name, and the images for which it is taken."""
-    sizes = (
-        "images of any other size" if preset.up_to is None else f"images up to {preset.up_to} px"
-    )
-    named = "data sets that name it"
+    images = f"images up to {preset.up_to} px"
+    images = "images of any other size" if preset.up_to is None else images
+    images = "data sets that name it" if preset.up_to == 0 else images
     teacher = {} if preset.teacher is None else preset.teacher.table()
     return {
         "name": preset.name,
-        "for": named if preset.up_to == 0 else sizes,
+        "for": images,
         "summary": preset.summary,
         "reference": preset.reference,
         "settings": {

@@ -69,7 +69,7 @@ def with_tiny_data(registry: Registry) -> Registry:
             name=IMAGES,
             summary="A few images in three meaningless classes",
             build=f"{__name__}:images",
-            preset=_PRESET,
+            preset="quick",
             defaults=_NARROW,
         ),
         Dataset(
@@ -77,7 +77,7 @@ def with_tiny_data(registry: Registry) -> Registry:
             summary="A few clips in three meaningless classes",
             build=f"{__name__}:clips",
             clips=True,
-            preset=_PRESET,
+            preset="quick",
             defaults=_NARROW,
         ),
     )

@@ -19,6 +19,32 @@ def batch_axis(name: str) -> int:
     return _BATCH_AXES.get(name.removeprefix("teacher_"), 1)
 
 
+class Shape:
+    """The shape of a signal that is not in the table of signals, for the checks of a loss.
+
+    `Annotated[Tensor, Shape("B", "L", below=50)]` in the signature of a loss lets `sslcore check`
+    draw the signal.
+
+    Args:
+        dims: sizes, or letters: V views, B images, D length of a projection, F of a feature,
+            K classes. Another letter is a size of its own, the same in all signals of a loss.
+        below: for whole numbers, int64 in [0, below): a number, or the letter of a size.
+        mask: whether the entries are booleans.
+        trained: whether the gradient by the signal matters, as it does for what an encoder or a
+            head makes.
+    """
+
+    def __init__(
+        self,
+        *dims: int | str,
+        below: int | str | None = None,
+        mask: bool = False,
+        trained: bool = True,
+    ) -> None:
+        self.dims, self.below, self.mask = dims, below, mask
+        self.trained = trained and below is None and not mask
+
+
 class Boxes(NamedTuple):
     """Boxes of the original images of a batch, in px, and the side that they are resized to.
 

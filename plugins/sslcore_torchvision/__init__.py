@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_torchvision.suggestions import for_digits, normalised
 
 _RESNET = "He et al. 2016, Deep residual learning for image recognition, table 1"
 _VIT = "Dosovitskiy et al. 2021, An image is worth 16x16 words, section 3.1"
@@ -49,29 +50,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         default=True,
         image_size=16,
         preset="quick",
-        defaults={
-            "augmentation": {
-                "mean": (0.306,),
-                "std": (0.319,),
-                # A mirrored digit is another sign, or none.
-                "flip": 0.0,
-                # A small part of a digit may be any digit, so crops stay large and holes small.
-                "crop_scale": (0.6, 1.0),
-                "local_scale": (0.4, 0.8),
-                "local_views": 4,
-                "degrees": 15.0,
-                "cutout_holes": 1,
-                "cutout_length": 5,
-                "grayscale": 0.0,
-                "blur": 0.0,
-                "solarize": 0.0,
-            },
-            # Of 128 features; wider heads would take most of the time.
-            "head": {"hidden": (256,), "predictor_hidden": (256,), "dim": 128},
-            "loss": {"queue_size": 256},
-            # 1,347 images: small batches, so that an epoch has steps enough to learn in.
-            "training": {"epochs": 10, "batch_size": 64},
-        },
+        defaults=for_digits(),
     )
     yield sslcore.Dataset(
         name="moving-digits",
@@ -81,10 +60,11 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         clips=True,
         preset="quick",
         defaults={
-            "augmentation": {"mean": (0.104,), "std": (0.239,), "flip": 0.0, "frames": 5},
+            **normalised((0.104,), (0.239,), frames={"frames": 5}),
             # With plain dot products the length of the features comes to tell positions apart,
             # and what persists in a clip, its digit, is learned less well.
-            "loss": {"normalize": True, "temperature": 0.3},
+            "loss:cpc": {"normalize": True, "temperature": 0.3},
+            "loss:infonce": {"normalize": True, "temperature": 0.3},
             "training": {"epochs": 16, "batch_size": 64},
         },
     )
@@ -94,9 +74,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar10",
         image_size=32,
-        defaults={
-            "augmentation": {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)},
-        },
+        defaults=normalised((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     )
     yield sslcore.Dataset(
         name="cifar100",
@@ -104,9 +82,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar100",
         image_size=32,
-        defaults={
-            "augmentation": {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)},
-        },
+        defaults=normalised((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     )
     yield sslcore.Dataset(
         name="stl10",
@@ -114,9 +90,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference="Coates, Lee & Ng 2011, An analysis of single-layer networks",
         build="sslcore_torchvision.stl10:stl10",
         image_size=96,
-        defaults={
-            "augmentation": {"mean": (0.4467, 0.4398, 0.4066), "std": (0.2603, 0.2566, 0.2713)},
-        },
+        defaults=normalised((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
     )
     yield sslcore.Dataset(
         name="fashion-mnist",
@@ -124,14 +98,14 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference="Xiao, Rasul & Vollgraf 2017, Fashion-MNIST",
         build="sslcore_torchvision.fashion_mnist:fashion_mnist",
         image_size=28,
-        defaults={
-            "augmentation": {
-                "mean": (0.2860,),
-                "std": (0.3530,),
-                "crop_scale": (0.4, 1.0),
-                "grayscale": 0.0,
-            },
-        },
+        defaults=normalised(
+            (0.2860,),
+            (0.3530,),
+            light={"crop_scale": (0.4, 1.0)},
+            multi_crop={"crop_scale": (0.4, 1.0), "grayscale": 0.0},
+            patch_mask={"crop_scale": (0.4, 1.0)},
+            two_views={"crop_scale": (0.4, 1.0), "grayscale": 0.0},
+        ),
     )
     yield sslcore.Dataset(
         name="folder",

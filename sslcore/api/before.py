@@ -21,7 +21,8 @@ from sslcore.compute.device import pick_device
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.contract.records import Component
 from sslcore.errors import UsageError
-from sslcore.pipeline.build import build_data, build_part
+from sslcore.pipeline.build import build_data
+from sslcore.pipeline.parts import build_part
 from sslcore.recipe.recipe import Part
 from sslcore.recipe.request import Settings
 from sslcore.recipe.resolve import data_part

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PLUGIN, _FAMILY = "plugin", "family"
 _WHAT = (*KINDS, _PLUGIN, _FAMILY)
+#: The exit code where no property failed, and nothing certified a component.
+UNCERTIFIED = 3
 _STYLES = {"pass": "green", "n/a": "dim", "expected failure": "yellow"}
 
 
@@ -35,7 +37,11 @@ _STYLES = {"pass": "green", "n/a": "dim", "expected failure": "yellow"}
     help="Count the broken variants of the loss that the checks catch. [default: mutation]",
 )
 def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: bool) -> int:
-    """Check a component against the properties of its kind; exit with 1 if one fails.
+    """Check a component against the properties of its kind.
+
+    The exit code is 0 if all properties hold, 1 if one fails, and 3 if none fails but nothing
+    certified the component: a loss without a family, a formula or known points, or a component
+    that could not be checked.
 
     \b
     sslcore check loss nt-xent             one component
@@ -89,17 +95,23 @@ def check(kind: str, name: str | None, as_json: bool, verbose: bool, mutation: b
         )
     for what in unchecked:
         click.echo(f"not checked: {what}", err=True)
-    return 0 if reports and all(report.passed for report in reports) else 1
+    if not all(report.passed for report in reports):
+        return 1
+    certified = reports and not unchecked and all(report.certified for report in reports)
+    return 0 if certified else UNCERTIFIED
 
 
 def _why_unchecked(entry: Entry) -> str:
     if entry.kind != "loss":
         return f"there are no checks for a {entry.kind}"
-    needed = ", ".join(entry.interface().needs)
+    from sslcore.contract.interface import load_reference
+    from sslcore.testing.parts.loss_entries import unknown_signals
+
+    unknown = ", ".join(unknown_signals(load_reference(entry.build)))
     return (
-        "its record names no family of losses, and a loss without one is checked only if it needs "
-        f"nothing but `projections`; it takes {needed}. A test of your own can give a reference: "
-        "LossSpec(..., reference=…)"
+        f"it takes {unknown}, of unknown shape. Annotate the shape, as in "
+        'Annotated[Tensor, sslcore.signals.Shape("B", "L")], or give known points in its record: '
+        "Loss(points=…)"
     )
 
 

@@ -24,6 +24,7 @@ SUPPLIED = {
     "num_frames": "frames in a clip; an augmentation that asks for it takes clips",
     "num_views": "views that the augmentation makes of an image",
     "feature_dim": "length of a feature vector",
+    "teacher_feature_dim": "length of the teacher's feature vector, where there is a teacher",
     "feature_map_shape": "(channels, height, width) of the encoder's feature maps",
     "projection_dim": "length of a projection",
     "num_classes": "number of classes, for evaluators, supervised losses and their heads",

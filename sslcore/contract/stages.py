@@ -17,8 +17,11 @@ SECTIONS = (*DATA_SECTIONS, *STAGES, "evaluator", "optimizer", "training", "teac
 #: The sections of a configuration file, in which each evaluator may have a table of its own.
 FILE_SECTIONS = (*SECTIONS, "evaluators")
 
-#: The sections that a method, or the defaults of a data set, may set.
+#: The sections that a method may set.
 RECORD_SECTIONS = (*STAGES, "evaluator", "optimizer", "training")
+
+#: Those of them that hold settings of a part, whose name a data set must give with its defaults.
+PART_SECTIONS = (*STAGES, "evaluator", "optimizer")
 
 #: The sections of a method's defaults.
 METHOD_DEFAULTS = (*STAGES, "training")

@@ -17,7 +17,7 @@ from sslcore.errors import SslcoreError, UsageError, first_line
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.evaluation.suitable import REMEDIES, obstacle
 from sslcore.functional import as_float
-from sslcore.pipeline.build import build_part
+from sslcore.pipeline.parts import build_part
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode, project
 from sslcore.recipe.held_out import needs_labels
 from sslcore.recipe.recipe import Part

@@ -15,16 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.contract.interface import interface_of, load_reference
-from sslcore.contract.moments import moment_problems
 from sslcore.contract.reading import Reading
-from sslcore.contract.stages import STAGES
 from sslcore.data import Data, Split
 from sslcore.data.prepare import prepared
 from sslcore.errors import CompositionError, DataError, SslcoreError, UsageError, first_line
+from sslcore.pipeline.build_teacher import following_teacher, frozen_teacher, teachers_encoder
 from sslcore.pipeline.dummy_batch import check_loss, run_on_dummies
 from sslcore.pipeline.initial_weights import differences, load_into
+from sslcore.pipeline.parts import build_part
 from sslcore.pipeline.pipeline import Pipeline, Signals, call, encode, engine_signals, project
-from sslcore.pipeline.teacher import TeacherStages
 from sslcore.pipeline.training_images import first_extras, numbers_of_training
 from sslcore.random import BatchRandom
 from sslcore.recipe.recipe import Part, Recipe
@@ -58,36 +57,6 @@ class ImageShape:
         kind = "images" if self.num_frames is None else f"clips of {self.num_frames} frames"
         channels = f"{self.channels} channel{'s' if self.channels > 1 else ''}"
         return f"{kind} of {self.image_size} px with {channels}"
-
-
-def build_part(part: Part, supplied: Mapping[str, object]) -> Any:
-    """Build a component from its settings and the supplied parameters that it names.
-
-    Raises:
-        CompositionError: it needs a parameter that this recipe does not have, or refuses its
-            settings.
-    """
-    try:
-        target = load_reference(part.build)
-    except SslcoreError as error:
-        raise CompositionError(f"{part}: {error}") from error
-    if part.kind in STAGES and (problems := moment_problems(target)):
-        raise CompositionError(f"{part}: {problems[0]}")
-    arguments = dict(part.settings)
-    for name, needed in interface_of(target).supplied.items():
-        if supplied.get(name) is not None:
-            arguments[name] = supplied[name]
-        elif needed and name in supplied:
-            # Known to be absent (an encoder without maps): the component says what that means.
-            arguments[name] = None
-        elif needed:
-            raise CompositionError(f"{part} needs {name}, which this recipe does not have")
-    try:
-        return target(**arguments)
-    except SslcoreError:
-        raise
-    except Exception as error:
-        raise CompositionError(f"{part}: {first_line(error)}") from error
 
 
 def build_data(part: Part) -> Data:
@@ -157,6 +126,7 @@ def build_pipeline(
     initial: Mapping[str, Tensor] | None = None,
     *,
     train: Split | None = None,
+    teacher: Mapping[str, Tensor] | None = None,
 ) -> Pipeline:
     """Build every stage of a recipe for images of a shape.
 
@@ -170,6 +140,8 @@ def build_pipeline(
             the pipeline, where the recipe goes on from a run.
         train: the images to train on, whose extras are signals; None where a part needs neither
             these nor their number.
+        teacher: weights of its own that the encoder of the teacher has, by its names; without
+            them, they are drawn or copied from the student.
 
     Raises:
         CompositionError: a part refuses its settings or the shapes that reach it.
@@ -177,7 +149,22 @@ def build_pipeline(
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         # torch.manual_seed would seed every GPU as well, and nothing is drawn there.
         torch.default_generator.manual_seed(recipe.training.seed)
-        return _build_pipeline(recipe, shape, initial or {}, train)
+        return _build_pipeline(recipe, shape, initial or {}, train, teacher or {})
+
+
+def build_teachers_encoder(
+    recipe: Recipe, shape: ImageShape, train: Split | None = None
+) -> nn.Module:
+    """Build the encoder of a recipe's teacher, with the weights that its settings give it.
+
+    Raises:
+        CompositionError: a part refuses its settings or the shapes that reach it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(recipe.training.seed)
+        dummies = _DummyBatch.of(recipe, shape, train)
+        dummies.augmentation(recipe.augmentation)
+        return teachers_encoder(recipe, dummies.signals, dummies.supplied)
 
 
 def build_features(
@@ -206,15 +193,20 @@ def build_stages(
 
 
 def _build_pipeline(
-    recipe: Recipe, shape: ImageShape, initial: Mapping[str, Tensor], train: Split | None
+    recipe: Recipe,
+    shape: ImageShape,
+    initial: Mapping[str, Tensor],
+    train: Split | None,
+    taught: Mapping[str, Tensor],
 ) -> Pipeline:
-    # No larger than a batch, so that a loss which needs more images says so here.
-    batch = min(_LARGEST_DUMMY, recipe.training.batch_size)
-    numbers = {} if train is None else numbers_of_training(recipe.training, len(train))
-    extras = {} if train is None else first_extras(train, batch)
-    dummies = _DummyBatch(shape, batch, numbers, extras)
+    dummies = _DummyBatch.of(recipe, shape, train)
     augmentation = dummies.augmentation(recipe.augmentation)
     encoder = dummies.encoder(recipe.encoder)
+    frozen, width = frozen_teacher(
+        recipe, dummies.signals, dummies.supplied, taught, shape, dummies.of_images
+    )
+    if width is not None:
+        dummies.supplied["teacher_feature_dim"] = width
     head = None if recipe.head is None else dummies.head(recipe.head)
     loss = build_part(recipe.loss, dummies.supplied)
     whole = recipe.init is not None and recipe.init.whole
@@ -226,7 +218,7 @@ def _build_pipeline(
         encoder,
         head,
         loss,
-        teacher=_teacher(recipe, encoder, head),
+        teacher=frozen or following_teacher(recipe, encoder, head, taught),
         feature_dim=dummies.signals["features"].shape[-1],
         frozen=recipe.training.freeze == "encoder",
         of_images=dummies.of_images,
@@ -245,13 +237,6 @@ def _build_pipeline(
     return pipeline
 
 
-def _teacher(recipe: Recipe, encoder: nn.Module, head: nn.Module | None) -> TeacherStages | None:
-    if recipe.teacher is None:
-        return None
-    own_head = head if recipe.teacher.head else None
-    return TeacherStages.of_student(encoder, own_head, without=recipe.teacher.without)
-
-
 class _DummyBatch:
     """A dummy batch on its way through the stages, and the parameters read off it."""
 
@@ -268,6 +253,15 @@ class _DummyBatch:
         random = BatchRandom(0, 0, batch)
         self.signals = engine_signals(shape.dummy(batch), random, 0.0, given=given)
         self.of_images = set(given)
+
+    @classmethod
+    def of(cls, recipe: Recipe, shape: ImageShape, train: Split | None) -> _DummyBatch:
+        """Return the dummy batch of a recipe, with what comes with the images to train on."""
+        # No larger than a batch, so that a loss which needs more images says so here.
+        batch = min(_LARGEST_DUMMY, recipe.training.batch_size)
+        numbers = {} if train is None else numbers_of_training(recipe.training, len(train))
+        extras = {} if train is None else first_extras(train, batch)
+        return cls(shape, batch, numbers, extras)
 
     def augmentation(self, part: Part) -> nn.Module:
         module: nn.Module = build_part(part, self.supplied)

@@ -54,8 +54,12 @@ class Match:
         """Whether nearly all tensors are from the file, and none has another shape there."""
         return len(self.weights) >= _ENOUGH * self.total and not self.unlike
 
-    def in_words(self) -> str:
-        """Describe the match in a sentence."""
+    def in_words(self, option: str = "--init-from") -> str:
+        """Describe the match in a sentence.
+
+        Args:
+            option: chooses a part of the names.
+        """
         under = f" (names that begin with {self.prefix!r})" if self.prefix else ""
         said = [f"it has {len(self.weights)} of the {self.total} tensors of the encoder{under}"]
         if self.summed:
@@ -69,7 +73,7 @@ class Match:
         if self.others and self.enough:
             said.append(
                 f"the names that begin with {_some(self.others)} would fit as well: choose with "
-                "--init-from"
+                f"{option}"
             )
         return "; ".join(said)
 
@@ -266,7 +270,8 @@ def _nothing_fits(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor], part
     )
     return (
         f"none of the {len(tensors)} tensors{where} fits the encoder: there are {theirs}, and the "
-        f"encoder has {ours}; choose the encoder that the weights are of, with --encoder"
+        f"encoder has {ours}; choose the encoder that the weights are of (--encoder, "
+        "or teacher.encoder for a teacher)"
     )
 
 

@@ -176,7 +176,8 @@ class Pipeline(nn.Module):
 
     def wanted(self) -> set[str]:
         """Return the signals that any stage names."""
-        stages = (self.augmentation, self.encoder, self.head, self.loss)
+        taught = () if self.teacher is None else self.teacher.stages()
+        stages = (self.augmentation, self.encoder, self.head, self.loss, *taught)
         return {name for stage in stages if stage is not None for name in signal_names(stage)}
 
     @property

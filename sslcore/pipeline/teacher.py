@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -43,14 +42,6 @@ class TeacherStages(nn.ModuleDict):
             else:
                 self[kind] = stage
 
-    @classmethod
-    def of_student(
-        cls, encoder: nn.Module, head: nn.Module | None, *, without: Collection[str] = ()
-    ) -> TeacherStages:
-        """Return a teacher that begins as a copy of the student."""
-        stages = {"encoder": encoder, **({} if head is None else {"head": head})}
-        return cls(copy.deepcopy(stages), without=without)
-
     def __getitem__(self, kind: str) -> nn.Module:
         """Return a stage."""
         return self._held[kind] if kind in self._held else super().__getitem__(kind)
@@ -58,6 +49,10 @@ class TeacherStages(nn.ModuleDict):
     def __contains__(self, kind: str) -> bool:
         """Whether the teacher has such a stage."""
         return kind in self._held or super().__contains__(kind)
+
+    def stages(self) -> list[nn.Module]:
+        """Return the encoder, and the head where the teacher has one."""
+        return [*self._held.values(), *self.values()]
 
     def inputs(self, signals: Mapping[str, Any]) -> dict[str, Any]:
         """Return the signals that the teacher gets.

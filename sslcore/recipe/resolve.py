@@ -20,6 +20,7 @@ from sslcore.recipe.held_out import held_out
 from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
 from sslcore.recipe.request import Request, Settings, without_provenance
+from sslcore.recipe.suggestions import suggested_in, suggested_to
 from sslcore.recipe.teacher import find_teacher, teacher_problems
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
@@ -148,7 +149,7 @@ class _Layers:
     """The layers of settings, section by section."""
 
     def __init__(self, request: Request, choice: Choice, registry: Registry) -> None:
-        self.request, self.choice = request, choice
+        self.request, self.choice, self.registry = request, choice, registry
         self.validation = Validation(self._origin_of)
         self.validation.problems += request.problems()
         self.by_data: dict[str, tuple[str, ...]] = {}
@@ -160,6 +161,8 @@ class _Layers:
         own = (self.choice.method.settings, self.choice.method.defaults)
         if not asked and any(name in sections.get(section, {}) for sections in own):
             return f" (as {self.choice.method_entry} has it)"
+        if not asked and name in self.by_data.get(section, ()):
+            return f" (as {self.choice.data[0]} suggests)"
         return self.request.origin_of(section, name)
 
     def recipe(self) -> Recipe:
@@ -215,22 +218,22 @@ class _Layers:
         return Part.of(entry, valid or {})
 
     def _stage(self, stage: Stage) -> Part:
-        entry, interface = stage
+        entry, _ = stage
         method = self.choice.method if self.choice.is_methods_own(entry) else None
         asked = self.request.settings_of(entry.kind, *entry.addresses)
-        values = self._layered(entry.kind, interface.settings, method, asked)
+        suggested = suggested_to(entry, self.choice.dataset, self.registry)
+        values = self._layered(entry.kind, suggested, method, asked)
         return self._part(entry.kind, stage, values)
 
     def _layered(
         self,
         section: str,
-        known: Mapping[str, Setting],
+        suggested: Mapping[str, object],
         method: Method | None,
         asked: Mapping[str, object],
     ) -> dict[str, object]:
         """Return the values of a section, and note which of them the data set suggests."""
         would, must = (method.defaults, method.settings) if method else ({}, {})
-        suggested = self._suggested(section, known)
         stated = {**_section(must, section), **asked}
         self.by_data[section] = tuple(name for name in suggested if name not in stated)
         return {**_section(would, section), **suggested, **stated}
@@ -244,7 +247,7 @@ class _Layers:
             own: Any = next((tables[name] for name in entry.addresses if name in tables), {})
             # Anything but a table has been reported already.
             own = own if isinstance(own, Mapping) else {}
-            values = self._suggested("evaluator", interface.settings)
+            values = suggested_to(entry, self.choice.dataset, self.registry)
             values |= _known(_section(self.choice.method.settings, "evaluator"), interface.settings)
             values |= without_provenance(own) | _known(asked, interface.settings)
             parts.append(self._part("evaluator", (entry, interface), values))
@@ -261,7 +264,8 @@ class _Layers:
     def _training(self) -> Training | None:
         known = settings_of(Training)
         asked = self.request.settings_of("training")
-        values = self._layered("training", known, self.choice.method, asked)
+        suggested = suggested_in("training", self.choice.dataset)
+        values = self._layered("training", suggested, self.choice.method, asked)
         valid = self.validation.settings("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 
@@ -277,7 +281,7 @@ class _Layers:
             told = self.request.origin_of("optimizer", "name")
             raise UsageError(f"{error}{told}") from None
         known = optimizer_settings(optimizer)
-        values = self._suggested("optimizer", known)
+        values = suggested_in(f"optimizer:{name.lower()}", self.choice.dataset)
         if name == methods_own:
             values |= without_provenance(of_method)
         configured = self.request.table("optimizer").get("name")
@@ -302,22 +306,6 @@ class _Layers:
         if valid["part"] == OBJECT_PART:
             return Init(**valid)
         return Init(**valid | {"path": str(user_path(valid["path"], "init.path").absolute())})
-
-    def _suggested(self, section: str, known: Mapping[str, Setting]) -> dict[str, object]:
-        """Return the data set's defaults for a section, as far as it has such settings.
-
-        The data set does not know the part: a setting of another type has another meaning.
-        """
-        found = _known(_section(self.choice.dataset.defaults, section), known)
-        return {name: value for name, value in found.items() if _is_valid(known[name], value)}
-
-
-def _is_valid(setting: Setting, value: object) -> bool:
-    try:
-        setting.validate(value)
-    except ValueError:
-        return False
-    return True
 
 
 def _section(sections: Sections, section: str) -> dict[str, object]:

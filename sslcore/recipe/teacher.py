@@ -111,6 +111,7 @@ def _settings(base: Teacher) -> dict[str, Setting]:
         "schedule": str,
         "encoder": str | None,
         "path": str,
+        "part": str,
         "head": bool,
         "without": tuple[str, ...],
         "sha256": str,

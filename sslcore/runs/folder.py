@@ -35,6 +35,9 @@ BEST = "best.safetensors"
 #: The weights that the encoder began with where they were not drawn, by the encoder's own names.
 INITIAL = "initial.safetensors"
 
+#: The weights of its own that the encoder of the teacher began with; frozen, it still has them.
+TEACHER = "teacher.safetensors"
+
 #: The file with the name of the torchrun launch that started the run.
 LAUNCH = ".launch"
 
@@ -106,6 +109,8 @@ class Run:
         initial: Mapping[str, Tensor] | None = None,
         classes: Sequence[str] = (),
         state: str = "",
+        *,
+        teacher: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Create the folder of a new run and write its recipe.
 
@@ -118,6 +123,7 @@ class Run:
             classes: names of the classes that the run learns to tell apart; label i is the class
                 `classes[i]`.
             state: a text that changes with the images, or an empty one.
+            teacher: weights of its own that the encoder of the teacher begins with.
 
         Raises:
             RunFolderError: the folder exists and is not empty, or can't be written.
@@ -151,11 +157,13 @@ class Run:
                 write_safely(self.path / LAUNCH, launch)
             if initial:
                 save_weights(self.path / INITIAL, initial)
+            if teacher:
+                save_weights(self.path / TEACHER, teacher)
             # The recipe comes last: a folder with a recipe is a run.
             write_safely(self.recipe_path, text)
         except RunFolderError:
             # A folder without a recipe is no run, and would block the next one of that name.
-            for name in (LAUNCH, INITIAL):
+            for name in (LAUNCH, INITIAL, TEACHER):
                 (self.path / name).unlink(missing_ok=True)
             for folder in (self.checkpoints, self.path):
                 with suppress(OSError):

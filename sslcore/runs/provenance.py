@@ -38,6 +38,8 @@ def recorded_request(run: Run, registry: Registry, kinds: Sequence[str] = tuple(
     """
     config = run.config()
     wanted = [each for each in _recorded(config) if kind_of(each[0]) in kinds]
+    if "loss" in kinds:
+        wanted += _teachers_encoder(config)
     by = "load_encoder" if set(kinds) == {"augmentation", "encoder"} else "evaluate"
     if objects := _missing_objects(wanted, registry, by):
         raise RunFolderError(f"{run.path} {objects}")
@@ -105,6 +107,14 @@ def _recorded(config: Mapping[str, object]) -> Iterator[tuple[str, str, str]]:
     for section, name, table in tables:
         if isinstance(table, Mapping) and isinstance(table.get(FROM), str):
             yield section, name or str(table.get("name", "")), table[FROM]
+
+
+def _teachers_encoder(config: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """Return what `_recorded` yields for the encoder of the teacher, where it is another one."""
+    table = config.get("teacher")
+    if not isinstance(table, Mapping) or not isinstance(table.get(FROM), str):
+        return []
+    return [("encoder", str(table.get("encoder", "")), table[FROM])]
 
 
 def _missing_objects(

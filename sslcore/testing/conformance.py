@@ -139,4 +139,7 @@ def check(spec: Any, *, mutation: bool = True) -> Report:
     rows = [case.row() for case in cases(spec)]
     with plain_process():
         score = checker.score(spec, rows) if mutation else None
-    return Report(checker.name(spec), tuple(rows), score, checker.notes(spec), spec.suite)
+        certified = checker.certified(spec)
+    return Report(
+        checker.name(spec), tuple(rows), score, checker.notes(spec), spec.suite, certified
+    )

@@ -27,6 +27,7 @@ class Checker:
         score: returns, from the rows, how many broken variants the checks detect; None if there are
             no variants.
         notes: returns notes for the reader of a report.
+        certified: returns whether the checks compare the part with a definition.
     """
 
     subject: Callable[[Any], Any]
@@ -34,6 +35,7 @@ class Checker:
     name: Callable[[Any], str]
     score: Callable[[Any, list[Row]], MutationScore | None] = lambda spec, rows: None
     notes: Callable[[Any], tuple[str, ...]] = lambda spec: ()
+    certified: Callable[[Any], bool] = lambda spec: True
 
 
 _CHECKERS: dict[type, Checker] = {
@@ -43,6 +45,7 @@ _CHECKERS: dict[type, Checker] = {
         lambda spec: spec.name or family_called(spec.family).name,
         losses.scored,
         losses.notes_on,
+        losses.is_certified,
     ),
     **{
         kind: Checker(known.subject, parts.properties_of, parts.name_of)

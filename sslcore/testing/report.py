@@ -65,6 +65,7 @@ class Report:
         mutation: how many broken variants the checks detect; None if there are no variants.
         notes: further remarks, a sentence each.
         suite: the version of the checks.
+        certified: whether the part was compared with a definition, if its kind has one.
     """
 
     subject: str
@@ -72,6 +73,7 @@ class Report:
     mutation: MutationScore | None = None
     notes: tuple[str, ...] = ()
     suite: str = ""
+    certified: bool = True
 
     @property
     def passed(self) -> bool:
@@ -100,6 +102,7 @@ class Report:
             "subject": self.subject,
             "suite": self.suite,
             "passed": self.passed,
+            "certified": self.certified,
             "counts": self.counts,
             "mutation": None if self.mutation is None else asdict(self.mutation),
             "notes": list(self.notes),

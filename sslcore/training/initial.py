@@ -27,7 +27,7 @@ from sslcore.recipe.recipe import (
 from sslcore.recipe.request import Request
 from sslcore.runs.about import NORMALIZATION
 from sslcore.runs.checkpoint import load_checkpoint
-from sslcore.runs.folder import BEST, INITIAL, RECIPE, Run
+from sslcore.runs.folder import BEST, INITIAL, RECIPE, TEACHER, Run
 from sslcore.runs.weights import read_weights
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights
         weights = _of_all_parts(Run.open(path), pipeline)
         console.print(f"note: goes on from {path}, with a new optimizer and a new schedule")
     else:
-        found = _matched(path, init.part, pipeline.encoder)
+        found = matched(path, init.part, pipeline.encoder)
         weights = found.weights
         text = f"{path}: {found.in_words()}"
         if found.enough:
@@ -73,9 +73,20 @@ def initial_weights(init: Init, pipeline: Pipeline, console: Console) -> Weights
     return weights
 
 
-def _matched(path: Path, part: str, encoder: nn.Module) -> Match:
+def matched(path: Path, part: str, encoder: nn.Module, setting: str = "init.part") -> Match:
+    """Return the weights of a run or a file that an encoder takes.
+
+    Args:
+        path: the run or the file.
+        part: which of its weights, as `Init.part` says.
+        encoder: has the names and shapes that are looked for.
+        setting: names the part, for messages.
+
+    Raises:
+        UsageError: they can't be read, or nothing fits.
+    """
     if (path / RECIPE).is_file():
-        return match(weights_of_run(Run.open(path), part), encoder)
+        return match(weights_of_run(Run.open(path), part, setting), encoder)
     return match(read_tensors(path), encoder, "" if part == ENCODER_PART else part)
 
 
@@ -98,27 +109,30 @@ def kept_weights(run: Run, init: Init) -> Weights:
 
 
 def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str]]:
-    """Return the recipe with the normalisation that its initial weights expect, and notes on it.
+    """Return the recipe with the normalisation that its weights expect, and notes on it.
 
-    A run says how its views were normalised, an encoder may say it of the weights that its settings
-    load, and their values are taken where the user gave none; a file does not say it.
+    These are its initial weights, or those of a frozen teacher. A run says how its views were
+    normalised, an encoder may say it of the weights that its settings load, and their values are
+    taken where the user gave none; a file does not say it.
     """
-    init = recipe.init
+    init, teacher = recipe.init, recipe.teacher
     own = dict(recipe.augmentation.settings)
     names = [name for name in NORMALIZATION if name in own]
     asked = request.settings_of("augmentation")
-    if init is None and names and not any(name in asked for name in names):
+    of_teacher = teacher.path if teacher is not None and teacher.frozen else ""
+    path = of_teacher if init is None else init.path
+    if not path and names and not any(name in asked for name in names):
         return _as_encoder_expects(recipe)
-    if init is None or init.part == OBJECT_PART or not names:
+    if not path or not names or (init is not None and init.part == OBJECT_PART):
         return recipe, []
     theirs: object = {}
-    if (Path(init.path) / RECIPE).is_file():
-        theirs = Run.open(init.path).config().get("augmentation")
+    if (Path(path) / RECIPE).is_file():
+        theirs = Run.open(path).config().get("augmentation")
     if all(name in asked for name in names):
         return recipe, []
     if not isinstance(theirs, dict) or not any(name in theirs for name in names):
         return recipe, [
-            f"{init.path} does not say how views were normalised for its weights; here the mean is "
+            f"{path} does not say how views were normalised for its weights; here the mean is "
             f"{own.get('mean') or 0.5} and the std {own.get('std') or 0.25}. For weights of "
             "ImageNet: --set 'augmentation.mean=[0.485,0.456,0.406]' --set "
             "'augmentation.std=[0.229,0.224,0.225]'"
@@ -132,15 +146,19 @@ def normalized_alike(recipe: Recipe, request: Request) -> tuple[Recipe, list[str
         return recipe, []
     augmentation = replace(recipe.augmentation, settings=own | taken)
     said = ", ".join(f"{name} {value or 'none'}" for name, value in taken.items())
-    note = f"views are normalised as in {init.path}: {said}"
+    note = f"views are normalised as in {path}: {said}"
     return replace(recipe, augmentation=augmentation), [note]
 
 
 def _as_encoder_expects(recipe: Recipe) -> tuple[Recipe, list[str]]:
-    """Return the recipe with the normalisation for the weights that the encoder's settings load."""
+    """Return the recipe with the normalisation for the weights that an encoder's settings load.
+
+    The teacher comes first, since it can't learn another normalisation.
+    """
     own = dict(recipe.augmentation.settings)
-    expected = getattr(load_reference(recipe.encoder.build), EXPECTED, None)
-    found = None if expected is None else expected(**recipe.encoder.settings)
+    encoder = recipe.teacher_encoder or recipe.encoder
+    expected = getattr(load_reference(encoder.build), EXPECTED, None)
+    found = None if expected is None else expected(**encoder.settings)
     if found is None or not all(name in own for name in NORMALIZATION):
         return recipe, []
     taken = dict(zip(NORMALIZATION, map(tuple, found), strict=True))
@@ -151,7 +169,7 @@ def _as_encoder_expects(recipe: Recipe) -> tuple[Recipe, list[str]]:
         return recipe, []
     augmentation = replace(recipe.augmentation, settings=own | taken)
     said = ", ".join(f"{name} {value}" for name, value in taken.items())
-    note = f"views are normalised as the weights of {recipe.encoder.name} expect: {said}"
+    note = f"views are normalised as the weights of {encoder.name} expect: {said}"
     return replace(recipe, augmentation=augmentation), [note]
 
 
@@ -174,21 +192,28 @@ def _of_all_parts(run: Run, pipeline: Pipeline) -> Weights:
     return weights
 
 
-def weights_of_run(run: Run, part: str) -> Weights:
+def weights_of_run(run: Run, part: str, setting: str = "init.part") -> Weights:
     """Return the weights of a run's encoder, or those of its teacher's, by the encoder's names.
+
+    Args:
+        run: the run.
+        part: "encoder" or "teacher".
+        setting: names the part, for messages.
 
     Raises:
         UsageError: it has not finished, has no teacher, or has no such part.
     """
     if part not in (ENCODER_PART, TEACHER_PART):
         raise UsageError(
-            f"init.part: of a run, it is {ENCODER_PART} or {TEACHER_PART}, got {part!r}"
+            f"{setting}: of a run, it is {ENCODER_PART} or {TEACHER_PART}, got {part!r}"
         )
     if part == ENCODER_PART:
         return run.read_encoder()
     found = _below(_TEACHERS_ENCODER, load_checkpoint(run.checkpoints).section("model"))
     if not found:
-        raise UsageError(f"{run.path} has no teacher, but an encoder")
+        kept = run.path / TEACHER
+        own = f"; the weights of its frozen teacher are in {kept}" if kept.is_file() else ""
+        raise UsageError(f"{run.path} has no teacher that learns, but an encoder{own}")
     return found
 
 

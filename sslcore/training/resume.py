@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from sslcore.errors import RunFolderError, UsageError
-from sslcore.recipe.recipe import RUN_PART, Recipe
+from sslcore.recipe.recipe import ENCODER_PART, RUN_PART, Recipe
 from sslcore.recipe.request import Request
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
-from sslcore.runs.folder import Run
+from sslcore.runs.folder import TEACHER, Run
 from sslcore.runs.provenance import recorded_request
 from sslcore.runs.status import FINISHED, read_status
 from sslcore.training.session import Session
@@ -67,7 +67,11 @@ def extended(request: Request, parent: str | Path, registry: Registry) -> Reques
         )
     run = Run.open(parent)
     recorded = recorded_request(run, registry).without("init")
-    begins = (("init", "path", str(run.path)), ("init", "part", RUN_PART))
+    begins = [("init", "path", str(run.path)), ("init", "part", RUN_PART)]
+    teacher = run.path / TEACHER
+    if teacher.is_file():
+        # What it was read from may have gone.
+        begins += [("teacher", "path", str(teacher)), ("teacher", "part", ENCODER_PART)]
     return replace(
         request,
         config=recorded.config,

@@ -35,6 +35,7 @@ from sslcore.training.monitor import Monitor, check_monitoring, fast_evaluators,
 from sslcore.training.opening import name_of, open_images
 from sslcore.training.progress import ProgressDisplay, Silence
 from sslcore.training.statistics import normalized_by_data
+from sslcore.training.teacher import with_teacher
 from sslcore.training.trackers import Trackers
 from sslcore.training.trainer import Trainer
 
@@ -55,6 +56,7 @@ class Session:
         shape: shape of the images that the pipeline was built for.
         pipeline: the stages, with their initial weights.
         initial: weights that the run began with in place of drawn ones; see `build_pipeline`.
+        taught: weights of its own that the teacher's encoder began with.
         shrunk: whether the batch size is less than the recipe's, which had more than the data.
         device: where to compute.
         console: where notes and warnings are printed.
@@ -69,6 +71,7 @@ class Session:
     console: Console
     processes: Processes = ALONE
     initial: Weights = field(default_factory=dict)
+    taught: Weights = field(default_factory=dict)
     shrunk: bool = False
 
     @classmethod
@@ -86,7 +89,7 @@ class Session:
     ) -> Session:
         """Load the data and build the pipeline.
 
-        A recipe with initial weights is returned with their hash.
+        A recipe with initial weights, of the student or the teacher, is returned with their hash.
 
         Args:
             recipe: the recipe.
@@ -121,6 +124,7 @@ class Session:
         if run is not None and (classes := run.class_names()):
             data = with_classes(data, classes)
         shape = shape or ImageShape.of(data.train, len(data.classes) or None)
+        recipe, taught = with_teacher(recipe, shape, run, console, data.train)
         initial: Weights = {}
         if recipe.init is not None and run is not None:
             initial = kept_weights(run, recipe.init)
@@ -130,15 +134,19 @@ class Session:
                 recipe.init, build_pipeline(recipe, shape, train=data.train), console
             )
             recipe = replace(recipe, init=replace(recipe.init, sha256=digest(initial)))
-        pipeline = build_pipeline(recipe, shape, initial, train=data.train)
+        pipeline = build_pipeline(recipe, shape, initial, train=data.train, teacher=taught)
         for note in _notes(recipe, pipeline):
             console.print(f"note: {note}")
         pipeline = _on(device, pipeline)
-        return cls(recipe, data, shape, pipeline, device, console, processes, initial, shrunk)
+        return cls(
+            recipe, data, shape, pipeline, device, console, processes, initial, taught, shrunk
+        )
 
     def untrained(self) -> Pipeline:
         """Return the pipeline with its initial weights, on the device."""
-        made = build_pipeline(self.recipe, self.shape, self.initial, train=self.data.train)
+        made = build_pipeline(
+            self.recipe, self.shape, self.initial, train=self.data.train, teacher=self.taught
+        )
         return _on(self.device, made)
 
     @property

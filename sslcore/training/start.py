@@ -23,6 +23,7 @@ from sslcore.system.locks import locked
 from sslcore.training.initial import normalized_alike
 from sslcore.training.resume import extended, last_checkpoint, recipe_to_resume
 from sslcore.training.session import Session, Settle
+from sslcore.training.teacher import check_teacher
 from sslcore.training.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def resolved(
         UsageError: the request is not valid.
     """
     recipe, notes = resolve(request, registry, image_size)
+    check_teacher(recipe)
     recipe, more = normalized_alike(recipe, request)
     return recipe, (*notes, *more)
 
@@ -209,6 +211,7 @@ def _create(run: Run, session: Session, held: ExitStack) -> str:
         session.initial,
         session.data.classes if session.pipeline.supervised else (),
         session.data.state,
+        teacher=session.taught,
     )
     return _lock(run, held)
 

@@ -11,7 +11,7 @@ import torch
 
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.errors import first_line, nearest
-from sslcore.pipeline.build import build_part
+from sslcore.pipeline.parts import build_part
 from sslcore.recipe.recipe import Part
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry

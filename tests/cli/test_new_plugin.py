@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,11 +63,50 @@ def test_what_is_written_has_no_leftovers_and_is_valid(kind, name):
     assert "torch" not in files[f"src/{package}/__init__.py"]
 
 
+def test_a_plugin_of_several_kinds_has_them_all_in_one_package():
+    parts = [Names("of-mine", "method", "m"), Names("of-mine", "head", "h")]
+    files = files_of(*parts, Names("of-mine", "loss", "l"))
+    records = files["src/of_mine/__init__.py"]
+    assert [line for line in records.splitlines() if line.startswith("def ")] == [
+        "def sslcore_methods() -> Iterator[sslcore.Method]:",
+        "def sslcore_heads() -> Iterator[sslcore.Head]:",
+        "def sslcore_losses() -> Iterator[sslcore.Loss]:",
+    ]
+    # The method is made of the plugin's parts, and of what ships for the rest.
+    assert 'head="h",\n        loss="l",' in records
+    assert 'augmentation="two-views"' in records
+    sources = {path.rpartition("/")[2] for path in files if path.startswith("src/")}
+    assert sources == {"__init__.py", "heads.py", "losses.py", "formula.py"}
+    tests = {path for path in files if path.startswith("tests/")}
+    assert tests == {f"tests/test_{kind}.py" for kind in ("method", "head", "loss")}
+    assert 'description = "A method, a head and a loss for sslcore"' in files["pyproject.toml"]
+    assert "sslcore components head h\n" in files["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--kind", "loss", "--kind", "loss"], "--kind loss is given twice"),
+        (["--kind", "loss", "--kind", "head", "--name", "a"], "1 given for 2 components"),
+        (["--kind", "loss", "--name", "a", "--name", "b"], "2 given for 1 components"),
+        (["--kind", "loss", "--kind", "head", "--name", "a", "--name", "nt-xent"], "is taken"),
+    ],
+)
+def test_kinds_and_names_that_do_not_match_are_refused(arguments, said, new):
+    code, _, err = new("of-mine", *arguments)
+    assert code == 2
+    assert said in err
+    assert not list(Path().iterdir())
+
+
 @pytest.mark.skipif(shutil.which("ruff") is None, reason="there is no ruff here")
 @pytest.mark.parametrize("name", ["soft-agreement", LONG_NAME])
 def test_what_is_written_is_formatted_and_clean_by_its_own_settings_and_by_ours(name, new):
-    for kind in KINDS:
-        assert new(name, "--kind", kind, "--directory", kind)[0] == 0
+    several = ("loss", "method", "augmentation")
+    for kinds in (*((kind,) for kind in KINDS), several):
+        kind = "-".join(kinds)
+        options = [word for each in kinds for word in ("--kind", each)]
+        assert new(name, *options, "--directory", kind)[0] == 0
         ours = ["--config", str(ROOT / "pyproject.toml"), "--config", "src=['src']"]
         for arguments in (["check"], ["check", *ours], ["format", "--check"]):
             done = subprocess.run(
@@ -193,18 +233,32 @@ def test_a_new_plugin_is_built_installed_and_found(kind, new, site, tmp_path):
     assert shown["settings"]
     assert all(row["help"] for row in shown["settings"] if not row["name"].startswith("optimizer"))
     assert shown["name"] == name
-    if kind == "method":
-        two_steps = ["--epochs", "1", "--batch-size", "600", "--set", "data.image_size=8"]
-        trained = site.run("train", "--method", name, *two_steps, "--no-evaluate")
-        assert trained.returncode == 0, trained.stderr
+    readme = Path(name, "README.md").read_text()
+    (command,) = (line for line in readme.splitlines() if line.startswith("sslcore train"))
+    few_steps = ["--epochs", "1", "--batch-size", "200", "--set", "data.image_size=8"]
+    evaluated = [] if kind == "evaluator" else ["--no-evaluate"]
+    trained = site.run(*shlex.split(command)[1:], *few_steps, *evaluated, "--no-report")
+    assert trained.returncode == 0, trained.stderr
 
 
-@pytest.mark.parametrize("kind", _kinds("loss"))
-def test_the_tests_that_come_with_a_new_plugin_pass(kind, new, site):
-    name = f"new-{kind}"
-    assert new(name, "--kind", kind)[0] == 0
+def _together(*usual):
+    """Every kind alone, and four together; only slow tests run most of them."""
+    alone = [
+        pytest.param([kind], marks=() if kind in usual else pytest.mark.slow, id=kind)
+        for kind in KINDS
+    ]
+    four = ["augmentation", "encoder", "head", "method"]
+    return [*alone, pytest.param(four, marks=pytest.mark.slow, id="four")]
+
+
+@pytest.mark.parametrize("kinds", _together("loss"))
+def test_the_tests_that_come_with_a_new_plugin_pass(kinds, new, site):
+    name = f"new-{kinds[0]}-{len(kinds)}"
+    options = [word for each in kinds for word in ("--kind", each)]
+    assert new(name, *options)[0] == 0
+    package = name.replace("-", "_")
     shutil.copytree(Path(name, "src"), site.path, dirs_exist_ok=True)
-    site.describe(name, points={f"new_{kind}": f"new_{kind}"})
+    site.describe(name, points={package: package})
     path = os.pathsep.join(filter(None, [str(site.path), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
@@ -228,8 +282,10 @@ def test_the_records_of_every_kind_are_read_from_source_alone(tmp_path, monkeypa
                 file = tmp_path / path.removeprefix("src/")
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(text)
-        module = next(p.stem for p in (tmp_path / names.package).iterdir() if "__" not in p.name)
-        attribute = "stripes" if kind == "dataset" else names.class_name
+        files = (tmp_path / names.package).iterdir()
+        module = next(p.stem for p in files if p.stem not in ("__init__", "formula"))
+        code = Names(names.name, "loss", names.part) if kind == "method" else names
+        attribute = "stripes" if kind == "dataset" else code.class_name
         interface = read_interface(f"{names.package}.{module}:{attribute}")
         assert interface is not None
         assert all(setting.help for setting in interface.settings.values())

@@ -10,9 +10,12 @@ import pytest
 import sslcore_torchvision
 from sslcore.contract.interface import interface_of, load_reference, provided_by
 from sslcore.contract.settings import settings_of
+from sslcore.recipe.recipe import Training
+from sslcore_torchvision.suggestions import NORMALISING
 
 ENCODERS = list(sslcore_torchvision.sslcore_encoders())
 DATASETS = list(sslcore_torchvision.sslcore_datasets())
+TRAINING = settings_of(Training)
 
 
 def name(record) -> str:
@@ -72,20 +75,36 @@ def test_an_encoder_asks_for_the_views_shape_and_gives_features_and_maps(record)
 
 @pytest.mark.parametrize("record", DATASETS, ids=name)
 def test_mean_and_std_are_given_for_as_many_channels_as_the_images_have(record):
-    augmentation = record.defaults.get("augmentation", {})
     if record.name in PATHS:
-        assert augmentation == {}
+        assert record.defaults == {}
         return
     channels = 3 if record.name in ("cifar10", "cifar100", "stl10") else 1
-    assert len(augmentation["mean"]) == len(augmentation["std"]) == channels
+    for augmentation in NORMALISING:
+        suggested = record.defaults[f"augmentation:{augmentation}"]
+        assert len(suggested["mean"]) == len(suggested["std"]) == channels
 
 
 @pytest.mark.parametrize("record", [r for r in DATASETS if "digits" in r.name], ids=name)
 def test_mean_and_std_of_the_digits_are_theirs(record):
     images = load_reference(record.build)().train.images.double() / 255
-    augmentation = record.defaults["augmentation"]
-    assert augmentation["mean"][0] == pytest.approx(images.mean().item(), abs=1e-3)
-    assert augmentation["std"][0] == pytest.approx(images.std().item(), abs=1e-3)
+    suggested = record.defaults["augmentation:two-views"]
+    assert suggested["mean"][0] == pytest.approx(images.mean().item(), abs=1e-3)
+    assert suggested["std"][0] == pytest.approx(images.std().item(), abs=1e-3)
+
+
+def test_every_shipped_augmentation_that_normalises_gets_mean_and_std(registry):
+    shipped = [entry for entry in registry.entries("augmentation") if entry.origin.shipped]
+    normalising = {entry.name for entry in shipped if "mean" in entry.interface().settings}
+    assert normalising == set(NORMALISING)
+
+
+@pytest.mark.parametrize("record", DATASETS, ids=name)
+def test_what_a_data_set_suggests_is_valid_for_the_part_that_it_names(record, registry):
+    for key, values in record.defaults.items():
+        kind, colon, part = key.partition(":")
+        known = registry.resolve(kind, part).interface().settings if colon else TRAINING
+        for setting, value in values.items():
+            assert known[setting].validate(value) == value, (key, setting)
 
 
 def test_listing_the_records_does_not_import_torch():

@@ -62,19 +62,38 @@ def test_what_a_method_would_have_yields_to_the_data_set_and_what_it_must_have_d
         dataclasses.replace(method, defaults={"optimizer": {"lr": 1.0}})
 
 
-def test_a_data_sets_default_of_another_type_than_the_parts_is_not_meant_for_it(registry, add):
-    class OneWidth(nn.Module):
-        def __init__(self, feature_dim: int, *, hidden: int = 7) -> None:
+def test_a_data_sets_suggestions_are_for_the_part_that_they_name(registry, add):
+    class Projection(nn.Module):
+        def __init__(self, feature_dim: int, *, hidden: tuple[int, ...] = (7,)) -> None:
             super().__init__()
-            self.layer = nn.Linear(feature_dim, hidden)
+            self.layer = nn.Linear(feature_dim, hidden[0])
 
         def forward(self, features: Tensor) -> Projections:
             return {"projections": self.layer(features)}
 
-    add(registry, "head", OneWidth)
-    # For the digits, hidden is a list of widths.
-    recipe, _ = make_recipe("simclr", data="digits", head="made-up", registry=registry)
-    assert recipe.head.settings["hidden"] == 7
+    # The digits suggest widths for the head `projection` that ships.
+    add(registry, "head", Projection, name="projection")
+    for head, hidden in (("projection", (256,)), ("made-up-dist:projection", (7,))):
+        recipe, _ = make_recipe("simclr", data="digits", head=head, registry=registry)
+        assert recipe.head.settings["hidden"] == hidden
+        assert ("hidden" in recipe.by_data["head"]) == (head == "projection")
+
+
+def test_a_setting_that_a_data_set_suggests_wrongly_is_said_to_be_the_data_sets(registry):
+    dataset = sslcore.Dataset(
+        name="wrong",
+        summary="s",
+        build="data_plugin:deep_noise",
+        defaults={"loss:nt-xent": {"temperture": 1.0}, "head:projection": {"dim": "wide"}},
+    )
+    plugin = types.SimpleNamespace(sslcore_datasets=sslcore.hookimpl(lambda: iter([dataset])))
+    registry.register(plugin, name="wrong", distribution="wrong", version="1")
+    with pytest.raises(SettingsError) as said:
+        make_recipe("simclr", data="wrong", registry=registry)
+    assert "loss.temperture: no such setting; nearest: temperature" in str(said.value)
+    assert "head.dim: expected" in str(said.value)
+    assert str(said.value).count("(as dataset wrong (from wrong 1) suggests)") == 2
+    make_recipe("dino", data="wrong", registry=registry)
 
 
 def test_a_methods_settings_go_with_its_own_parts_only(registry):

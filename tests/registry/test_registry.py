@@ -166,6 +166,11 @@ def test_a_bad_method_is_refused_when_it_is_made(change, said):
         ({"opens": (3,)}, "opens must be a tuple of file endings"),
         ({"example": "write"}, "example 'write' is not of the form"),
         ({"defaults": {"data": {}}}, "defaults: no section 'data'"),
+        ({"defaults": [1]}, "defaults must be a dict of sections"),
+        ({"defaults": {"head": {"dim": 1}}}, "'head' must name the head .* write 'head:NAME'"),
+        ({"defaults": {"head:Big": {}}}, "'Big' is no name of a part"),
+        ({"defaults": {"head:big": 3}}, "section 'head:big' must be a dict of settings"),
+        ({"defaults": {"training:x": {}}}, "no section 'training:x'"),
     ],
 )
 def test_a_bad_data_set_is_refused_when_it_is_made(change, said):
@@ -194,6 +199,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_classifier",
         "sslcore_cpc",
         "sslcore_dino",
+        "sslcore_distill",
         "sslcore_huggingface",
         "sslcore_infonce",
         "sslcore_mae",

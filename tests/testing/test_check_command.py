@@ -67,6 +67,60 @@ def test_a_loss_that_breaks_a_property_exits_with_1_and_shows_code_to_paste(offe
     assert "FAILED" in result.output
 
 
+def _loss(name, build="formula_losses:Siamese", **stated):
+    return Loss(name=name, summary="A loss of a third party", build=build, **stated)
+
+
+def test_a_loss_is_held_to_the_formula_in_its_record(offering):
+    offering(
+        _loss("sound", formula="formula_losses:siamese"),
+        _loss("broken", "formula_losses:SiameseNoDetach", formula="formula_losses:siamese"),
+    )
+    assert run("loss", "sound", "--no-mutation").return_value == 0
+    result = run("loss", "broken", "--no-mutation")
+    assert result.return_value == 1
+    assert "gradient-matches-reference-float64" in result.output
+    assert "predictions = torch.tensor(" in result.output
+
+
+def test_a_loss_is_held_to_the_points_in_its_record(offering):
+    offering(
+        _loss("sound", points="formula_losses:siamese_points"),
+        _loss("broken", "formula_losses:SiameseSum", points="formula_losses:siamese_points"),
+    )
+    result = run("loss", "sound", "--no-mutation")
+    # Without a formula, a gradient that stops at one of the signals is known by finite differences.
+    assert result.return_value == 0, result.output
+    result = run("loss", "broken", "--no-mutation")
+    assert result.return_value == 1
+    assert "value-at-named-points" in result.output
+
+
+def test_exit_code_3_says_that_nothing_certified_a_loss(offering):
+    offering(_loss("free"), _loss("sound", formula="formula_losses:siamese"))
+    result = run("loss", "free", "--no-mutation")
+    assert result.return_value == 3
+    assert "nothing certified the loss" in result.output
+    assert run("plugin", "mine", "--no-mutation").return_value == 3
+    (report,) = json.loads(run("loss", "free", "--json", "--no-mutation").output)
+    assert (report["passed"], report["certified"]) == (True, False)
+
+
+def test_a_loss_of_unknown_signals_is_not_checked_and_told_why(offering):
+    offering(_loss("strange", "formula_losses:Strange"))
+    result = run("loss", "strange")
+    assert result.return_value == 3
+    assert "it takes boxes, of unknown shape" in result.stderr
+    assert "Shape(" in result.stderr
+
+
+def test_a_formula_that_asks_for_what_the_loss_lacks_is_refused(offering):
+    offering(_loss("odd", formula="formula_losses:prototypes"))
+    result = run("loss", "odd", "--no-mutation")
+    assert isinstance(result.exception, UsageError)
+    assert "the formula asks for 'layer_weight'" in str(result.exception)
+
+
 def test_everything_that_a_plugin_offers_is_checked_and_counted(offering):
     offering(
         Loss(

@@ -17,7 +17,11 @@ from sslcore.testing.losses.supplied import supplied
         ({"projections": (2, 5, 3)}, {"num_views": 2, "projection_dim": 3}),
         ({"predictions": (3, 5, 4)}, {"num_views": 3, "projection_dim": 4}),
         ({"features": (4, 5, 6)}, {"num_views": 4, "feature_dim": 6}),
-        ({"reconstructions": (2, 5, 1, 8, 8)}, {"num_views": 2}),
+        (
+            {"reconstructions": (2, 5, 1, 8, 8)},
+            {"num_views": 2, "image_size": 8, "channels": 1},
+        ),
+        ({"feature_maps": (2, 5, 7, 3, 4)}, {"feature_map_shape": (7, 3, 4)}),
         ({"logits": (1, 5, 3)}, {"num_views": 1, "num_classes": 3}),
         (
             {"step_predictions": (1, 4, 5, 6), "features": (4, 5, 6)},

@@ -22,7 +22,7 @@ _FOLDERS = ("src", "tests", "dist", "build")
 
 @dataclass(frozen=True)
 class Names:
-    """The names of a plugin.
+    """The names of a plugin and of one of its parts.
 
     Attributes:
         name: of the distribution, in kebab-case.
@@ -47,10 +47,22 @@ class Names:
     @property
     def class_name(self) -> str:
         """The name of the class behind the part."""
-        kind = "loss" if self.kind == "method" else self.kind
         words = self.part.split("-")
         # The kind in it keeps it apart from every name that its module imports.
-        return "".join(map(str.capitalize, words if words[-1] == kind else [*words, kind]))
+        return "".join(
+            map(str.capitalize, words if words[-1] == self.kind else [*words, self.kind])
+        )
+
+    @property
+    def noun(self) -> str:
+        """The kind, in words."""
+        return "data set" if self.kind == "dataset" else self.kind
+
+    @property
+    def show(self) -> str:
+        """The command that shows the part."""
+        what = "methods" if self.kind == "method" else f"components {self.kind}"
+        return f"sslcore {what} {self.part}"
 
 
 def check_names(names: Names, registry: Registry) -> None:

@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -17,9 +18,9 @@ from sslcore.cli.new_plugin.naming import Names
 from sslcore.errors import UsageError
 from sslcore.system.printable import is_one_printable_line
 
-#: The module that holds the code of each kind.
+#: The module that holds the code of each kind; a method is a record alone.
 _MODULES: Mapping[str, str] = {
-    "method": "losses",
+    "method": "",
     "augmentation": "augmentations",
     "encoder": "encoders",
     "head": "heads",
@@ -34,54 +35,96 @@ KINDS = tuple(_MODULES)
 
 LICENSES = ("MIT", "Apache-2.0", "BSD-3-Clause")
 
-_ARTICLES = {"a": "an", "e": "an"}
 
-
-def files_of(names: Names, *, author: str = "", license: str = "MIT") -> dict[str, str]:
+def files_of(*parts: Names, author: str = "", license: str = "MIT") -> dict[str, str]:
     """Return the files of a plugin, by path, with their text.
 
     Args:
-        names: what it is called.
+        parts: the names of each of its parts, of different kinds; a method without a loss gets one.
         author: who holds the copyright; the authors of the plugin by default.
         license: one of `LICENSES`.
 
     Raises:
         UsageError: the author is no line of text.
     """
-    author = author.strip() or f"The {names.name} authors"
+    first = parts[0]
+    author = author.strip() or f"The {first.name} authors"
     if not is_one_printable_line(author):
         raise UsageError(f"--author: expected a line of text, got {author!r}")
-    module = _MODULES[names.kind]
-    noun = "data set" if names.kind == "dataset" else names.kind
-    kind = names.kind
     values = {
-        "name": names.name,
-        "part": names.part,
-        "package": names.package,
-        "class_name": names.class_name,
-        "module": module,
-        "description": f"{_ARTICLES.get(noun[0], 'a').capitalize()} {noun} for sslcore",
+        "name": first.name,
+        "package": first.package,
+        "description": f"{_in_words([part.noun for part in parts])} for sslcore",
         "license": license,
         "author": author,
         # What is text in JSON is text in TOML.
         "quoted_author": json.dumps(author, ensure_ascii=False),
         "year": time.strftime("%Y"),
         "requirement": _requirement(),
-        "show": f"sslcore {'methods' if kind == 'method' else f'components {kind}'} {names.part}",
-        "check": f"sslcore check plugin {names.package}",
+        "check": f"sslcore check plugin {first.package}",
     }
-    values["command"] = _filled(f"{kind}/command.txt", values).strip()
-    templates = {
-        "pyproject.toml": "common/pyproject.toml.txt",
-        "README.md": "common/README.md.txt",
-        "LICENSE": f"licenses/{license}.txt",
-        ".gitignore": "common/gitignore.txt",
-        ".github/workflows/test.yml": "common/test.yml.txt",
-        f"src/{names.package}/__init__.py": f"{kind}/records.txt",
-        f"src/{names.package}/{module}.py": f"{kind}/part.txt",
-        f"tests/test_{names.package}.py": f"{kind}/test.txt",
+    written = _with_a_loss(parts)
+    # What a method names where the plugin has no part of the kind.
+    values |= tomllib.loads(_read("method/parts.toml"))
+    values |= {part.kind: part.part for part in written if part.kind != "method"}
+    own = {
+        part.kind: {**values, "part": part.part, "class_name": part.class_name} for part in written
     }
-    return {path: _filled(template, values) for path, template in templates.items()}
+    values["hooks"] = "\n\n\n".join(
+        _filled(f"{kind}/hooks.txt", names).rstrip("\n") for kind, names in own.items()
+    )
+    values["commands"] = "\n".join(
+        line
+        for part in parts
+        for line in (part.show, _filled(f"{part.kind}/command.txt", own[part.kind]).strip())
+    )
+    modules = [
+        f"`src/{first.package}/{module}.py`" for module in map(_module_of, written) if module
+    ]
+    values["code"] = f"{_joined(modules)} {'has' if len(modules) == 1 else 'have'}"
+    source = f"src/{first.package}"
+    files = {
+        path: _filled(template, values)
+        for path, template in {
+            "pyproject.toml": "common/pyproject.toml.txt",
+            "README.md": "common/README.md.txt",
+            "LICENSE": f"licenses/{license}.txt",
+            ".gitignore": "common/gitignore.txt",
+            ".github/workflows/test.yml": "common/test.yml.txt",
+            f"{source}/__init__.py": "common/records.txt",
+        }.items()
+    }
+    for part in written:
+        names = own[part.kind]
+        if module := _module_of(part):
+            files[f"{source}/{module}.py"] = _filled(f"{part.kind}/part.txt", names)
+        if part.kind == "loss":
+            files[f"{source}/formula.py"] = _filled("loss/formula.txt", names)
+        files[f"tests/test_{part.kind}.py"] = _filled(f"{part.kind}/test.txt", names)
+    return files
+
+
+def _with_a_loss(parts: Sequence[Names]) -> list[Names]:
+    """Return the parts, with a loss of the method's name where a method has none."""
+    kinds = {part.kind: part for part in parts}
+    if "method" not in kinds or "loss" in kinds:
+        return list(parts)
+    method = kinds["method"]
+    return [Names(method.name, "loss", method.part), *parts]
+
+
+def _module_of(part: Names) -> str:
+    return _MODULES[part.kind]
+
+
+def _in_words(nouns: Sequence[str]) -> str:
+    """Return nouns with their articles: `A loss and an augmentation`."""
+    words = _joined([f"{'an' if noun[0] in 'aeo' else 'a'} {noun}" for noun in nouns])
+    return words[0].upper() + words[1:]
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _requirement() -> str:
@@ -91,8 +134,11 @@ def _requirement() -> str:
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
-    text = resources.files("sslcore.cli.new_plugin").joinpath("templates", name).read_text("utf-8")
-    return Template(text).substitute(values)
+    return Template(_read(name)).substitute(values)
+
+
+def _read(name: str) -> str:
+    return resources.files("sslcore.cli.new_plugin").joinpath("templates", name).read_text("utf-8")
 
 
 def write(folder: Path, files: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -10,9 +11,11 @@ from sslcore.contract.records.base import (
     KEBAB_CASE,
     Component,
     Sections,
+    check_address,
     check_reference,
     check_sections,
 )
+from sslcore.contract.stages import PART_SECTIONS, RECORD_SECTIONS
 
 #: A file ending; or a folder, and what it must hold.
 _OPENS = re.compile(r"\.[^\s/*?]+|/|/[^\s/][^\s]*")
@@ -42,8 +45,9 @@ class Dataset(Component):
             before they are opened.
         preset: name of the presets of methods that suit these images; empty where their size
             decides.
-        defaults: settings of other sections that suit these images; each applies only where the
-            chosen component has that setting, and yields to the method's own.
+        defaults: settings that suit these images, `{"head:my-head": {"dim": 64}, "training":
+            {"epochs": 10}}`: those of a part under its kind and name, and those of
+            training. They apply where the part is chosen, and yield to the method's own.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -90,4 +94,24 @@ class Dataset(Component):
             self.preset and not KEBAB_CASE.fullmatch(self.preset)
         ):
             raise ValueError(f"{whose}: preset must be the name of a preset, got {self.preset!r}")
-        check_sections(f"{whose}: defaults", self.defaults)
+        _check_suggestions(f"{whose}: defaults", self.defaults)
+
+
+def _check_suggestions(whose: str, suggestions: object) -> None:
+    """Check that settings of parts stand under their names, and other settings in sections."""
+    if not isinstance(suggestions, Mapping):
+        raise ValueError(f"{whose} must be a dict of sections, got {suggestions!r}")
+    others = [section for section in RECORD_SECTIONS if section not in PART_SECTIONS]
+    for key, values in suggestions.items():
+        kind, colon, name = str(key).partition(":")
+        if kind not in PART_SECTIONS:
+            known = [*(f"{part}:NAME" for part in PART_SECTIONS), *others]
+            check_sections(whose, {key: values}, known)
+            continue
+        if not colon:
+            raise ValueError(
+                f"{whose}: {key!r} must name the {kind} that the settings are for: write "
+                f"'{kind}:NAME', once for each"
+            )
+        check_address(f"{whose}: {key!r}", name)
+        check_sections(whose, {key: values}, (key,))

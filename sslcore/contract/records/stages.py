@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from sslcore.contract.records.base import Component
+from sslcore.contract.records.base import Component, check_reference
 from sslcore.system.printable import is_one_printable_line
 
 
@@ -38,12 +38,19 @@ class Loss(Component):
         supervised: whether it may ask for `labels`; no other training stage sees them.
         family: what `sslcore check` holds it against: a family of `sslcore.testing`, or one of the
             plugin's own as `"package.module:attribute"`; empty where there is none.
+        formula: of a loss without a family, the function that computes it by its definition, as
+            `"package.module:attribute"`. The parameters of the function are signals and settings
+            of the loss, and its weights and buffers, by name.
+        points: of a loss without a family, the function that returns known cases, as
+            `"package.module:attribute"`: a list of signals by name, each with the expected loss.
     """
 
     kind: ClassVar[str] = "loss"
 
     supervised: bool = False
     family: str = ""
+    formula: str = ""
+    points: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -51,6 +58,13 @@ class Loss(Component):
             raise ValueError(
                 f"{self.kind} {self.name!r}: the family must be a name or a reference, got "
                 f"{self.family!r}"
+            )
+        for name in ("formula", "points"):
+            check_reference(f"{self.kind} {self.name!r}: {name}", getattr(self, name))
+        if self.family and (self.formula or self.points):
+            raise ValueError(
+                f"{self.kind} {self.name!r}: a loss of a family has the family's formula; leave "
+                "out family, or formula and points"
             )
 
 

@@ -24,6 +24,7 @@ class Teacher:
         settings: the settings of that encoder.
         path: a run or a file with the weights that it begins with; empty for those of the student.
             A frozen teacher has the encoder of the run.
+        part: of a run, "encoder", or "teacher" for its teacher; of a file, a part of the names.
         head: whether it has a copy of the student's head, too; a frozen teacher has none.
         without: signals that it does not get, such as `"mask"` for a teacher that sees everything.
         pretrained: whether it must have weights of its own, so that a user has to give `path`, or
@@ -37,6 +38,7 @@ class Teacher:
     encoder: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     path: str = ""
+    part: str = "encoder"
     head: bool = True
     without: tuple[str, ...] = ()
     pretrained: bool = False
@@ -103,6 +105,7 @@ _TYPES: dict[str, type] = {
     "schedule": str,
     "settings": Mapping,
     "path": str,
+    "part": str,
     "head": bool,
     "without": tuple,
     "pretrained": bool,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sslcore.errors import UsageError, nearest
 from sslcore.testing.losses.against_reference import REFERENCE
 from sslcore.testing.losses.contrastive import INVARIANCES
-from sslcore.testing.losses.custom import CUSTOM, numbers_of, varied
+from sslcore.testing.losses.custom import CUSTOM
+from sslcore.testing.losses.custom_settings import settings_to_vary, varied
 from sslcore.testing.losses.generic import GENERIC
 from sslcore.testing.losses.mutation import mutation_score
 from sslcore.testing.losses.spec import LossSpec
@@ -19,9 +22,14 @@ def properties_of(spec: LossSpec) -> tuple[Property, ...]:
     """Return the properties that a spec is checked for.
 
     Raises:
-        UsageError: it names an unknown family or property.
+        UsageError: it names an unknown family or property, or its formula asks for an unknown name.
     """
-    family = LossSubject(spec).family
+    subject = LossSubject(spec)
+    family = subject.family
+    if family.formula is not None:
+        with suppress(Violation, Hung):
+            # A formula that asks for what there is not is a mistake of the spec, not of the loss.
+            family.formula.arguments(subject.adapt(family.anchors()[0]))
     found = (*GENERIC, *REFERENCE, *family.properties, *_claimed(spec))
     names = [item.name for item in found]
     for name in spec.expected_failures:
@@ -54,6 +62,11 @@ def scored(spec: LossSpec, rows: list[Row]) -> MutationScore | None:
     return mutation_score(subject, properties, plain=is_plain(subject))
 
 
+def is_certified(spec: LossSpec) -> bool:
+    """Whether the value of the loss is compared with anything."""
+    return bool(spec.points) or LossSubject(spec).has_reference
+
+
 def is_plain(subject: LossSubject) -> bool:
     """Whether the loss is a plain function; False where it can't even be made."""
     try:
@@ -68,13 +81,13 @@ def notes_on(spec: LossSpec) -> tuple[str, ...]:
     if subject.family.name != CUSTOM.name:
         return ()
     notes = []
-    if spec.reference is None and not spec.points:
+    if not is_certified(spec):
         notes.append(
-            "invariances alone can't certify a loss: a constant loss has them all. In your own "
-            "test, give a reference (LossSpec(..., reference=…)) or a value at a named point "
-            "(points=…)"
+            "nothing certified the loss: a constant has all of these properties. Give its formula "
+            "or known points: Loss(formula=…, points=…), or LossSpec(reference=…, points=…) in a "
+            "test"
         )
-    still = [name for name in numbers_of(spec) if name not in varied(spec)]
+    still = [name for name in settings_to_vary(spec) if name not in varied(spec)]
     if still:
         notes.append(
             f"{', '.join(still)}: checked at the default only, so a loss that ignores it passes; "

@@ -18,14 +18,20 @@ Loss = Callable[[Inputs, Hyper], Tensor]
 _LOW = (torch.bfloat16, torch.float16)
 
 
-def taking(signals: Sequence[str], function: Callable[[Inputs], object]) -> Callable[..., object]:
-    """Return a function of these signals as keywords."""
+def taking(
+    signals: Sequence[str], function: Callable[[Inputs], object], *, optional: Sequence[str] = ()
+) -> Callable[..., object]:
+    """Return a function of these signals as keywords, and of others that may be left out."""
 
     def loss(**inputs: Tensor) -> object:
         return function(inputs)
 
     loss.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in signals]
+        + [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+            for name in optional
+        ]
     )
     return loss
 
@@ -85,7 +91,8 @@ def _remembering(loss: Loss, signals: Sequence[str], changed: str, hyper: Hyper)
 
 def _in_half(inputs: Inputs) -> Inputs:
     return {
-        name: item.half() if item.dtype == torch.float32 else item for name, item in inputs.items()
+        name: item.half() if getattr(item, "dtype", None) == torch.float32 else item
+        for name, item in inputs.items()
     }
 
 

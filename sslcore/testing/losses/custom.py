@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,12 +9,17 @@ from typing import TYPE_CHECKING
 import torch
 from hypothesis import strategies as st
 
-from sslcore.contract.interface import SUPPLIED
-from sslcore.contract.settings import Setting, settings_of
 from sslcore.errors import UsageError
+from sslcore.signals import batch_axis
+from sslcore.testing.limits import OutOfTime, within
+from sslcore.testing.losses.custom_mutants import control_of, mutants_of
+from sslcore.testing.losses.custom_properties import PROPERTIES, points_of
+from sslcore.testing.losses.custom_settings import varied
 from sslcore.testing.losses.draws import hypers, pairs
 from sslcore.testing.losses.example import Example, Inputs
+from sslcore.testing.losses.extremes import TINY
 from sslcore.testing.losses.family import Family, Hyper, HyperRange, register_family
+from sslcore.testing.losses.formula import Formula
 from sslcore.testing.losses.pair_examples import (
     pair_anchors,
     pair_degenerate,
@@ -23,79 +27,130 @@ from sslcore.testing.losses.pair_examples import (
     pair_plain,
     pair_plain_malformed,
 )
+from sslcore.testing.losses.signal_draws import (
+    anchors_of,
+    degenerate_of,
+    examples_of,
+    first_accepted,
+    malformed_of,
+)
+from sslcore.testing.losses.signal_shapes import ENGINE, Asked, asked_by, shape_of
+from sslcore.testing.losses.signature import parameters_of
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.losses.subject import LossSubject
-from sslcore.testing.property import declare
+from sslcore.testing.violation import Hung, Violation
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 
-def _points(subject: LossSubject) -> Sequence[Example]:
-    return [
-        subject.adapt(Example(_in_double(inputs), {}, case={"value": value}))
-        for inputs, value in subject.spec.points
-    ]
-
-
-def _in_double(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return inputs as examples hold them: floating-point ones in float64, unrounded."""
-    return {
-        name: item.double() if item.is_floating_point() else item for name, item in inputs.items()
-    }
-
-
-@declare(
-    "value-at-named-points",
-    "P1",
-    formula="L has the stated value at each stated point",
-    kills="any fault that changes the value at these points",
-    anchors=_points,
-    applies=lambda subject: (
-        ""
-        if subject.spec.points
-        else "no points are given: LossSpec(..., points=[(inputs, value)])"
-    ),
-)
-def value_at_named_points(subject: LossSubject, example: Example) -> None:
-    expected = example.case["value"]
-    # A value written by hand has about seven digits.
-    tolerance = max(subject.tolerance(example, expected), 1e-6 * (1 + abs(expected)))
-    subject.compare(subject.value(example), expected, tolerance, example, "the stated value")
-
-
 def _for_spec(spec: LossSpec) -> Family:
-    """Return the family with the signals of the spec's points, pairs of views by default.
+    """Return the family of one loss.
 
-    Its hyperparameters are the numbers that both the loss and its stated reference take.
+    Its signals are those that `forward` asks for, or that its points name; pairs of views where
+    neither tells. Its hyperparameters are settings that both the loss and its formula take.
     """
     hyper = varied(spec)
-    family = replace(CUSTOM, hyper=hyper, anchors=lambda: _at_other_settings(pair_anchors(), hyper))
-    if not spec.points:
-        return family
+    formula = None if spec.reference is None else Formula(spec, lambda: LossSubject(spec))
+    family = replace(
+        CUSTOM,
+        hyper=hyper,
+        anchors=lambda: _at_other_settings(pair_anchors(), hyper),
+        formula=formula,
+    )
+    asked = _asked(spec)
+    if asked is not None and asked.unknown:
+        family = _at_points(family, spec)
+    elif asked is not None and (tuple(asked.shapes) != CUSTOM.signals or asked.engine):
+        family = _drawn(family, spec, asked)
+    if formula is not None:
+        family = replace(family, mutants=mutants_of(family), control=control_of(family))
+    return family
+
+
+def _asked(spec: LossSpec) -> Asked | None:
+    """Return what a loss asks for; None where only its signature as a plain function tells."""
     named = {tuple(inputs) for inputs, _ in spec.points}
     if len(named) > 1:
         raise UsageError("points: all must name the same signals")
-    signals = named.pop()
-    if signals == CUSTOM.signals:
+    of_points = named.pop() if named else ()
+    of_formula = None if spec.reference is None else parameters_of(spec.reference)
+    asked = asked_by(spec.make, frozenset({*of_points, *(of_formula or ())}))
+    if asked is not None or not of_points:
+        return asked
+    shapes = {name: shape_of(name) for name in of_points if name not in ENGINE}
+    known = {name: shape for name, shape in shapes.items() if shape is not None}
+    engine = tuple(name for name in of_points if name in ENGINE)
+    return Asked(known, engine, tuple(name for name in shapes if name not in known))
+
+
+def _drawn(family: Family, spec: LossSpec, asked: Asked) -> Family:
+    """Return the family with signals drawn by their shapes."""
+    family = replace(
+        family,
+        signals=(*asked.shapes, *asked.engine),
+        trainable=asked.trained,
+        axes=asked.axes,
+        batch_of=lambda inputs: _images(inputs, asked.axes),
+        degenerate_gradient=(),
+        malformed=lambda inputs: malformed_of(asked, inputs),
+        plain=None,
+        plain_names=(),
+    )
+    probe = LossSubject(replace(spec, family=replace(family, for_spec=None, formula=None)))
+    layout = first_accepted(asked, lambda example: _accepts(probe, example))
+    return replace(
+        family,
+        examples=lambda ranges: examples_of(asked, layout, ranges),
+        anchors=lambda: _at_other_settings(anchors_of(asked, layout), family.hyper),
+        degenerate=lambda dtype: degenerate_of(asked, layout, TINY[dtype]),
+    )
+
+
+def _images(inputs: Inputs, axes: Mapping[str, int]) -> int:
+    name = next(name for name in inputs if name in axes)
+    return inputs[name].shape[axes[name]]
+
+
+def _accepts(subject: LossSubject, example: Example) -> bool:
+    """Whether a loss has a finite value for an example."""
+    example = subject.adapt(example)
+
+    def value() -> float:
+        return float(subject.call(subject.make(example), example).detach())
+
+    try:
+        return abs(within(subject.spec.seconds, value)) < float("inf")
+    except (Violation, Hung, OutOfTime):
+        return False
+
+
+def _at_points(family: Family, spec: LossSpec) -> Family:
+    """Return the family with the signals of the points, and other numbers of the same shapes."""
+    if not spec.points:
         return family
-    given = [Example(_in_double(inputs)) for inputs, _ in spec.points]
+    given = points_of(spec)
 
     def examples(ranges: Mapping[str, HyperRange]) -> SearchStrategy[Example]:
-        drawn = st.tuples(st.sampled_from(given), hypers(ranges))
-        return drawn.map(lambda both: replace(both[0], hyper=both[1]))
+        drawn = st.tuples(st.sampled_from(given), hypers(ranges), st.sampled_from((1.0, 0.5, -2.0)))
+        return drawn.map(lambda drawn: _rescaled(replace(drawn[0], hyper=drawn[1]), drawn[2]))
 
+    signals = tuple(given[0].inputs)
+    axes = {
+        name: min(batch_axis(name), item.dim() - 1)
+        for name, item in given[0].inputs.items()
+        if item.dim()
+    }
     floating = {
-        name
-        for inputs, _ in spec.points
-        for name, item in inputs.items()
-        if isinstance(item, torch.Tensor) and item.is_floating_point()
+        name for item in given for name, value in item.inputs.items() if value.is_floating_point()
     }
     return replace(
         family,
-        signals=signals,
+        signals=(*signals, *given[0].engine),
         examples=examples,
-        anchors=lambda: _at_other_settings(given, hyper),
+        anchors=lambda: _at_other_settings(given, family.hyper),
+        axes=axes,
+        batch_of=lambda inputs: _images(inputs, axes),
         degenerate=lambda dtype: {},
         degenerate_gradient=(),
         malformed=lambda inputs: {},
@@ -104,6 +159,12 @@ def _for_spec(spec: LossSpec) -> Family:
         ),
         plain=None,
         plain_names=(),
+    )
+
+
+def _rescaled(example: Example, factor: float) -> Example:
+    return example.with_inputs(
+        **{name: item * factor for name, item in example.inputs.items() if item.is_floating_point()}
     )
 
 
@@ -117,40 +178,6 @@ def _gradient_scale(inputs: Inputs, hyper: Hyper) -> dict[str, torch.Tensor]:
         for name, item in inputs.items()
         if item.is_floating_point() and item.dim()
     }
-
-
-def varied(spec: LossSpec) -> dict[str, HyperRange]:
-    """Return the numbers that a loss and its stated reference both take, with values to try."""
-    if spec.reference is None:
-        return {}
-    of_reference = inspect.signature(spec.reference).parameters
-    return {
-        name: HyperRange(setting.default, values, min(values), max(values))
-        for name, setting in numbers_of(spec).items()
-        if name in of_reference and len(values := _values(setting)) > 1
-    }
-
-
-def numbers_of(spec: LossSpec) -> dict[str, Setting]:
-    """Return the settings of a loss that are numbers; none where its signature can't be read."""
-    try:
-        settings = settings_of(spec.make, skip=frozenset(SUPPLIED))
-    except (TypeError, ValueError):
-        return {}
-    return {name: item for name, item in settings.items() if isinstance(item.default, float)}
-
-
-def _values(setting: Setting) -> tuple[float, ...]:
-    """Return the default of a setting, and other values that its annotation allows."""
-    default = setting.default
-    found = [default]
-    for value in (default / 2, 2 * default, default + 1.0, 0.25, 3.0):
-        try:
-            setting.validate(value)
-        except ValueError:
-            continue
-        found.append(value)
-    return tuple(dict.fromkeys(found))
 
 
 def _at_other_settings(
@@ -169,7 +196,7 @@ def _at_other_settings(
 CUSTOM = register_family(
     Family(
         name="custom",
-        summary="Any other loss, over pairs of views unless its points name other signals",
+        summary="Any other loss, of the signals that it asks for",
         signals=("projections",),
         examples=pairs,
         anchors=pair_anchors,
@@ -182,9 +209,10 @@ CUSTOM = register_family(
         plain=pair_plain,
         plain_names=("z1", "z2"),
         plain_malformed=pair_plain_malformed,
-        properties=(value_at_named_points,),
+        properties=PROPERTIES,
         gradient_scale=_gradient_scale,
         facts={"symmetric": True},
         for_spec=_for_spec,
+        cast=True,
     )
 )

@@ -20,12 +20,15 @@ class Example:
         hyper: by name.
         geometry: what is special about the inputs, in words; may be empty.
         case: further numbers that a property needs.
+        engine: what the engine gives beside tensors, by name: `progress`, `step`, and the seed of
+            `random`.
     """
 
     inputs: Inputs
     hyper: Mapping[str, float] = field(default_factory=dict)
     geometry: str = ""
     case: Mapping[str, float] = field(default_factory=dict)
+    engine: Mapping[str, float] = field(default_factory=dict)
 
     def to(self, dtype: torch.dtype) -> Example:
         """Return the example with floating-point inputs in another type."""

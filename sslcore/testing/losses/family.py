@@ -16,6 +16,7 @@ from sslcore.testing.property import Property
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
+    from sslcore.testing.losses.formula import Formula
     from sslcore.testing.losses.spec import LossSpec
 
 Hyper = Mapping[str, float]
@@ -33,6 +34,7 @@ class HyperRange:
         values: the values to draw, ordinary ones first.
         low, high: other numbers are drawn between these bounds.
         required: whether a member must take it, unless the spec states it as a constant.
+        listed: whether only the listed values are drawn.
     """
 
     default: float
@@ -40,9 +42,12 @@ class HyperRange:
     low: float
     high: float
     required: bool = False
+    listed: bool = False
 
     def strategy(self) -> SearchStrategy[float]:
         """Return a strategy over the values and the range."""
+        if self.listed:
+            return st.sampled_from(self.values)
         return st.one_of(
             st.sampled_from(self.values),
             st.floats(self.low, self.high, allow_subnormal=False).map(lambda x: round(x, 3)),
@@ -62,6 +67,7 @@ class Mutant:
             function of tensors.
         needs: the property that the fault needs to show, for a fault in something that not every
             loss has; if that property is not checked, the variant does not count.
+        equivalent: whether the variant is no fault of this loss, so that it does not count.
         checks_shapes: whether the kit refuses malformed inputs for the variant, so that the checks
             find its own fault only; False if accepting them is the fault.
     """
@@ -71,6 +77,7 @@ class Mutant:
     make: Callable[..., object] | None = None
     plain: Callable[[Hyper], Callable[..., object]] | None = None
     needs: str = ""
+    equivalent: Callable[[], bool] = lambda: False
     checks_shapes: bool = True
 
 
@@ -117,6 +124,9 @@ class Family:
         batch_of: returns the number of samples in inputs.
         facts: constants that shared properties need (`negatives`, …).
         for_spec: makes the family for a spec, if the family depends on the spec.
+        formula: the loss by its author's formula, in place of a reference.
+        cast: whether the buffers of a loss get the type of its inputs, as its weights do.
+        axes: the axis of the images, by signal, where it is not the second.
     """
 
     name: str
@@ -146,6 +156,9 @@ class Family:
     batch_of: Callable[[Inputs], int] = _second_dimension
     facts: Mapping[str, object] = field(default_factory=dict)
     for_spec: Callable[[LossSpec], Family] | None = None
+    formula: Formula | None = None
+    cast: bool = False
+    axes: Mapping[str, int] = field(default_factory=dict)
 
 
 _FAMILIES: dict[str, Family] = {}

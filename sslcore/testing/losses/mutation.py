@@ -22,6 +22,8 @@ def mutant_subject(subject: LossSubject, mutant: Mutant) -> LossSubject:
     signals = subject.family.signals
     spec = replace(
         subject.spec,
+        # As it is, since a family that depends on the spec would be made for the mutant.
+        family=replace(subject.family, for_spec=None),
         signals=None,
         constants={},
         convention=None,
@@ -112,7 +114,7 @@ def mutation_score(
     applicable = [
         mutant
         for mutant in subject.family.mutants
-        if (mutant.plain is None or plain) and mutant.needs in checked
+        if (mutant.plain is None or plain) and mutant.needs in checked and not mutant.equivalent()
     ]
     for mutant in applicable:
         (killed if caught_by(subject, mutant, ordered) else survived).append(mutant.name)

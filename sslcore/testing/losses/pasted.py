@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sslcore.testing.losses.engine_values import engine_code
 from sslcore.testing.losses.example import Example, as_code
 
 if TYPE_CHECKING:
@@ -32,5 +33,9 @@ def calling_code(subject: LossSubject, example: Example) -> str:
             lines.append(f"{made}({', '.join(names)})")
     else:
         lines += [f"{name} = {as_code(item)}" for name, item in shown.items()]
-        lines.append(f"{made}({', '.join(f'{name}={name}' for name in shown)})")
+        further = engine_code(example, subject.family.batch_of(example.inputs))
+        if "random" in further:
+            lines.insert(0, "import sslcore")
+        keywords = {**{name: name for name in shown}, **further}
+        lines.append(f"{made}({', '.join(f'{name}={text}' for name, text in keywords.items())})")
     return "\n".join(lines)

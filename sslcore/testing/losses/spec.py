@@ -52,7 +52,7 @@ class LossSpec:
     dtypes: Sequence[str] = DTYPES
     expected_failures: Mapping[str, str] = field(default_factory=dict)
     reference: Callable[..., Tensor] | None = None
-    points: Sequence[tuple[Mapping[str, Tensor], float]] = ()
+    points: Sequence[tuple[Mapping[str, Tensor | float], float]] = ()
     invariances: Sequence[str] = ()
     stateful: bool = False
     suite: str = "2026.1"

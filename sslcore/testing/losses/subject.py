@@ -12,12 +12,14 @@ from torch import Tensor
 
 from sslcore.testing.limits import OutOfTime, within
 from sslcore.testing.losses.convention import find_reference
+from sslcore.testing.losses.engine_values import engine_values
 from sslcore.testing.losses.example import Example
 from sslcore.testing.losses.family import Family, Reference, family_of
+from sslcore.testing.losses.making import made_alike
 from sslcore.testing.losses.pasted import calling_code
 from sslcore.testing.losses.signature import is_plain, parameters_of
 from sslcore.testing.losses.spec import DTYPE, LossSpec, check_spec
-from sslcore.testing.losses.supplied import supplied
+from sslcore.testing.losses.supplied import OF_A_RUN, supplied
 from sslcore.testing.search import Meter
 from sslcore.testing.violation import Hung, Violation, said
 
@@ -72,7 +74,7 @@ class LossSubject:
 
     def arguments(self, example: Example) -> dict[str, Any]:
         """Return the arguments of `make`: hyperparameters and what the engine would supply."""
-        known = supplied(example.inputs)
+        known = {**OF_A_RUN, **supplied(example.inputs)}
         return {
             **{name: value for name, value in known.items() if self.accepts(name)},
             **{name: example.hyper[name] for name in self.family.hyper if name in self.takes},
@@ -82,8 +84,13 @@ class LossSubject:
         """Return a new loss with the example's hyperparameters."""
         arguments = self.arguments(example)
         code = f"make({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+        cast = self.family.cast
+
+        def made() -> Any:
+            return made_alike(lambda: self.spec.make(**arguments, **further), example, cast=cast)
+
         try:
-            return within(self._seconds, lambda: self.spec.make(**arguments, **further))
+            return within(self._seconds, made)
         except OutOfTime:
             raise self._hung(f"{code} did not return in {self._seconds:g} s", code) from None
         except (Exception, SystemExit) as error:
@@ -124,6 +131,11 @@ class LossSubject:
         """Call the loss directly; its errors are not caught."""
         try:
             given = self.given(loss, keywords)
+            if keywords:
+                now = example.with_inputs(
+                    **{name: keywords[name] for name in example.inputs if name in keywords}
+                )
+                given = {**self.given(loss, engine_values(self.family, now)), **given}
             return within(self._seconds, lambda: loss(*arguments, **given))
         except OutOfTime:
             code = self.code(example)
@@ -186,6 +198,13 @@ class LossSubject:
         score = self.call(loss, example, **further)
         return score.detach(), self.backward(score, example)
 
+    def targets(self, example: Example) -> set[str]:
+        """Return the signals at which a loss outside all families stops the gradient."""
+        if not self.family.cast:
+            return set()
+        found = self.gradients(example)[1]
+        return {name for name, gradient in found.items() if not bool(gradient.any())}
+
     def backward(self, score: Tensor, example: Example) -> dict[str, Tensor]:
         """Return the gradient of a score by signal, in float64; zero where none arrives."""
         leaves = {name: example.inputs[name] for name in self.family.trainable}
@@ -205,13 +224,18 @@ class LossSubject:
             for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
         }
 
-    def reference(self, example: Example) -> float:
-        """Return the reference's value in float64."""
+    def reference(self, example: Example, dtype: str = "float64") -> float:
+        """Return the reference's value in float64; weights of the loss are rounded to a type."""
+        if self.family.formula is not None:
+            return self.family.formula.value(example, rounded=DTYPE[dtype])
         with torch.no_grad():
             return float(self._reference(example.to(torch.float64).inputs, example.hyper))
 
-    def reference_gradients(self, example: Example) -> dict[str, Tensor]:
+    def reference_gradients(self, example: Example, dtype: str = "float64") -> dict[str, Tensor]:
         """Return the reference's gradient by signal, in float64."""
+        if self.family.formula is not None:
+            names = self.family.trainable
+            return self.family.formula.gradients(example, names, rounded=DTYPE[dtype])
         example = _leaves(example.to(torch.float64), self.family.trainable)
         score = self._reference(example.inputs, example.hyper)
         leaves = [example.inputs[name] for name in self.family.trainable]
@@ -221,6 +245,12 @@ class LossSubject:
             for name, leaf, gradient in zip(self.family.trainable, leaves, found, strict=True)
         }
 
+    @property
+    def has_reference(self) -> bool:
+        """Whether the value of the loss is known for any example."""
+        stated = self.family.formula or self.family.reference or self.spec.reference
+        return stated is not None
+
     @cached_property
     def _reference(self) -> Reference:
         return find_reference(self)
@@ -228,6 +258,8 @@ class LossSubject:
     def tolerance(self, example: Example, value: float, dtype: str = "float64") -> float:
         """Return the tolerance of a value: eight roundings of the numbers behind it."""
         scale = self.family.scale(example.inputs, example.hyper)
+        if self.family.formula is not None:
+            scale += self.family.formula.scale(example, self.family.trainable)
         return _ROUNDINGS * torch.finfo(DTYPE[dtype]).eps * (1 + scale + abs(value))
 
     def compare(

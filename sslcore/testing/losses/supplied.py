@@ -10,18 +10,26 @@ _READ_OFF = (
     ("projection_dim", ("projections", "predictions"), -1),
     ("feature_dim", ("features",), -1),
     ("num_classes", ("logits",), -1),
+    ("image_size", ("views", "targets", "reconstructions"), -1),
+    ("channels", ("views", "targets", "reconstructions"), -3),
 )
 
+#: What no signal determines: numbers of a small run, and classes where there are no logits.
+OF_A_RUN = {"num_images": 32, "epochs": 4, "steps_per_epoch": 5, "num_classes": 3}
 
-def supplied(inputs: Inputs) -> dict[str, int]:
+
+def supplied(inputs: Inputs) -> dict[str, int | tuple[int, ...]]:
     """Return the supplied parameters that inputs determine, by name.
 
     Args:
         inputs: by signal, (V, B, …) each.
     """
-    return {
+    found: dict[str, int | tuple[int, ...]] = {
         name: inputs[signal].shape[dim]
         for name, signals, dim in _READ_OFF
         for signal in signals[::-1]
         if signal in inputs and inputs[signal].dim() > 1
     }
+    if "feature_maps" in inputs:
+        found["feature_map_shape"] = tuple(inputs["feature_maps"].shape[2:])
+    return found

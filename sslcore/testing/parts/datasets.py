@@ -51,6 +51,13 @@ def _follows(subject: DatasetSubject, example: PartExample) -> None:
     if clips is not None and (data.train.num_frames is not None) != clips:
         found = "clips" if data.train.num_frames is not None else "images"
         raise Violation(f"its samples are {found}, but its record says otherwise", code)
+    stated, extras = subject.spec.provides, tuple(data.train.extras)
+    if stated is not None and {*stated} != {*extras}:
+        raise Violation(
+            f"the images to train on have the extras {', '.join(extras) or 'none'}, and its record "
+            f"says provides={stated!r}",
+            code,
+        )
     if not all(isinstance(name, str) and name for name in (*data.classes, *data.notes)):
         raise Violation("classes and notes must be text, not empty", code)
 
@@ -59,8 +66,9 @@ def _follows(subject: DatasetSubject, example: PartExample) -> None:
     "splits-follow-the-contract",
     "D1",
     formula="an sslcore.Data; splits are not empty, their images have one form; samples are clips "
-    "if the record says so",
-    kills="an empty split, a test split of another size, frames in place of channels",
+    "if the record says so, and extras are those that it states",
+    kills="an empty split, a test split of another size, frames in place of channels, an "
+    "extra that is missing",
     anchors=once,
     applies=available,
 )
@@ -191,6 +199,9 @@ def built_twice_the_same(subject: DatasetSubject, example: PartExample) -> None:
                 raise Violation(f"{name} differs between two builds", subject.code)
             if split.labels is not None and not torch.equal(split.labels, _labels(again)):
                 raise Violation(f"labels of {name} differ between two builds", subject.code)
+            for extra, item in split.extras.items():
+                if not torch.equal(item, again.extras.get(extra, torch.empty(0))):
+                    raise Violation(f"{extra} of {name} differ between two builds", subject.code)
 
 
 def _labels(split: Split) -> Tensor:

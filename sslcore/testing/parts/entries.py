@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -13,16 +12,17 @@ from torch import Tensor, nn
 from sslcore.contract.interface import SUPPLIED, Interface, interface_of, load_reference
 from sslcore.contract.records import Dataset, Method, Tracker
 from sslcore.contract.settings import REQUIRED
+from sslcore.data import Split
 from sslcore.errors import SslcoreError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
+from sslcore.pipeline.training_images import first_extras
 from sslcore.random import BatchRandom
 from sslcore.recipe.resolve import make_recipe
 from sslcore.recipe.wiring import takes
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, default_registry
-from sslcore.testing.losses.family import families
-from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.parts.examples import class_folders, on_an_example
+from sslcore.testing.parts.loss_entries import loss_specs
 from sslcore.testing.parts.pictures import example_images
 from sslcore.testing.parts.settings import settings_at_bounds
 from sslcore.testing.parts.spec import (
@@ -34,15 +34,15 @@ from sslcore.testing.parts.spec import (
     MethodSpec,
     TrackerSpec,
 )
-from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
+from sslcore.testing.parts.tiny import CLIPS, IMAGES, dataset_with_extras, with_tiny_data
 
 Sized = TypeVar("Sized", AugmentationSpec, EncoderSpec)
 
 #: Encoders with more weights than this are checked on few, small batches.
 _LARGE = 2_000_000
 #: Signals that the checks can draw for an encoder and for a head without a method.
-_FOR_ENCODER = {"views", "progress"}
-_FOR_HEAD = {"features", "feature_maps", "views", "random", "progress"}
+_FOR_ENCODER = {"views", "progress", "step"}
+_FOR_HEAD = {"features", "feature_maps", "views", "random", "progress", "step", "indices"}
 #: Sides of images, px; the first that a part accepts is used.
 _SIZES = (16, 32, 64, 224)
 #: Frames of a clip.
@@ -71,28 +71,8 @@ def specs_of(entry: Entry, registry: Registry | None = None) -> list[Any]:
     return [] if make is None else make(entry, target, registry)
 
 
-def _loss(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    family: Any = getattr(entry.record, "family", "")
-    if ":" in family:
-        family = load_reference(family)
-    if not family:
-        known = {item.name: item for item in families()}
-        custom = known.get("custom")
-        # Without a family, only the properties of any loss of two views are known.
-        if custom is None or not _needed(target) <= set(custom.signals):
-            return []
-        family = custom.name
-    return [LossSpec(_with_supplied(target, num_views=2), family, name=f"loss {entry.name}")]
-
-
 def _needed(target: Any) -> set[str]:
     return {name for name, needed in interface_of(target).needs.items() if needed}
-
-
-def _with_supplied(target: Any, **values: Any) -> Any:
-    needed = interface_of(target).supplied
-    taken = {name: values[name] for name in values if needed.get(name)}
-    return functools.partial(target, **taken) if taken else target
 
 
 def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
@@ -104,11 +84,18 @@ def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 
 def _encoder(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     spec = _sized(EncoderSpec(target, entry.name, _required(interface_of(target))))
-    if not _needed(target) <= _FOR_ENCODER:
+    if not _needed(target) <= _FOR_ENCODER or _takes_extras(target, registry):
         spec = replace(spec, channels=(1,), signals=_beside_views(entry, registry, spec))
     if _weights(spec) > _LARGE:
         spec = replace(spec, channels=spec.channels[-1:], batch=3, draw=False)
     return [spec]
+
+
+def _takes_extras(target: Any, registry: Registry) -> bool:
+    """Whether an encoder may ask for what comes with the images of some data set."""
+    records = [entry.record for entry in registry.entries("dataset")]
+    extras = {name for each in records if isinstance(each, Dataset) for name in each.provides}
+    return not extras.isdisjoint(interface_of(target).needs)
 
 
 def _sized(spec: Sized) -> Sized:
@@ -151,10 +138,10 @@ def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     spec = HeadSpec(target, entry.name, _required(interface_of(target)))
     if _needed(target) <= _FOR_HEAD:
         return [spec]
-    pipeline = _pipeline_with(entry, registry)
-    if pipeline is None:
+    found = _pipeline_with(entry, registry)
+    if found is None:
         return [spec]
-    made = _before_head(pipeline, spec)(2)
+    made = _before_head(*found)(2)
     maps = made.get("feature_maps")
     return [
         replace(
@@ -164,7 +151,8 @@ def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
             feature_map_shape=spec.feature_map_shape if maps is None else tuple(maps.shape[2:]),
             image_size=made["views"].shape[-1],
             channels=made["views"].shape[2],
-            signals=_before_head(pipeline, spec),
+            signals=_before_head(*found),
+            of_images=found[0].of_images,
         )
     ]
 
@@ -180,7 +168,7 @@ def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
         make = on_an_example(target, load_reference(record.example))
     else:
         make = on_an_example(target, class_folders) if "/" in record.opens else target
-    return [DatasetSpec(make, entry.name, clips=record.clips)]
+    return [DatasetSpec(make, entry.name, clips=record.clips, provides=record.provides)]
 
 
 def _tracker(entry: Entry, target: Any, registry: Registry) -> list[Any]:
@@ -213,7 +201,7 @@ def _method(entry: Entry, registry: Registry) -> list[Any]:
 
 
 _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
-    "loss": _loss,
+    "loss": lambda entry, target, registry: loss_specs(entry, target),
     "augmentation": _augmentation,
     "encoder": _encoder,
     "head": _head,
@@ -236,52 +224,61 @@ def _required(interface: Interface) -> dict[str, Any]:
 # Signals of a method, for a part that needs signals that the checks can't draw.
 
 
-def _pipeline_with(entry: Entry, registry: Registry) -> Pipeline | None:
-    """Return the pipeline of a method that uses a part; None if no such method works."""
-    from sslcore.pipeline.build import ImageShape, build_pipeline
+def _pipeline_with(entry: Entry, registry: Registry) -> tuple[Pipeline, Split] | None:
+    """Return the pipeline of a method that uses a part, and its images; None if none works."""
+    from sslcore.pipeline.build import ImageShape, build_data, build_pipeline
 
-    tiny = with_tiny_data(registry)
     for method in registry.entries("method"):
         assert isinstance(method.record, Method)
         name = getattr(method.record, entry.kind)
         try:
             if name is None or registry.resolve(entry.kind, name) != entry:
                 continue
+            like = dataset_with_extras(registry, method.record)
+            tiny = with_tiny_data(registry, like)
+            settings = {"data": {} if like is None else {"extras_of": like.build}}
             for data, frames in ((IMAGES, None), (CLIPS, _FRAMES)):
-                recipe, _ = make_recipe(method.qualified, data=data, registry=tiny)
-                return build_pipeline(recipe, ImageShape(16, 1, frames, 3))
+                recipe, _ = make_recipe(
+                    method.qualified, data=data, settings=settings, registry=tiny
+                )
+                train = build_data(recipe.data).train
+                return build_pipeline(recipe, ImageShape(16, 1, frames, 3), train=train), train
         except SslcoreError:
             continue
     return None
 
 
-def _before_head(pipeline: Pipeline, spec: HeadSpec) -> Callable[[int], Signals]:
+def _before_head(pipeline: Pipeline, train: Split) -> Callable[[int], Signals]:
     @torch.no_grad()
     def signals(batch: int) -> Signals:
-        made = _augmented(pipeline, batch)
-        made |= encode(pipeline.encoder.eval(), made)
+        made = _augmented(pipeline, train, batch)
+        made |= encode(pipeline.encoder.eval(), made, pipeline.of_images)
         return made
 
     return signals
 
 
-def _augmented(pipeline: Pipeline, batch: int) -> Signals:
-    images = example_images(batch, 1, 16)
-    return augment(pipeline.augmentation.train(), images, random=BatchRandom(0, 0, batch))
+def _augmented(pipeline: Pipeline, train: Split, batch: int) -> Signals:
+    return augment(
+        pipeline.augmentation.train(),
+        example_images(batch, 1, 16),
+        random=BatchRandom(0, 0, batch),
+        given={"indices": torch.arange(batch), **first_extras(train, batch)},
+    )
 
 
 def _beside_views(
     entry: Entry, registry: Registry, spec: EncoderSpec
 ) -> Callable[[Tensor], Mapping[str, Any]] | None:
-    pipeline = _pipeline_with(entry, registry)
-    if pipeline is None:
+    found = _pipeline_with(entry, registry)
+    if found is None:
         return None
-    found = pipeline
+    pipeline, train = found
 
     def signals(views: Tensor) -> Mapping[str, Any]:
-        made = _augmented(found, len(views))
+        made = _augmented(pipeline, train, len(views))
         return {
-            name: item.flatten(0, 1)[: len(views)]
+            name: item if name in pipeline.of_images else item.flatten(0, 1)[: len(views)]
             for name, item in made.items()
             if isinstance(item, Tensor) and name not in ("images", "views")
         }

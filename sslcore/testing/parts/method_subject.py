@@ -28,7 +28,7 @@ from sslcore.runs.checkpoint import load_checkpoint
 from sslcore.runs.folder import Run
 from sslcore.testing.parts.spec import MethodSpec
 from sslcore.testing.parts.subject import PartSubject
-from sslcore.testing.parts.tiny import CLIPS, IMAGES, with_tiny_data
+from sslcore.testing.parts.tiny import CLIPS, IMAGES, dataset_with_extras, with_tiny_data
 from sslcore.testing.violation import Violation, said
 from sslcore.training.session import Session
 
@@ -79,6 +79,8 @@ class MethodSubject(PartSubject):
     """A method, as the properties see it."""
 
     spec: MethodSpec
+    #: The data set whose extras the images come with.
+    _like: Entry | None = None
 
     @property
     def code(self) -> str:
@@ -88,12 +90,17 @@ class MethodSubject(PartSubject):
 
     def registry(self) -> tuple[Registry, str]:
         """Return a registry with the method and small data sets, and the method's name there."""
-        registry = with_tiny_data(self.spec.registry or default_registry())
+        found = self.spec.registry or default_registry()
         made = self.guarded_of_errors(self.spec.make)
         if isinstance(made, str):
-            return registry, made
+            record = found.resolve("method", made).record
+            assert isinstance(record, Method)
+            self._like = dataset_with_extras(found, record)
+            return with_tiny_data(found, self._like), made
         if not isinstance(made, Method):
             raise Violation(f"make returned {type(made).__name__}, expected sslcore.Method")
+        self._like = self.guarded_of_errors(lambda: dataset_with_extras(found, made))
+        registry = with_tiny_data(found, self._like)
         origin = Origin("conformance", "sslcore-checked", "0")
         entry = Entry(made, origin)
         status = PluginStatus(origin, (entry,))
@@ -127,6 +134,7 @@ class MethodSubject(PartSubject):
             "image_size": spec.image_size,
             "channels": spec.channels,
             "count": STEPS * spec.batch,
+            **({} if self._like is None else {"extras_of": self._like.build}),
         }
         settings["training"] = {
             "epochs": 1,

@@ -18,6 +18,9 @@ from sslcore.testing.violation import Violation
 
 Signals = dict[str, Any]
 
+#: Numbers of a run, for parts that ask for them.
+_NUMBERS = {"num_images": 1000, "epochs": 10, "steps_per_epoch": 100}
+
 #: Halfway through training, so that parts frozen at its beginning or end are trained too.
 _MIDWAY = 0.5
 
@@ -40,7 +43,7 @@ class ModuleSubject(PartSubject):
 
     def batch_of(self, name: str) -> int:
         """Return the dimension of the images in a signal."""
-        return {"step_predictions": 2, "images": 0}.get(name, self.batch_dim)
+        return {"step_predictions": 2, "images": 0, "indices": 0}.get(name, self.batch_dim)
 
     #: Signals that need no gradient.
     without_gradient = frozenset({*ENGINE_SIGNALS, "mask", "targets"})
@@ -147,6 +150,7 @@ class EncoderSubject(ModuleSubject):
             "image_size": self.spec.image_size,
             "channels": example.channels,
             "num_views": 1,
+            **_NUMBERS,
         }
 
     def inputs(self, example: PartExample) -> Signals:
@@ -155,7 +159,7 @@ class EncoderSubject(ModuleSubject):
         images = example_images(example.batch, example.channels, size, example.pictures)
         views = (images - 0.5) / 0.25
         further = {} if self.spec.signals is None else dict(self.spec.signals(views))
-        return {"views": views, "progress": _MIDWAY, **further}
+        return {"views": views, **_engines(example.batch), **further}
 
     def drawn(self, name: str, item: Tensor, example: PartExample) -> str:
         """Return code that makes a signal again."""
@@ -170,7 +174,14 @@ class HeadSubject(ModuleSubject):
 
     spec: HeadSpec
     batch_dim = 1
-    without_gradient = ModuleSubject.without_gradient | {"views"}
+
+    def __init__(self, spec: HeadSpec) -> None:
+        super().__init__(spec)
+        self.without_gradient = ModuleSubject.without_gradient | {"views", *spec.of_images}
+
+    def batch_of(self, name: str) -> int:
+        """Return the dimension of the images in a signal."""
+        return 0 if name in self.spec.of_images else super().batch_of(name)
 
     def supplied(self, example: PartExample) -> dict[str, Any]:
         """Return the parameters that the engine would supply for an example."""
@@ -181,13 +192,14 @@ class HeadSubject(ModuleSubject):
             "feature_dim": self.spec.feature_dim,
             "feature_map_shape": self.spec.feature_map_shape,
             "num_classes": self.spec.num_classes,
+            **_NUMBERS,
         }
 
     def inputs(self, example: PartExample) -> Signals:
         """Return the signals of an example."""
         spec, lead = self.spec, (self.spec.num_views, example.batch)
         if spec.signals is not None:
-            return {"progress": _MIDWAY, **spec.signals(example.batch)}
+            return {**_engines(example.batch), **spec.signals(example.batch)}
         generator = generator_for("head inputs", *lead)
 
         def drawn(*shape: int) -> Tensor:
@@ -198,5 +210,11 @@ class HeadSubject(ModuleSubject):
             "feature_maps": drawn(*spec.feature_map_shape),
             "views": drawn(spec.channels, spec.image_size, spec.image_size),
             "random": BatchRandom(example.seed, example.step, example.batch),
-            "progress": _MIDWAY,
+            **_engines(example.batch),
         }
+
+
+def _engines(batch: int) -> Signals:
+    """Return signals that the engine provides, halfway through training."""
+    step = round(_MIDWAY * _NUMBERS["epochs"] * _NUMBERS["steps_per_epoch"])
+    return {"progress": _MIDWAY, "step": step, "indices": torch.arange(batch)}

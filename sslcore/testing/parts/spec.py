@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,6 +98,7 @@ class HeadSpec(PartSpec):
         draw: whether to check drawn settings in addition to settings at their bounds.
         signals: makes, of a number of images B, every signal (V, B, …) that `forward` asks for;
             None draws `features`, `feature_maps` and `views` of the shapes above.
+        of_images: those signals of whole images, (B, …).
     """
 
     num_views: int = 5
@@ -109,6 +110,7 @@ class HeadSpec(PartSpec):
     batch: int = 4
     draw: bool = True
     signals: Callable[[int], Mapping[str, Any]] | None = None
+    of_images: Collection[str] = ("indices",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,12 +137,14 @@ class DatasetSpec(PartSpec):
             often than by chance. Then the checks find labels that belong to other images.
         shared: number of test images that may also be training images.
         network: whether it may use the network to build.
+        provides: names of the extras that its record states; None if they are not stated.
     """
 
     clips: bool | None = None
     learnable: bool = False
     shared: int = 0
     network: bool = False
+    provides: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)

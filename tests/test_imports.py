@@ -11,8 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 #: Words that are also names of parts: exports know the library timm, and the classifier of its
-#: models.
+#: models. A step is one of training.
 SHARED_NAMES = {
+    "": {"step"},
     "exports/": {"timm", "classifier", "huggingface"},
     "cli/export.py": {"timm", "huggingface"},
 }

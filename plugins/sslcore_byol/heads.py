@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from torch import Tensor, nn
@@ -36,6 +37,8 @@ class Prediction(nn.Module):
         norm_predictions: whether predictions are normalised over the batch, without a learned scale
             or shift.
     """
+
+    parameter_roles: ClassVar[Mapping[str, str]] = {"predictor": "predictor"}
 
     def __init__(
         self,

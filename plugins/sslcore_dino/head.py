@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge, Le
@@ -29,6 +30,8 @@ class Prototypes(nn.Module):
         freeze: fraction of training, from its start, in which the prototypes are fixed, in
             [0, 1]; the paper has the first epoch of 100.
     """
+
+    parameter_roles: ClassVar[Mapping[str, str]] = {"prototypes": "prototypes"}
 
     def __init__(
         self,

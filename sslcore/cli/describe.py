@@ -10,6 +10,7 @@ from sslcore.contract.records import Component, Dataset, Method, Preset
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.stages import STAGES, section_of
 from sslcore.contract.static_interface import static_interface
+from sslcore.contract.training_parts import own_interface
 from sslcore.errors import SslcoreError
 from sslcore.recipe.recipe import Training
 from sslcore.recipe.toml import plain
@@ -25,7 +26,7 @@ def describe_component(entry: Entry) -> dict[str, object]:
         SslcoreError: its code can neither be read nor imported.
     """
     assert isinstance(entry.record, Component)
-    interface = static_interface(entry.build)
+    interface = own_interface(entry.kind, static_interface(entry.build))
     section = section_of(entry.kind)
     first, variant = next(iter(interface.settings), None), entry.record.variant
     short = f"--{section} {entry.name}:{variant.upper()}, or " if variant else ""

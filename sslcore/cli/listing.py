@@ -78,7 +78,8 @@ def components(kind: str | None, name: str | None, as_json: bool) -> None:
     """List components, those of a kind, or show one with its settings.
 
     \b
-    KIND is augmentation, encoder, head, loss, evaluator, dataset or tracker.
+    KIND is augmentation, encoder, head, loss, evaluator, dataset, optimizer, schedule or
+    tracker.
     """
     registry = default_registry()
     if kind is None:

@@ -14,13 +14,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from sslcore.contract.records import KINDS, Method, Teacher
+from sslcore.contract.records import KINDS, Method, Optimizer, Schedule, Teacher
 from sslcore.contract.settings import settings_of
 from sslcore.contract.stages import STAGES
 from sslcore.contract.static_interface import read_interface
+from sslcore.contract.training_parts import own_interface
 from sslcore.errors import SslcoreError
 from sslcore.recipe.opening import opener
 from sslcore.recipe.recipe import Training
+from sslcore.recipe.renamed import renamed_tables
 from sslcore.registry import discovery
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, found_plugins
@@ -151,9 +153,7 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
         yield from _keys_of("data", _data(chosen.get("data"), registry))
         if elsewhere := chosen.get("eval_data"):
             yield from _keys_of("eval_data", _data(elsewhere, registry))
-        optimizer = own.settings.get("optimizer", {}) if own else {}
-        for name in dict.fromkeys(("name", "lr", "weight_decay", *optimizer)):
-            yield f"optimizer.{name}=", ""
+        yield from _keys_of_training_parts(registry, own)
         for setting in settings_of(Training).values():
             yield f"training.{setting.name}=", setting.type
         for teacher in fields(Teacher):
@@ -166,8 +166,25 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
         yield from _keys_of("evaluator", _found(registry, "evaluator", name))
 
 
+def _keys_of_training_parts(registry: Registry, own: Method | None) -> Iterator[tuple[str, str]]:
+    """Yield the settings of the method's optimizer and schedule, else of the default ones."""
+    for kind in ("optimizer", "schedule"):
+        table = renamed_tables(own.settings if own else {}).get(kind)
+        name = str(table.get("name", "")) if isinstance(table, Mapping) else ""
+        default = (
+            each.name
+            for each in registry.entries(kind)
+            if isinstance(each.record, (Optimizer, Schedule)) and each.record.default
+        )
+        yield f"{kind}.name=", ""
+        yield from _keys_of(kind, _found(registry, kind, name.casefold() or next(default, "")))
+    yield "optimizer.lr_per=", ""
+
+
 def _keys_of(section: str, entry: Entry | None) -> Iterator[tuple[str, str]]:
     interface = None if entry is None else read_interface(entry.build)
+    if entry is not None and interface is not None:
+        interface = own_interface(entry.kind, interface)
     for setting in interface.settings.values() if interface else ():
         yield f"{section}.{setting.name}=", setting.type
 

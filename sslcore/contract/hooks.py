@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         Head,
         Loss,
         Method,
+        Optimizer,
+        Schedule,
         Tracker,
     )
 
@@ -162,6 +164,50 @@ def sslcore_datasets() -> Iterable[Dataset]:
             labels = torch.arange(64) % 2
             train, test = Split(images[:48], labels[:48]), Split(images[48:], labels[48:])
             return Data(train=train, test=test, classes=("zero", "one"))
+    """
+
+
+@hookspec
+def sslcore_optimizers() -> Iterable[Optimizer]:
+    """Yield optimizers: subclasses of `torch.optim.Optimizer`, or functions that return one.
+
+    Example:
+        @sslcore.hookimpl
+        def sslcore_optimizers():
+            yield sslcore.Optimizer(
+                name="sign-descent",
+                summary="Moves each weight by the learning rate, against the sign of its gradient",
+                build="my_plugin.optimizers:SignDescent",
+            )
+
+        class SignDescent(torch.optim.Optimizer):
+            def __init__(self, params, *, lr: Annotated[float, Gt(0)] = 1e-3):
+                super().__init__(params, {"lr": lr})
+
+            @torch.no_grad()
+            def step(self, closure=None):
+                for group in self.param_groups:
+                    for weight in group["params"]:
+                        if weight.grad is not None:
+                            weight -= group["lr"] * weight.grad.sign()
+    """
+
+
+@hookspec
+def sslcore_schedules() -> Iterable[Schedule]:
+    """Yield schedules: functions that return the part of the way that is left, from 1 to 0.
+
+    Example:
+        @sslcore.hookimpl
+        def sslcore_schedules():
+            yield sslcore.Schedule(
+                name="square-root",
+                summary="Slowly at first, and fast at the end",
+                build="my_plugin.schedules:square_root",
+            )
+
+        def square_root(done: float) -> float:
+            return (1 - done) ** 0.5
     """
 
 

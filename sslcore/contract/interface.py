@@ -137,7 +137,7 @@ def interface_of(target: Any) -> Interface:
     settings = {name: item for name, item in parameters.items() if name not in known}
     call = _call_of(target)
     if call is None:
-        # A tracker is told by other methods.
+        # Trackers and optimizers are called by other methods.
         return Interface(settings, supplied)
     needs = {
         name: parameter.default is inspect.Parameter.empty

@@ -12,19 +12,28 @@ EVAL_DATA = "eval_data"
 DATA_SECTIONS = ("data", EVAL_DATA)
 
 #: The sections of a request.
-SECTIONS = (*DATA_SECTIONS, *STAGES, "evaluator", "optimizer", "training", "teacher", "init")
+SECTIONS = (
+    *DATA_SECTIONS,
+    *STAGES,
+    "evaluator",
+    "optimizer",
+    "schedule",
+    "training",
+    "teacher",
+    "init",
+)
 
 #: The sections of a configuration file, in which each evaluator may have a table of its own.
 FILE_SECTIONS = (*SECTIONS, "evaluators")
 
 #: The sections that a method may set.
-RECORD_SECTIONS = (*STAGES, "evaluator", "optimizer", "training")
+RECORD_SECTIONS = (*STAGES, "evaluator", "optimizer", "schedule", "training")
 
 #: Those of them that hold settings of a part, whose name a data set must give with its defaults.
-PART_SECTIONS = (*STAGES, "evaluator", "optimizer")
+PART_SECTIONS = (*STAGES, "evaluator", "optimizer", "schedule")
 
 #: The sections of a method's defaults.
-METHOD_DEFAULTS = (*STAGES, "training")
+METHOD_DEFAULTS = (*STAGES, "schedule", "training")
 
 
 def section_of(kind: str) -> str:

@@ -40,6 +40,10 @@ _NAMES: dict[str, object] = {
 _SIGNALS = "sslcore.signals"
 
 
+#: Bases without parameters of their own.
+_PLAIN_BASES = ("nn.Module", "torch.nn.Module", "torch.optim.Optimizer", "Optimizer")
+
+
 class _Unclear(Exception):
     """The source can't be read without running it."""
 
@@ -87,9 +91,10 @@ def _read(module_name: str, attribute: str) -> Interface:
     }
     settings = {name: item for name, item in parameters.items() if name not in known}
     if call is None:
-        if any(each.bases for each in lineage):
+        bases = {ast.unparse(base) for each in lineage for base in each.bases}
+        if any(base.endswith("Module") for base in bases):
             raise _Unclear
-        # A tracker is told by other methods.
+        # Trackers and optimizers are called by other methods.
         return Interface(settings, supplied)
     return Interface(
         settings=settings,
@@ -136,7 +141,7 @@ def _lineage(definition: ast.ClassDef, tree: ast.Module) -> list[ast.ClassDef]:
     found = [definition]
     for base in definition.bases:
         name = ast.unparse(base)
-        if name in ("nn.Module", "torch.nn.Module"):
+        if name in _PLAIN_BASES:
             continue
         parent = _definition(tree, name)
         if not isinstance(parent, ast.ClassDef):

@@ -42,8 +42,13 @@ class Training:
             batch that does not fit into memory; the result is that of the whole batch.
         batch_statistics: the images over which batch norm normalises: the batch, or each
             micro-batch (Hoffer et al. 2017), which changes the result.
-        schedule: schedule of the learning rate after the warm-up: a cosine down to 0, or constant.
         warmup_epochs: epochs in which the learning rate grows linearly from 0.
+        cooldown_epochs: last epochs, in which the learning rate falls linearly to its final value.
+        final_rate: the learning rate at the end, as a part of the largest one.
+        final_weight_decay: what the weight decay has changed to at the end; none keeps it constant.
+            Parameters without weight decay stay without.
+        weight_decay_schedule: the schedule on which the weight decay changes; empty is the default
+            schedule.
         clip_grad_norm: maximum norm of the gradient; none does not clip.
         freeze: "encoder" keeps the weights of the encoder as they began, its batch norm in
             evaluation mode, and trains the rest; none trains everything.
@@ -72,8 +77,11 @@ class Training:
     batch_size: Annotated[int, Ge(1)] = 256
     micro_batch: Annotated[int, Ge(1)] | None = None
     batch_statistics: Literal["batch", "micro-batch"] = "batch"
-    schedule: Literal["cosine", "constant"] = "cosine"
     warmup_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
+    cooldown_epochs: Annotated[float, Ge(0), Le(_MOST_EPOCHS)] = 0.0
+    final_rate: Annotated[float, Ge(0), Le(1)] = 0.0
+    final_weight_decay: Annotated[float, Ge(0)] | None = None
+    weight_decay_schedule: str = ""
     clip_grad_norm: Annotated[float, Gt(0)] | None = None
     freeze: Literal["encoder"] | None = None
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
@@ -146,6 +154,29 @@ class Init:
 
 
 @dataclass(frozen=True)
+class Groups:
+    """How an optimizer treats the parameters of each role: the engine's settings for it.
+
+    Attributes:
+        lr_per: batch size that the learning rate is stated for, to which it is proportional; None
+            takes the learning rate as it is.
+        roles: by role, the settings that differ for its parameters; `schedule` and `frozen_epochs`
+            among them.
+        schedules: the schedules, by name, that tables, weight decay and teacher follow.
+        fused: whether the optimizer takes `fused=True`.
+    """
+
+    lr_per: int | None = None
+    roles: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    schedules: Mapping[str, Part] = field(default_factory=dict, compare=False)
+    fused: bool = field(default=False, compare=False)
+
+    def table(self) -> dict[str, object]:
+        """Return them as the section `optimizer` of a recipe has them."""
+        return ({} if self.lr_per is None else {"lr_per": self.lr_per}) | dict(self.roles)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides the result of a run, except the device.
 
@@ -157,11 +188,12 @@ class Recipe:
         head: turns features into the inputs of the loss; None where the loss reads features.
         loss: scores them.
         evaluators: run at the end.
-        optimizer: its name in `torch.optim`.
-        optimizer_settings: those that differ from torch's defaults.
+        optimizer: moves the weights; its settings are those that were given.
+        schedule: of the learning rate.
         training: settings of the training loop.
         teacher: settings of the teacher; None without one.
         teacher_encoder: the encoder of the teacher, where it is not the student's.
+        groups: how the optimizer treats the parameters of each role.
         init: where the encoder's first weights are from; None draws them.
         method_origin: distribution and version that the method comes from.
         by_data: by section, the settings whose values the data set suggests.
@@ -175,8 +207,8 @@ class Recipe:
     head: Part | None
     loss: Part
     evaluators: tuple[Part, ...]
-    optimizer: str
-    optimizer_settings: Mapping[str, object]
+    optimizer: Part
+    schedule: Part
     training: Training
     teacher: Teacher | None = None
     init: Init | None = None
@@ -184,6 +216,7 @@ class Recipe:
     by_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
     eval_data: Part | None = None
     teacher_encoder: Part | None = None
+    groups: Groups = field(default_factory=Groups)
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -205,7 +238,8 @@ class Recipe:
         if self.head is None:
             tables["head"] = {"name": "none"}
         tables["evaluators"] = {part.address: _table(part, named=False) for part in self.evaluators}
-        tables["optimizer"] = {"name": self.optimizer, **self.optimizer_settings}
+        tables["optimizer"] = {**_table(self.optimizer), **self.groups.table()}
+        tables["schedule"] = _table(self.schedule)
         tables["training"] = dataclasses.asdict(self.training)
         if self.teacher is not None:
             origin = self.teacher_encoder and {FROM: str(self.teacher_encoder.origin)}

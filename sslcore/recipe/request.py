@@ -10,6 +10,7 @@ from sslcore.contract.settings import settings_of
 from sslcore.contract.stages import DATA_SECTIONS, FILE_SECTIONS, SECTIONS, STAGES
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.recipe import FROM, RUN_TABLES, Training
+from sslcore.recipe.renamed import renamed, renamed_tables
 from sslcore.recipe.toml import read_config
 
 #: The sections whose part an option names.
@@ -78,11 +79,12 @@ class Request:
         if isinstance(config, (str, Path)):
             config, source = read_config(config), f"--config {config}"
         tables = {key: item for key, item in (config or {}).items() if key not in RUN_TABLES}
+        tables = renamed_tables(tables)
         return cls(
             evaluators=tuple(evaluators),
             config=tables,
             source=source,
-            settings=assigned(settings),
+            settings=renamed(assigned(settings)),
             **names,
         )
 

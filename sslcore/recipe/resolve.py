@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from sslcore.contract.reading import Reading
-from sslcore.contract.records import Method, Sections
+from sslcore.contract.records import Method, Sections, Teacher
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.stages import EVAL_DATA
 from sslcore.errors import CompositionError, UsageError, nearest
 from sslcore.recipe.held_out import held_out
 from sslcore.recipe.names import Choice, choose, with_variants
+from sslcore.recipe.optimization import Finder, Optimization
 from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
+from sslcore.recipe.renamed import renamed_tables
 from sslcore.recipe.request import Request, Settings, without_provenance
 from sslcore.recipe.suggestions import suggested_in, suggested_to
 from sslcore.recipe.teacher import find_teacher, teacher_problems
@@ -174,9 +176,14 @@ class _Layers:
         )
         stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
         evaluators = self._evaluators()
-        optimizer, optimizer_settings = self._optimizer()
         training, init = self._training(), self._init()
         training = replace(training or Training(), preset=choice.preset)
+        teacher = self.taught.record if self.taught else None
+        moved = self._optimization(training, teacher)
+        decays = moved.name_of(training.weight_decay_schedule)
+        training = replace(training, weight_decay_schedule=decays)
+        if teacher is not None:
+            teacher = replace(teacher, schedule=moved.name_of(teacher.schedule))
         if "head" not in stages:
             asked = self.request.settings_of("head", "none")
             self.validation.problems += [f"head.{name}: the recipe has no head" for name in asked]
@@ -190,15 +197,16 @@ class _Layers:
             head=stages.get("head"),
             loss=stages["loss"],
             evaluators=evaluators,
-            optimizer=optimizer,
-            optimizer_settings=optimizer_settings,
+            optimizer=moved.optimizer,
+            schedule=moved.schedule,
             training=training,
-            teacher=self.taught.record if self.taught else None,
+            teacher=teacher,
             teacher_encoder=self.taught.encoder if self.taught else None,
             init=init,
             method_origin=str(entry.origin),
             by_data=self.by_data,
             eval_data=eval_data,
+            groups=moved.groups,
         )
 
     def _data(self, section: str, stage: Stage, path: str, *, elsewhere: bool = False) -> Part:
@@ -269,27 +277,13 @@ class _Layers:
         valid = self.validation.settings("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
 
-    def _optimizer(self) -> tuple[str, dict[str, object]]:
-        # torch is slow to import, and resolving may be all that is asked for.
-        from sslcore.recipe.optimizers import find_optimizer, optimizer_settings
-
-        of_method = self.choice.method.settings.get("optimizer", {})
-        methods_own, _ = find_optimizer(str(of_method.get("name", "AdamW")))
-        try:
-            name, optimizer = find_optimizer(self.request.name_of("optimizer") or methods_own)
-        except UsageError as error:
-            told = self.request.origin_of("optimizer", "name")
-            raise UsageError(f"{error}{told}") from None
-        known = optimizer_settings(optimizer)
-        values = suggested_in(f"optimizer:{name.lower()}", self.choice.dataset)
-        if name == methods_own:
-            values |= without_provenance(of_method)
-        configured = self.request.table("optimizer").get("name")
-        same = configured is not None and find_optimizer(str(configured))[0] == name
-        values |= self.request.settings_of("optimizer", *([str(configured)] if same else [name]))
-        valid = self.validation.settings("optimizer", known, values, f"torch.optim.{name}") or {}
-        # The recipe leaves out settings that keep torch's own default.
-        return name, _known(valid, values)
+    def _optimization(self, training: Training, teacher: Teacher | None) -> Optimization:
+        named = {}
+        if training.final_weight_decay is not None:
+            named["training.weight_decay_schedule"] = training.weight_decay_schedule
+        if teacher is not None and teacher.final_momentum is not None:
+            named["teacher.schedule"] = teacher.schedule
+        return Finder(self.request, self.choice, self.validation, self.registry, named).found()
 
     def _init(self) -> Init | None:
         asked = self.request.settings_of("init")
@@ -309,7 +303,9 @@ class _Layers:
 
 
 def _section(sections: Sections, section: str) -> dict[str, object]:
-    return without_provenance(sections.get(section, {}))
+    table = renamed_tables(sections).get(section, {})
+    assert isinstance(table, Mapping)
+    return without_provenance(table)
 
 
 def _known(values: Mapping[str, object], known: Mapping[str, object]) -> dict[str, object]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sslcore.contract.records import Dataset
 from sslcore.errors import UsageError
+from sslcore.recipe.renamed import renamed_tables
 from sslcore.recipe.request import without_provenance
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
@@ -25,7 +28,9 @@ def suggested_to(entry: Entry, dataset: Dataset, registry: Registry) -> dict[str
 
 def suggested_in(section: str, dataset: Dataset) -> dict[str, object]:
     """Return the settings that a data set suggests in a section that belongs to no part."""
-    return without_provenance(dataset.defaults.get(section, {}))
+    table = renamed_tables(dataset.defaults).get(section, {})
+    assert isinstance(table, Mapping)
+    return without_provenance(table)
 
 
 def _is(entry: Entry, address: str, registry: Registry) -> bool:

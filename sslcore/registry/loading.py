@@ -19,6 +19,7 @@ from sslcore.contract.api_version import (
 )
 from sslcore.contract.interface import Interface, interface_of, load_reference
 from sslcore.contract.records import KINDS, Component, Record
+from sslcore.contract.training_parts import own_interface
 from sslcore.errors import CompositionError, IncompatibleError, SslcoreError, nearest
 from sslcore.registry.discovery import Candidate
 from sslcore.registry.origin import Origin
@@ -76,7 +77,7 @@ class Entry:
                 the message names the plugin.
         """
         try:
-            interface = interface_of(load_reference(self.build))
+            interface = own_interface(self.kind, interface_of(load_reference(self.build)))
         except SslcoreError as error:
             raise CompositionError(f"{self}: {error}") from error
         except Exception as error:

@@ -75,8 +75,8 @@ def unreadable(error: BaseException, step: int, saved: str) -> TrainingError:
 def optimizer_failed(error: BaseException, step: int, recipe: Recipe) -> TrainingError:
     """Return the error of a step, counted from 0, in which the optimizer failed."""
     return TrainingError(
-        f"optimizer {recipe.optimizer} failed at step {step + 1}: {last_line(error)}; its "
-        f"settings are {dict(recipe.optimizer_settings)}"
+        f"optimizer {recipe.optimizer.name} failed at step {step + 1}: {last_line(error)}; its "
+        f"settings are {dict(recipe.optimizer.settings)}"
     )
 
 

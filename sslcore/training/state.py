@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sslcore.compute.rng_state import generator_states, restore_generators
 from sslcore.errors import RunFolderError, last_line
 from sslcore.runs.checkpoint import Checkpoint, save_checkpoint
+from sslcore.training.optimizer import DESCRIPTIONS
 
 
 class TrainingState:
@@ -56,7 +57,7 @@ class TrainingState:
         tensors["training/losses"] = torch.stack(self.losses) if self.losses else torch.zeros(0)
         scalars = {
             "optimizer": numbers,
-            "groups": state["param_groups"],
+            "groups": [_undescribed(group) for group in state["param_groups"]],
             "scaler": self.scaler.state_dict(),
         }
         save_checkpoint(folder, self.step, tensors, scalars)
@@ -76,7 +77,7 @@ class TrainingState:
             state.setdefault(int(index), {}).update(numbers)
         # Whether the optimizer is fused depends on the device, which may be another one now.
         groups = [
-            {**saved, "fused": group.get("fused")} if "fused" in saved else saved
+            {**group, **saved} | ({"fused": group.get("fused")} if "fused" in saved else {})
             for saved, group in zip(
                 checkpoint.scalars["groups"], self.optimizer.param_groups, strict=True
             )
@@ -89,6 +90,11 @@ class TrainingState:
         restore_generators(checkpoint.section("random"), self.device)
         self.losses = [loss.to(self.device) for loss in checkpoint.tensors["training/losses"]]
         self.step = checkpoint.step
+
+
+def _undescribed(group: dict[str, object]) -> dict[str, object]:
+    """Return a group without names and roles, which follow from the recipe."""
+    return {name: value for name, value in group.items() if name not in DESCRIPTIONS}
 
 
 def restore_weights(pipeline: nn.Module, checkpoint: Checkpoint) -> None:

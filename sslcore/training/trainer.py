@@ -19,19 +19,18 @@ from sslcore.data.batches import Batch, Batches
 from sslcore.errors import DataError, InterruptedRun, TrainingError, UsageError
 from sslcore.pipeline.pipeline import Pipeline, Signals
 from sslcore.random import generator_for
-from sslcore.recipe.optimizers import build_optimizer
 from sslcore.recipe.recipe import Recipe
 from sslcore.runs.checkpoint import Checkpoint
 from sslcore.runs.metrics import LogLine
 from sslcore.training import messages
 from sslcore.training.finiteness import FiniteCheck
 from sslcore.training.gradients import Gradients
-from sslcore.training.layers import rate_groups
 from sslcore.training.log_line import log_line
 from sslcore.training.moments import Moments
 from sslcore.training.monitor import Monitor
+from sslcore.training.optimizer import ScheduledOptimizer
 from sslcore.training.progress import Observer
-from sslcore.training.schedules import learning_rate_factor, teacher_momentum
+from sslcore.training.schedules import teacher_momentum
 from sslcore.training.state import TrainingState
 from sslcore.training.stop_requests import stop_requests
 
@@ -73,17 +72,15 @@ class Trainer:
         self.parameters = pipeline.trainable()
         if not self.parameters:
             raise TrainingError("there is nothing to train: no stage has trainable parameters")
-        self.optimizer = build_optimizer(
-            recipe.optimizer,
-            rate_groups(pipeline, recipe.training.layer_decay),
-            recipe.optimizer_settings,
+        self.steps_per_epoch = batches.steps_per_epoch
+        self.total_steps = self.training.epochs * self.steps_per_epoch
+        self.scheduled = ScheduledOptimizer(
+            recipe, pipeline, total=self.total_steps, per_epoch=self.steps_per_epoch
         )
-        self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.optimizer = self.scheduled.optimizer
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.state = TrainingState(pipeline, self.optimizer, self.scaler, device)
         sample = batches.first(_SAMPLE)
-        self.steps_per_epoch = batches.steps_per_epoch
-        self.total_steps = self.training.epochs * self.steps_per_epoch
         self.gradients = Gradients(
             pipeline,
             self.training,
@@ -100,7 +97,6 @@ class Trainer:
         fused = bool(self.optimizer.defaults.get("fused"))
         later = device.type == "cuda" and fused and not self.scaler.is_enabled()
         self.finite = FiniteCheck(self.optimizer, later=later)
-        self.warmup_steps = round(self.training.warmup_epochs * self.steps_per_epoch)
         #: Evaluates during training; None does not.
         self.monitor: Monitor | None = None
         self._go_on = ""
@@ -145,6 +141,7 @@ class Trainer:
         """
         self._go_on = go_on
         self.pipeline.train()
+        self.scheduled.for_training()
         ends = math.inf if time_limit is None else time.monotonic() + time_limit
         with stop_requests() as stopped:
             try:
@@ -161,6 +158,9 @@ class Trainer:
                     known = saved if self.processes.is_main else f"go on with: {self._go_on}"
                     raise messages.lost_process(known) from error
                 raise
+        if self.scheduled.for_evaluation():
+            # The checkpoint of the last step gets the weights that count.
+            self.save()
         self._save_once()
 
     def _train(self, observer: Observer, stopped: Callable[[], bool]) -> None:
@@ -198,7 +198,10 @@ class Trainer:
             return False
         # Figures of weights that are not finite would be those of a broken step.
         self.finite.settle()
-        return self.processes.any(self.monitor(self.step)) and self.step < self.total_steps
+        self.scheduled.for_evaluation()
+        stops = self.processes.any(self.monitor(self.step)) and self.step < self.total_steps
+        self.scheduled.for_training()
+        return stops
 
     def _next(self, batches: Iterator[Batch]) -> Batch | None:
         """Return the next batch, or None after the last."""
@@ -239,14 +242,7 @@ class Trainer:
         epoch, later = divmod(batch.step, self.steps_per_epoch)
         if not later:
             self.moments.epoch_started(epoch)
-        factor = learning_rate_factor(
-            batch.step,
-            total=self.total_steps,
-            warmup=self.warmup_steps,
-            schedule=self.training.schedule,
-        )
-        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = rate * factor
+        self.scheduled.set_rates(batch.step)
         self.optimizer.zero_grad(set_to_none=True)
         if self.processes.several:
             # Dropout must differ between processes, and must not change when the run is resumed.
@@ -255,12 +251,15 @@ class Trainer:
         loss = signals["loss"]
         self.scaler.unscale_(self.optimizer)
         self._check_finite(batch.step, loss)
+        self.scheduled.drop_frozen(batch.step)
         self._move(batch.step)
         self.scaler.update()
         self.moments.after_step(batch.step, progress)
         teacher = self.recipe.teacher
         if teacher is not None:
-            self.pipeline.update_teacher(teacher_momentum(teacher, batch.step, self.total_steps))
+            way = self.scheduled.momentum_way
+            momentum = teacher_momentum(teacher, batch.step, self.total_steps, way)
+            self.pipeline.update_teacher(momentum)
         self.state.losses.append(loss)
         self._recent.append(loss)
         return signals
@@ -288,7 +287,7 @@ class Trainer:
         # This is not an error until the scale reaches 1.
         skips = self.scaler.is_enabled() and self.scaler.get_scale() > 1
         watched = loss if skips else loss + norm.to(loss.device)
-        recent, rate = list(self._recent), self.optimizer.param_groups[0]["lr"]
+        recent, rate = list(self._recent), self.scheduled.rate
         self.finite(
             watched,
             loss,
@@ -331,6 +330,6 @@ class Trainer:
             step=self.step,
             epoch=self.step / self.steps_per_epoch,
             loss=float(torch.stack(self.state.losses).mean()),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
+            learning_rate=self.scheduled.rate,
             images_per_second=steps_per_second * self.training.batch_size,
         )

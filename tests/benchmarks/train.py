@@ -137,7 +137,7 @@ def lightly_blocks(recipe: Recipe, data: Data, steps: int, workers: int) -> Iter
         pin_memory=device.type == "cuda",
     )
     criterion = NTXentLoss(temperature=0.5)
-    settings = {key: recipe.optimizer_settings[key] for key in ("lr", "momentum", "weight_decay")}
+    settings = {key: recipe.optimizer.settings[key] for key in ("lr", "momentum", "weight_decay")}
     optimizer = torch.optim.SGD(network.parameters(), **settings)
 
     def stream() -> Iterator[list[torch.Tensor]]:

@@ -86,7 +86,7 @@ def test_the_one_cpu_may_be_numbered():
         ("[data]\nname = 'digit'", "no dataset is called 'digit'"),
         ("[evaluators.kn]\n", "no evaluator is called 'kn'"),
         ("[evaluators.knn]\nk = 'x'", "evaluator.k: expected an integer"),
-        ("[optimizer]\nname = 'Adamm'", "torch.optim has no 'Adamm'"),
+        ("[optimizer]\nname = 'Adamm'", "no optimizer is called 'Adamm'"),
         ("[head]\nfeature_dim = 3", "head.feature_dim: the engine supplies it"),
         ("[los]", "[los]: no such section"),
         ("loss = 3", "loss: expected a section [loss]"),

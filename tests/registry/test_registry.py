@@ -204,6 +204,7 @@ def test_every_shipped_plugin_is_active(registry):
         "sslcore_infonce",
         "sslcore_mae",
         "sslcore_moco",
+        "sslcore_optimizers",
         "sslcore_probes",
         "sslcore_simclr",
         "sslcore_tables",

@@ -159,7 +159,7 @@ def test_a_frozen_encoder_has_no_group():
 def _step(folder, **training):
     """Return each parameter's change in one step of plain gradient descent, and its gradient."""
     recipe, data, pipeline = _pipeline(batch_size=16, precision="fp32", epochs=1, **training)
-    recipe = replace(recipe, optimizer_settings={"lr": 0.125})
+    recipe = replace(recipe, optimizer=replace(recipe.optimizer, settings={"lr": 0.125}))
     batches = Batches(data.train, 16, 0, CPU, labels=True, workers=0)
     pipeline.train()
     # The head begins at zero, where no gradient reaches the encoder.

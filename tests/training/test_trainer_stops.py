@@ -171,7 +171,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored(number, options, monkey
 @pytest.mark.parametrize(
     ("optimizer", "said"),
     [
-        ("RMSprop", r"optimizer RMSprop failed at step 1: .*'lr': 1e\+300"),
+        ("RMSprop", r"optimizer rmsprop failed at step 1: .*'lr': 1e\+300"),
         # The fused optimizer moves the weights to infinity, and the next loss is not finite.
         ("SGD", "loss is not finite at step 2"),
     ],
@@ -210,4 +210,4 @@ def test_a_setting_out_of_range_is_refused_before_a_folder_is_made(setting, opti
 def test_an_optimizer_whose_eps_is_a_pair_takes_a_pair():
     settings = {"optimizer": {"name": "Adafactor", "eps": [1e-30, 1e-3]}}
     recipe, _ = make_recipe("autoencoder", settings=settings)
-    assert recipe.optimizer_settings["eps"] == (1e-30, 1e-3)
+    assert recipe.optimizer.settings["eps"] == (1e-30, 1e-3)

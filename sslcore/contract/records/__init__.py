@@ -39,5 +39,16 @@ __all__ = [
 #: Every kind of record, in the order in which a tensor meets them.
 KINDS: Mapping[str, type[Record]] = {
     record.kind: record
-    for record in (Augmentation, Encoder, Head, Loss, Evaluator, Dataset, Tracker, Method)
+    for record in (
+        Augmentation,
+        Encoder,
+        Head,
+        Loss,
+        Evaluator,
+        Dataset,
+        Optimizer,
+        Schedule,
+        Tracker,
+        Method,
+    )
 }

@@ -19,7 +19,7 @@ class Teacher:
     Attributes:
         momentum: weight of the old teacher in one update, in [0, 1].
         final_momentum: what it has grown to at the end, along `schedule`; None keeps it constant.
-        schedule: the schedule of the momentum.
+        schedule: the schedule of the momentum; empty is the default schedule.
         encoder: the name of another encoder, for a frozen teacher; None for the student's.
         settings: the settings of that encoder.
         path: a run or a file with the weights that it begins with; empty for those of the student.
@@ -37,7 +37,7 @@ class Teacher:
 
     momentum: float = 0.996
     final_momentum: float | None = None
-    schedule: str = "cosine"
+    schedule: str = ""
     encoder: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     path: str = ""

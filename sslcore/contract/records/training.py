@@ -11,16 +11,23 @@ from sslcore.contract.records.base import Component
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(Component):
-    """Moves the weights; `build` is a subclass of `torch.optim.Optimizer`.
+    """Moves the weights; `build` is a class, or a function that returns an instance of one.
+
+    The class is a subclass of `torch.optim.Optimizer`. It is called with the groups of parameters
+    and with its settings. Beside `params`, a group has `names` and `roles`: for each parameter its
+    name, and its roles as a tuple of text. Each setting that is a default of the class may differ
+    by group.
 
     Attributes:
-        fused: whether the class takes `fused=True` on the CPU and on CUDA, to move all weights in
-            one pass.
+        fused: whether it takes `fused=True` on the CPU and on CUDA, to move all weights in one
+            pass.
+        default: whether a method that names no optimizer gets this one.
     """
 
     kind: ClassVar[str] = "optimizer"
 
     fused: bool = False
+    default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +38,14 @@ class Schedule(Component):
     The engine supplies the parameters that it names of `done` (the part of the steps after the
     warm-up that is done, in [0, 1]), `step`, `total_steps` and `steps_per_epoch`; its other
     parameters are settings.
+
+    Attributes:
+        default: whether a recipe that names no schedule gets this one.
     """
 
     kind: ClassVar[str] = "schedule"
+
+    default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

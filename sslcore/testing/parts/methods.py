@@ -12,7 +12,6 @@ from sslcore.testing.parts.method_subject import MethodSubject, Trained, quiet, 
 from sslcore.testing.parts.subject import PartExample, same_bits, with_global_seed
 from sslcore.testing.property import declare
 from sslcore.testing.violation import Violation
-from sslcore.training.schedules import teacher_momentum
 
 
 def _once(subject: MethodSubject) -> Sequence[PartExample]:
@@ -117,7 +116,7 @@ def the_teacher_follows(subject: MethodSubject, example: PartExample) -> None:
     trained = subject.trained
     teacher = subject.recipe()[0].teacher
     assert teacher is not None
-    momentum = teacher_momentum(teacher, 0, 1)
+    momentum = teacher.momentum
     # Duplicates too: a weight shared with the student would otherwise be listed once.
     weights = dict(trained.pipeline.named_parameters(remove_duplicate=False))
     for name, weight in weights.items():

@@ -68,6 +68,16 @@ class Views(TypedDict):
     views: Tensor
 
 
+class ViewsOfTeacher(TypedDict):
+    """`views` as above, and `teacher_views`: those that a teacher gets in their place, if others.
+
+    So the student may get the query, and the teacher the key alone.
+    """
+
+    views: Tensor
+    teacher_views: NotRequired[Tensor]
+
+
 class ViewsWithTargets(TypedDict):
     """`views` as above, with `targets`: the same views undisturbed, for a reconstruction loss."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_byol.presets import BYOL, SIMSIAM
 
 _BYOL = "Grill et al., Bootstrap Your Own Latent, 2020, arXiv:2006.07733"
 _SIMSIAM = "Chen & He, Exploring Simple Siamese Representation Learning, 2021, arXiv:2011.10566"
@@ -52,16 +53,9 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         encoder="small-cnn",
         head="prediction",
         loss="byol",
-        teacher=sslcore.Teacher(momentum=0.996, final_momentum=1.0),
-        settings={
-            "augmentation": {"asymmetric": True},
-            # Not so in the paper. In a run of a few hundred steps, projections that are not
-            # normalised keep a direction in common, and the features lose more than they learn.
-            "head": {"norm_output": True},
-            # For the paper's LARS, which torch.optim has not.
-            "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 1e-4},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-        },
+        teacher=sslcore.Teacher(momentum=0.99, final_momentum=1.0),
+        settings={"augmentation": {"asymmetric": True}},
+        presets=BYOL,
     )
     yield sslcore.Method(
         name="simsiam",
@@ -71,11 +65,6 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         encoder="small-cnn",
         head="prediction",
         loss="negative-cosine",
-        defaults={"head": {"hidden": (2048, 2048), "dim": 2048, "predictor_hidden": (512,)}},
-        settings={
-            "head": {"norm_output": True},
-            # For the paper's SGD, which learns less in as few steps.
-            "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 1e-4},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-        },
+        settings={"head": {"norm_output": True}},
+        presets=SIMSIAM,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_dino.presets import PRESETS
 
 _PAPER = "Caron et al. 2021, Emerging properties in self-supervised vision transformers"
 
@@ -51,10 +52,5 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         head="prototypes",
         loss="dino",
         teacher=sslcore.Teacher(momentum=0.996, final_momentum=1.0),
-        settings={
-            # The paper needs none with transformers, whose layer norms do as much.
-            "head": {"batch_norm": True},
-            "optimizer": {"name": "AdamW", "lr": 3e-3, "weight_decay": 0.04},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0, "clip_grad_norm": 3.0},
-        },
+        presets=PRESETS,
     )

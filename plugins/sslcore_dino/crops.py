@@ -35,6 +35,8 @@ class MultiCrop(nn.Module):
         crop_scale: least and greatest area of a global view, as fractions of the image's area.
         local_scale: least and greatest area of a local view, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
+        interpolation: how crops are resized; bicubic, as in the paper's code, keeps edges sharper
+            and takes longer.
         flip: probability that a view is mirrored left to right.
         degrees: largest angle by which a view is rotated, in either direction.
         jitter: probability that the colours of a view are jittered.
@@ -71,6 +73,7 @@ class MultiCrop(nn.Module):
         crop_scale: tuple[Positive, Positive] = (0.4, 1.0),
         local_scale: tuple[Positive, Positive] = (0.05, 0.4),
         crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
+        interpolation: Literal["bilinear", "bicubic"] = "bilinear",
         flip: Probability = 0.5,
         degrees: Annotated[float, Ge(0), Le(180)] = 0.0,
         jitter: Probability = 0.8,
@@ -104,6 +107,7 @@ class MultiCrop(nn.Module):
                 views=views,
                 crop_scale=scale,
                 crop_ratio=crop_ratio,
+                interpolation=interpolation,
                 flip=flip,
                 degrees=degrees,
                 jitter=jitter,

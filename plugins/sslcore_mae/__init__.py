@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_mae.presets import PRESETS
 
 _PAPER = "He et al. 2022, Masked autoencoders are scalable vision learners, arXiv:2111.06377"
 
@@ -51,19 +52,9 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         head="patch-decoder",
         loss="masked-mse",
         settings={
-            # Small enough for a CPU; for more images, a wider and deeper encoder and decoder.
-            "encoder": {"width": 128, "depth": 2, "heads": 4, "pooling": "mean"},
+            "encoder": {"pooling": "mean"},
             # Section 4.1, "Reconstruction target": normalised pixels give better features.
             "loss": {"normalize_targets": True},
-            # Appendix A.1, table 8, but for the rate, which is for larger networks and batches.
-            "optimizer": {
-                "name": "AdamW",
-                "lr": 2e-3,
-                "betas": (0.9, 0.95),
-                "weight_decay": 0.05,
-            },
-            # What is slow is to find out which patches tell of which, and that takes steps: small
-            # batches. The paper's are of 4096 images, for 800 epochs of a million.
-            "training": {"batch_size": 32, "schedule": "cosine", "warmup_epochs": 1.0},
         },
+        presets=PRESETS,
     )

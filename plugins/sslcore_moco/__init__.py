@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_moco.presets import MOCO, MOCO_V3
 
 _MOCO = "He et al., Momentum contrast for visual representation learning, 2020, arXiv:1911.05722"
 _MOCO_V2 = (
@@ -45,13 +46,11 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         head="projection",
         loss="queue-contrast",
         # The keys of a queue come from as many teachers as batches, which must be near alike
-        # (section 3.2). A run of some hundred steps does better with 0.99.
+        # (section 3.2).
         teacher=sslcore.Teacher(momentum=0.999),
-        defaults={"head": {"hidden": (2048,), "dim": 128}},
-        settings={
-            "optimizer": {"name": "SGD", "lr": 0.03, "momentum": 0.9, "weight_decay": 1e-4},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-        },
+        # Algorithm 1: the query by the student, the key by the teacher.
+        settings={"augmentation": {"teacher_apart": True}},
+        presets=MOCO,
     )
     yield sslcore.Method(
         name="moco-v3",
@@ -62,11 +61,6 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         head="prediction",
         loss="momentum-contrast",
         teacher=sslcore.Teacher(momentum=0.99, final_momentum=1.0),
-        defaults={"head": {"hidden": (4096, 4096), "dim": 256, "predictor_hidden": (4096,)}},
-        settings={
-            "augmentation": {"asymmetric": True},
-            "head": {"norm_output": True, "norm_predictions": True},
-            "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-        },
+        settings={"augmentation": {"asymmetric": True}, "head": {"norm_output": True}},
+        presets=MOCO_V3,
     )

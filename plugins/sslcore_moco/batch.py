@@ -37,7 +37,7 @@ class MomentumContrast(nn.Module):
 
     def __init__(self, num_views: int = 2, *, temperature: Annotated[float, Gt(0)] = 0.2) -> None:
         super().__init__()
-        check_view_count(num_views)
+        check_view_count(num_views, 2)
         self.temperature = temperature
 
     def forward(
@@ -47,7 +47,7 @@ class MomentumContrast(nn.Module):
 
         Given `rows`, positions in B, only the predictions of these images are queries, of all keys.
         """
-        check_views(predictions, teacher_projections, "predictions")
+        check_views(predictions, teacher_projections, "predictions", 2)
         count = predictions.shape[1]
         if count < 2:
             raise ValueError(

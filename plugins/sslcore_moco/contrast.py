@@ -17,22 +17,23 @@ def unit_queries_and_keys(queries: Tensor, keys: Tensor) -> tuple[Tensor, Tensor
     return unit_rows(queries.to(kind)), unit_rows(keys.detach().to(kind))
 
 
-def check_views(queries: Tensor, keys: Tensor, name: str) -> None:
-    """Refuse what are not two views of each image, made once by a student and once by a teacher.
+def check_views(queries: Tensor, keys: Tensor, name: str, count: int) -> None:
+    """Refuse what are not views of each image, made once by a student and once by a teacher.
 
     Args:
-        queries: what should be float (2, B, D) with B ≥ 1.
+        queries: what should be float (V, B, D) with B ≥ 1.
         keys: what should be `teacher_projections` of that shape.
         name: the signal that the queries are.
+        count: V.
 
     Raises:
         ValueError: they are something else.
     """
     shape = tuple(queries.shape)
-    if len(shape) != 3 or shape[0] != 2 or queries.shape != keys.shape or 0 in shape:
+    if len(shape) != 3 or shape[0] != count or queries.shape != keys.shape or 0 in shape:
         raise ValueError(
-            f"{name} and teacher_projections must be of one shape (2, B, D), two views of "
-            f"B images, got {shape} and {tuple(keys.shape)}"
+            f"{name} and teacher_projections must be of one shape ({count}, B, D), for {count} "
+            f"views of B images, got {shape} and {tuple(keys.shape)}"
         )
     if not (queries.is_floating_point() and keys.is_floating_point()):
         raise ValueError(
@@ -40,14 +41,18 @@ def check_views(queries: Tensor, keys: Tensor, name: str) -> None:
         )
 
 
-def check_view_count(num_views: int) -> None:
+def check_view_count(num_views: int, *counts: int) -> None:
     """Refuse augmentations that make more views, or fewer, than a query and a key.
 
     Raises:
-        ValueError: there are not two.
+        ValueError: there are not as many as one of the counts.
     """
-    if num_views != 2:
+    if num_views not in counts:
         raise ValueError(
-            f"a query is compared with one key, so MoCo takes 2 views of an image, and the "
-            f"augmentation makes {num_views}"
+            f"a query is compared with one key, so MoCo takes {_listed(counts)} views of an image, "
+            f"and the augmentation makes {num_views}"
         )
+
+
+def _listed(counts: tuple[int, ...]) -> str:
+    return " or ".join(str(count) for count in counts)

@@ -30,29 +30,33 @@ class QueueContrast(nn.Module):
     """Tell an image's key from a queue of the keys of earlier images.
 
     MoCo (He et al. 2020), equation (1) and algorithm 1. The query q is the student's projection of
-    the first view, k₊ the teacher's projection of the second, and k₁ … k_K are the queue, all of
-    unit length:
+    its view, k₊ the teacher's projection of another view, and k₁ … k_K are the queue, all of unit
+    length:
 
         L = mean over images of -log( exp(q·k₊ / τ) / (exp(q·k₊ / τ) + Σⱼ exp(q·kⱼ / τ)) ).
 
     Then the keys of the batch take the place of the oldest ones. So they are nobody's negatives in
     the batch that they come from; of a batch larger than the queue, the last keys stay. The queue
-    starts with random unit rows (`first_queue`). It is part of every checkpoint, never gets a
-    gradient, and stands still in eval mode.
+    starts with random unit rows (`first_queue`). Where the augmentation gives the student the query
+    and the teacher the key alone, each encodes one view, as in the paper. Where both encode both
+    views, the query is the first one and the key the second. The queue is part of every
+    checkpoint, never gets a gradient, and stands still in eval mode.
 
     Args:
         projection_dim: length of a projection.
-        num_views: views per image; this loss compares 2.
+        num_views: views per image that the student encodes: 1, or 2.
+        num_images: training images; a note says where the queue is longer.
         queue_size: K, keys in the queue. It need not be a multiple of the batch size. Well above
             the number of training images, an image's own earlier keys are among its negatives.
         temperature: τ, the divisor of cosine similarities, > 0: 0.2 in MoCo v2 (Chen et al.
             2020, section 3), 0.07 in MoCo v1.
         symmetric: whether the second view also queries the first, and the two losses are averaged;
-            both views' keys are queued then.
+            both views' keys are queued then. Student and teacher must encode both views.
 
     Raises:
-        ValueError: there are not two views, or (when called) projections and teacher projections
-            are not float of shape (2, B, projection_dim).
+        ValueError: there are other than one or two views, one and the loss is to be symmetric, or
+            (when called) projections and teacher projections are not float of one shape
+            (1 or 2, B, projection_dim).
     """
 
     queue: Tensor
@@ -62,14 +66,22 @@ class QueueContrast(nn.Module):
         self,
         projection_dim: int,
         num_views: int = 2,
+        num_images: int | None = None,
         *,
         queue_size: Annotated[int, Ge(1)] = 65536,
         temperature: Annotated[float, Gt(0)] = 0.2,
         symmetric: bool = False,
     ) -> None:
         super().__init__()
-        check_view_count(num_views)
-        self.temperature, self.symmetric = temperature, symmetric
+        check_view_count(num_views, 1, 2)
+        if symmetric and num_views == 1:
+            raise ValueError(
+                "symmetric needs both views from student and teacher; give the augmentation "
+                "teacher_apart = false"
+            )
+        #: Sentences for the user.
+        self.notes = _notes(queue_size, num_images)
+        self.temperature, self.symmetric, self.num_views = temperature, symmetric, num_views
         self.register_buffer("queue", first_queue(queue_size, projection_dim))
         # A tensor, so that where to write is known on the device without asking the host.
         self.register_buffer("oldest", torch.zeros((), dtype=torch.int64))
@@ -77,12 +89,15 @@ class QueueContrast(nn.Module):
     def forward(
         self, projections: Tensor, teacher_projections: Tensor, rows: slice | None = None
     ) -> Tensor:
-        """Score `projections` (2, B, D) against `teacher_projections` (2, B, D), as a scalar.
+        """Score `projections` (V, B, D) against `teacher_projections` (V, B, D), as a scalar.
+
+        V is 1 for a query of the student and a key of the teacher, and 2 where both have encoded
+        both views.
 
         Given `rows`, positions in B, only these images are scored. The keys of all are queued, so
         that processes that share a batch keep the same queue.
         """
-        check_views(projections, teacher_projections, "projections")
+        check_views(projections, teacher_projections, "projections", self.num_views)
         if projections.shape[-1] != self.queue.shape[1]:
             raise ValueError(
                 f"the queue holds keys of length {self.queue.shape[1]}, and projections are of "
@@ -91,11 +106,12 @@ class QueueContrast(nn.Module):
         queries, keys = unit_queries_and_keys(projections, teacher_projections)
         # A copy: the queue is written to below, and the backward pass needs it as it is now.
         queue = self.queue.to(queries.dtype, copy=True)
-        directions = ((0, 1), (1, 0)) if self.symmetric else ((0, 1),)
+        key = len(keys) - 1
+        directions = ((0, key), (key, 0)) if self.symmetric else ((0, key),)
         here = positions(rows, queries.shape[1])
         losses = [self._tell_apart(queries[q, here], keys[k, here], queue) for q, k in directions]
         if self.training:
-            self._enqueue(keys.flatten(0, 1) if self.symmetric else keys[1])
+            self._enqueue(keys.flatten(0, 1) if self.symmetric else keys[key])
         kind = torch.promote_types(projections.dtype, teacher_projections.dtype)
         return torch.stack(losses).mean().to(kind)
 
@@ -114,3 +130,12 @@ class QueueContrast(nn.Module):
         places = self.oldest + torch.arange(count - kept, count, device=keys.device)
         self.queue.index_copy_(0, places % size, keys[count - kept :].to(self.queue.dtype))
         self.oldest.add_(count).remainder_(size)
+
+
+def _notes(queue_size: int, num_images: int | None) -> tuple[str, ...]:
+    if num_images is None or queue_size <= num_images:
+        return ()
+    return (
+        f"the queue of {queue_size:,} keys is longer than the {num_images:,} training images, so "
+        "an image's own earlier keys are among its negatives; set loss.queue_size to fewer",
+    )

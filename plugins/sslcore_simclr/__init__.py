@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import sslcore
+from sslcore_simclr.presets import PRESETS
 
 _PAPER = "Chen et al., A Simple Framework for Contrastive Learning, 2020, arXiv:2002.05709"
 
@@ -50,9 +51,6 @@ def sslcore_methods() -> Iterable[sslcore.Method]:
         encoder="small-cnn",
         head="projection",
         loss="nt-xent",
-        settings={
-            "head": {"batch_norm": True},
-            "optimizer": {"name": "SGD", "lr": 0.07, "momentum": 0.9, "weight_decay": 1e-4},
-            "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-        },
+        settings={"head": {"batch_norm": True}},
+        presets=PRESETS,
     )

@@ -22,6 +22,8 @@ class Projection(nn.Module):
             head one linear layer.
         dim: length of a projection.
         batch_norm: whether to normalise over the batch after each hidden layer.
+        norm_output: whether to normalise the projections over the batch, with a learned scale and
+            no shift, as the paper's code does.
         normalize: whether to scale the projections to unit length.
     """
 
@@ -32,6 +34,7 @@ class Projection(nn.Module):
         hidden: tuple[Annotated[int, Ge(1)], ...] = (256,),
         dim: Annotated[int, Ge(1)] = 128,
         batch_norm: bool = False,
+        norm_output: bool = False,
         normalize: bool = False,
     ) -> None:
         super().__init__()
@@ -44,7 +47,9 @@ class Projection(nn.Module):
                 layers.append(nn.BatchNorm1d(next_width))
             layers.append(nn.ReLU(inplace=True))
             width = next_width
-        layers.append(nn.Linear(width, dim))
+        layers.append(nn.Linear(width, dim, bias=not norm_output))
+        if norm_output:
+            layers.append(_scale_alone(nn.BatchNorm1d(dim)))
         self.layers = nn.Sequential(*layers)
         self.normalize = normalize
 
@@ -54,3 +59,8 @@ class Projection(nn.Module):
         if self.normalize:
             projections = F.normalize(projections, dim=-1)
         return {"projections": projections}
+
+
+def _scale_alone(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
+    norm.register_parameter("bias", None)
+    return norm

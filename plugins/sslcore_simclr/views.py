@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from torch import Tensor, nn
 
 from sslcore import BatchRandom, transforms
-from sslcore.signals import Boxes, Views
+from sslcore.signals import Boxes, ViewsOfTeacher
 
 Probability = Annotated[float, Ge(0), Le(1)]
 Positive = Annotated[float, Gt(0)]
@@ -25,6 +25,9 @@ class TwoViews(nn.Module):
         image_size: side of the images, px.
         channels: channels of the images.
         views: views of each image.
+        teacher_apart: whether the student gets the first half of the views alone, and a teacher the
+            second half alone, as MoCo's query and key (He et al. 2020, algorithm 1); if not, both
+            get all views.
         size: side of a view, px; none means the side of the images.
         crop_scale: least and greatest area of a crop, as fractions of the image's area.
         crop_ratio: least and greatest width / height of a crop.
@@ -45,15 +48,17 @@ class TwoViews(nn.Module):
         jitter_channels: shared gives all channels the same brightness and contrast; each draws
             them for each channel, which suits channels that are not colours.
         grayscale: probability that a view is made grey.
-        blur: probability that a view is blurred; none means 0.5 for views of 64 px or more,
-            else 0.
+        blur: probability that a view is blurred, one for all views or one for each; none means
+            0.5 for views of 64 px or more, else 0.
         blur_sigma: least and greatest standard deviation of the blur, px.
         blur_kernel: side of the blur's kernel, px, odd; none means about a tenth of the side of
             the view.
-        solarize: probability that the bright half of a view's values is inverted; none means 0.
+        solarize: probability that the bright half of a view's values is inverted, one for all views
+            or one for each; none means 0.
         asymmetric: whether the first and the second view differ in the probability of blur (1 and
             0.1, for views of 64 px or more) and of solarize (0 and 0.2), as in BYOL (Grill et al.
-            2020, table 6). It has an effect only where blur and solarize are none.
+            2020, table 6; set its saturation of 0.2 as well). It has an effect only where blur and
+            solarize are none.
         cutout_holes: number of square holes cut into each view.
         cutout_length: side of a hole, px; none means half the side of the view.
         mean: subtracted from the values of a view, one for all channels or one for each; none
@@ -62,9 +67,10 @@ class TwoViews(nn.Module):
             0.25.
 
     Raises:
-        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, the
-            kernel of the blur is even or too large, or other than two views are to be
-            asymmetric.
+        ValueError: a range is empty, `mean` or `std` has neither 1 nor `channels` numbers, `blur`
+            or `solarize` has neither one number nor one for each view, the kernel of the blur is
+            even or too large, other than two views are to be asymmetric, or an odd number of them
+            is to be halved.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class TwoViews(nn.Module):
         channels: int,
         *,
         views: Annotated[int, Ge(2)] = 2,
+        teacher_apart: bool = False,
         size: Annotated[int, Ge(1)] | None = None,
         crop_scale: tuple[Positive, Positive] = (0.08, 1.0),
         crop_ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3),
@@ -88,10 +95,10 @@ class TwoViews(nn.Module):
         jitter_order: Literal["random", "fixed"] = "random",
         jitter_channels: Literal["shared", "each"] = "shared",
         grayscale: Probability = 0.2,
-        blur: Probability | None = None,
+        blur: Probability | tuple[Probability, ...] | None = None,
         blur_sigma: tuple[Positive, Positive] = (0.1, 2.0),
         blur_kernel: Annotated[int, Ge(1)] | None = None,
-        solarize: Probability | None = None,
+        solarize: Probability | tuple[Probability, ...] | None = None,
         asymmetric: bool = False,
         cutout_holes: Annotated[int, Ge(0)] = 0,
         cutout_length: Annotated[int, Ge(1)] | None = None,
@@ -101,6 +108,9 @@ class TwoViews(nn.Module):
         super().__init__()
         if asymmetric and views != 2:
             raise ValueError(f"asymmetric tells 2 views apart, and there are {views}")
+        if teacher_apart and views % 2:
+            raise ValueError(f"teacher_apart halves the views, and there are {views}")
+        self.students = views // 2 if teacher_apart else views
         side = size or image_size
         if blur is None and side >= transforms.BLURRED_FROM:
             blurred: float | tuple[float, ...] = (1.0, 0.1) if asymmetric else 0.5
@@ -145,8 +155,10 @@ class TwoViews(nn.Module):
         images: Tensor | None = None,
         random: BatchRandom | None = None,
         crops: Tensor | None = None,
-    ) -> Views:
+    ) -> ViewsOfTeacher:
         """Return `views` (V, B, C, size, size) of `images` (B, C, H, W) in [0, 1].
+
+        With `teacher_apart` they are half of the views, and `teacher_views` the other half.
 
         Args:
             images: the whole images; in eval mode, and where there are no `crops`.
@@ -161,10 +173,16 @@ class TwoViews(nn.Module):
             return {"views": self.random_views.whole(images)}
         if random is None:
             raise ValueError("two-views needs random numbers in training mode; pass `random`")
-        return {"views": self.random_views(images, random, crops)}
+        made = self.random_views(images, random, crops)
+        found: ViewsOfTeacher = {"views": made[: self.students]}
+        if self.students < len(made):
+            found["teacher_views"] = made[self.students :]
+        return found
 
     def describe(
         self, images: Tensor, random: BatchRandom, sizes: Tensor | None = None
     ) -> dict[str, list[list[str]]]:
         """Describe the draws for each view of each image, for previews."""
-        return {"views": self.random_views.describe(images, random, sizes)}
+        words = self.random_views.describe(images, random, sizes)
+        students, teachers = words[: self.students], words[self.students :]
+        return {"views": students, **({"teacher_views": teachers} if teachers else {})}

@@ -48,6 +48,8 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference=_UCI_DIGITS,
         build="sslcore_torchvision.digits:digits",
         default=True,
+        image_size=16,
+        preset="quick",
         defaults=for_digits(),
     )
     yield sslcore.Dataset(
@@ -56,6 +58,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         reference=_UCI_DIGITS,
         build="sslcore_torchvision.digits:moving_digits",
         clips=True,
+        preset="quick",
         defaults={
             **normalised((0.104,), (0.239,), frames={"frames": 5}),
             # With plain dot products the length of the features comes to tell positions apart,
@@ -70,6 +73,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         summary="60,000 colour images of 32 px in 10 classes; one download (170 MB)",
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar10",
+        image_size=32,
         defaults=normalised((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     )
     yield sslcore.Dataset(
@@ -77,6 +81,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         summary="60,000 colour images of 32 px in 100 classes; one download (168 MB)",
         reference=_CIFAR,
         build="sslcore_torchvision.cifar:cifar100",
+        image_size=32,
         defaults=normalised((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
     )
     yield sslcore.Dataset(
@@ -84,6 +89,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         summary="100,000 unlabelled and 13,000 labelled images of 96 px; one download (2.6 GB)",
         reference="Coates, Lee & Ng 2011, An analysis of single-layer networks",
         build="sslcore_torchvision.stl10:stl10",
+        image_size=96,
         defaults=normalised((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
     )
     yield sslcore.Dataset(
@@ -91,6 +97,7 @@ def sslcore_datasets() -> Iterator[sslcore.Dataset]:
         summary="70,000 grey images of clothes, 28 px, in 10 classes; one download (31 MB)",
         reference="Xiao, Rasul & Vollgraf 2017, Fashion-MNIST",
         build="sslcore_torchvision.fashion_mnist:fashion_mnist",
+        image_size=28,
         defaults=normalised(
             (0.2860,),
             (0.3530,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sslcore
+from sslcore_vicreg.presets import BARLOW_TWINS, VICREG
 
 _VICREG = "Bardes, Ponce & LeCun, VICReg, 2022, arXiv:2105.04906"
 _BARLOW = "Zbontar et al., Barlow Twins, 2021, arXiv:2103.03230"
@@ -38,14 +39,6 @@ def sslcore_losses() -> Iterator[sslcore.Loss]:
     )
 
 
-# In place of the papers' LARS, which torch.optim has not. A step of AdamW does not grow with the
-# loss either, which may sum over thousands of dimensions.
-_TRAINING = {
-    "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 1e-4},
-    "training": {"schedule": "cosine", "warmup_epochs": 1.0},
-}
-
-
 @sslcore.hookimpl
 def sslcore_methods() -> Iterator[sslcore.Method]:
     yield sslcore.Method(
@@ -56,7 +49,7 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         encoder="small-cnn",
         head="expander",
         loss="vicreg",
-        settings=_TRAINING,
+        presets=VICREG,
     )
     yield sslcore.Method(
         name="barlow-twins",
@@ -66,5 +59,6 @@ def sslcore_methods() -> Iterator[sslcore.Method]:
         encoder="small-cnn",
         head="expander",
         loss="barlow-twins",
-        settings={"augmentation": {"asymmetric": True}, **_TRAINING},
+        settings={"augmentation": {"asymmetric": True}},
+        presets=BARLOW_TWINS,
     )

@@ -25,13 +25,13 @@ from sslcore.pipeline.build import build_data
 from sslcore.pipeline.parts import build_part
 from sslcore.recipe.recipe import Part
 from sslcore.recipe.request import Settings
-from sslcore.recipe.resolve import data_part, resolve
+from sslcore.recipe.resolve import data_part
 from sslcore.recipe.validation import Validation
 from sslcore.registry.registry import Registry, default_registry
 from sslcore.reports.preview import checked_output, write_preview
 from sslcore.system.terminal import stderr_console
 from sslcore.training.session import Session
-from sslcore.training.start import shrinkable
+from sslcore.training.start import plan, shrinkable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -154,12 +154,19 @@ def preview(
     )
     console = console or stderr_console()
     where = pick_device(device)
-    recipe, notes = resolve(with_own_weights(request, taken), taken.registry)
-    for note in notes:
-        console.print(f"note: {note}")
+    planned = plan(with_own_weights(request, taken), taken.registry)
+    if planned.settle is None:
+        for note in planned.notes:
+            console.print(f"note: {note}")
     # Views are those of the training images.
-    recipe = replace(recipe, eval_data=None)
+    recipe = replace(planned.recipe, eval_data=None)
     with preserved_generators(where):
-        session = Session.prepare(recipe, device=where, console=console, shrink=shrinkable(request))
+        session = Session.prepare(
+            recipe,
+            device=where,
+            console=console,
+            shrink=shrinkable(request),
+            settle=planned.settle,
+        )
         write_preview(session, path)
     return path

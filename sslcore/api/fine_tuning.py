@@ -122,8 +122,7 @@ def finetune(
     folders = _folders(planned, base, range(first, first + seeds))
     for (name, seed), folder in folders.items():
         # Every training is checked before the first one begins.
-        recipe = plan(_request(planned, name, seed), registry).recipe
-        check_same(folder, recipe, registry)
+        check_same(folder, plan(_request(planned, name, seed), registry), registry)
     options = {"device": device, "workers": workers, "console": console, "registry": registry}
     for number, ((name, seed), folder) in enumerate(folders.items(), 1):
         console.print(f"training {number} of {len(folders)}: {name}, seed {seed}")

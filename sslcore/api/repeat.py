@@ -9,12 +9,12 @@ from typing import Any
 
 from sslcore.api.training import train
 from sslcore.errors import UsageError
-from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Assignment
 from sslcore.recipe.resolve import resolve
 from sslcore.registry.registry import Registry
 from sslcore.runs.folder import Run
 from sslcore.runs.provenance import recorded_request
+from sslcore.training.start import Plan
 from sslcore.training.trackers import TRACKER
 
 #: The parameters of `train` that change how a run is computed and shown, and not its result.
@@ -31,7 +31,7 @@ _TECHNICAL = (
 )
 
 
-def check_same(folder: Path, recipe: Recipe, registry: Registry) -> None:
+def check_same(folder: Path, planned: Plan, registry: Registry) -> None:
     """Refuse a folder whose run has another recipe: its scores would pass for those asked for.
 
     Raises:
@@ -41,6 +41,9 @@ def check_same(folder: Path, recipe: Recipe, registry: Registry) -> None:
     if not run.recipe_path.is_file():
         return
     recorded, _ = resolve(recorded_request(run, registry), registry)
+    recipe = planned.recipe
+    if planned.settle is not None:
+        recipe, _ = planned.settle(run.shape().image_size)
     if recipe.init is not None and recorded.init is not None and not recipe.init.sha256:
         # Weights that are asked for by their path alone have no hash until they are read.
         recipe = replace(recipe, init=replace(recipe.init, sha256=recorded.init.sha256))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sslcore.cli.tables import identity
 from sslcore.contract.interface import Interface
-from sslcore.contract.records import Component, Dataset, Method
+from sslcore.contract.records import Component, Dataset, Method, Preset
 from sslcore.contract.settings import REQUIRED, Setting, settings_of
 from sslcore.contract.stages import STAGES, section_of
 from sslcore.contract.static_interface import static_interface
@@ -68,6 +68,7 @@ def describe_method(entry: Entry, registry: Registry) -> dict[str, object]:
                 }
                 for part, interface in stages
             ],
+            "presets": [_preset(preset) for preset in method.presets],
             "settings": list(_settings(method, stages)),
         }
     )
@@ -106,6 +107,39 @@ def _suggested(record: Component) -> dict[str, object]:
             for name, value in values.items()
         }
     }
+
+
+def _preset(preset: Preset) -> dict[str, object]:
+    """Return a preset with its settings by name, and the images for which it is taken."""
+    images = f"images up to {preset.up_to} px"
+    images = "images of any other size" if preset.up_to is None else images
+    images = "data sets that name it" if preset.up_to == 0 else images
+    teacher = {} if preset.teacher is None else preset.teacher.table()
+    return {
+        "name": preset.name,
+        "for": images,
+        "summary": preset.summary,
+        "reference": preset.reference,
+        "settings": {
+            **({} if preset.encoder is None else {"encoder": preset.encoder}),
+            **_flat(preset.defaults),
+            **_flat(preset.settings),
+            **{
+                f"teacher.{name}": teacher[name]
+                for name in ("momentum", "final_momentum")
+                if name in teacher
+            },
+        },
+    }
+
+
+def _flat(sections: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Return settings by name, `{"optimizer.bias.weight_decay": 0.0}`."""
+    found: dict[str, object] = {}
+    for name, value in sections.items():
+        key = f"{prefix}{name}"
+        found |= _flat(value, f"{key}.") if isinstance(value, Mapping) else {key: value}
+    return found
 
 
 def _settings(method: Method, stages: Iterable[Stage]) -> Iterator[dict[str, object]]:

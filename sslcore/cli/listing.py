@@ -35,6 +35,15 @@ _TABLES: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], tuple
             ", ".join(row["provides"]),
         ),
     ),
+    "presets": (
+        ("preset", "for", "settings", ""),
+        lambda row: (
+            row["name"],
+            row["for"],
+            "\n".join(f"{name} = {as_text(value)}" for name, value in row["settings"].items()),
+            f"{row['summary']} ({row['reference']})" if row["reference"] else row["summary"],
+        ),
+    ),
     "settings": (
         ("setting", "type", "default", ""),
         lambda row: (

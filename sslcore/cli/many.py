@@ -85,7 +85,7 @@ def train_many(
         asked = Request.of(
             settings=[*settings, *trial.settings], **(request | _named(trial))
         ).without(TRACKER)
-        check_same(base / trial.folder, plan(asked, registry).recipe, registry)
+        check_same(base / trial.folder, plan(asked, registry), registry)
     if dry_run:
         for trial in planned:
             click.echo(str(base / trial.folder))

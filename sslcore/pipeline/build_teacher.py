@@ -82,6 +82,7 @@ def following_teacher(
     stages = {"encoder": encoder}
     if head is not None and recipe.teacher.head:
         stages["head"] = head
-    teacher = TeacherStages(copy.deepcopy(stages), without=recipe.teacher.without)
+    record = recipe.teacher
+    teacher = TeacherStages(copy.deepcopy(stages), without=record.without, shuffle=record.shuffle)
     load_into(teacher["encoder"], weights)
     return teacher

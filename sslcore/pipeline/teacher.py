@@ -23,6 +23,7 @@ class TeacherStages(nn.ModuleDict):
         stages: the encoder, and the head where the teacher has one.
         frozen: whether the weights never move.
         without: signals that the teacher does not get.
+        shuffle: whether its micro-batches are of shuffled images.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class TeacherStages(nn.ModuleDict):
         *,
         frozen: bool = False,
         without: Collection[str] = (),
+        shuffle: bool = False,
     ) -> None:
         super().__init__()
-        self.frozen, self.without = frozen, frozenset(without)
+        self.frozen, self.without, self.shuffle = frozen, frozenset(without), shuffle
         self._held = {}
         for kind, stage in stages.items():
             stage.requires_grad_(False)

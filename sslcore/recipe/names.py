@@ -11,6 +11,7 @@ from sslcore.contract.records import Dataset, Evaluator, Method
 from sslcore.contract.stages import DATA_SECTIONS, EVAL_DATA, STAGES, kind_of
 from sslcore.errors import UnknownNameError, UsageError, nearest
 from sslcore.recipe.opening import opener
+from sslcore.recipe.presets import with_preset
 from sslcore.recipe.request import Request
 from sslcore.recipe.wiring import Stage, evaluator_problems, takes
 from sslcore.registry.loading import Entry
@@ -22,7 +23,7 @@ class Choice:
     """The parts of a recipe.
 
     Attributes:
-        method: the recipe to start from.
+        method: the recipe to start from, with its preset.
         method_entry: the same with its origin.
         dataset: the data set's record.
         data: the data set with its interface.
@@ -31,7 +32,9 @@ class Choice:
         eval_path: the file, folder or address, where one was given as data for evaluators.
         stages: augmentation, encoder, head (unless there is none) and loss.
         evaluators: with their interfaces.
-        notes: evaluators of the method that were left out, with the reason.
+        notes: the preset that was chosen, and evaluators of the method that were left out, with the
+            reason.
+        preset: the name of the method's preset, see `with_preset`.
         methods_own: kinds of the stages that are the method's own.
     """
 
@@ -45,6 +48,7 @@ class Choice:
     stages: tuple[Stage, ...]
     evaluators: tuple[Stage, ...]
     notes: tuple[str, ...]
+    preset: str
     methods_own: frozenset[str]
 
     def is_methods_own(self, entry: Entry) -> bool:
@@ -52,8 +56,13 @@ class Choice:
         return entry.kind in self.methods_own
 
 
-def choose(request: Request, registry: Registry) -> Choice:
+def choose(request: Request, registry: Registry, image_size: int | None = None) -> Choice:
     """Look up every name of a request.
+
+    Args:
+        request: what the user asked for.
+        registry: where parts are looked up.
+        image_size: side of the images, px, where they have been opened.
 
     Raises:
         UsageError: a name is unknown or ambiguous, or none was given where one is needed.
@@ -64,6 +73,7 @@ def choose(request: Request, registry: Registry) -> Choice:
     data_entry, path = _data(request, registry, method)
     dataset = data_entry.record
     assert isinstance(dataset, Dataset)
+    method, preset, presets_notes = with_preset(method, request, dataset, image_size)
     eval_entry, eval_path = _eval_data(request, registry, dataset)
     entries = [
         _augmentation(request, registry, method, clips=dataset.clips),
@@ -81,7 +91,8 @@ def choose(request: Request, registry: Registry) -> Choice:
         eval_path,
         stages,
         evaluators,
-        notes,
+        (*presets_notes, *notes),
+        preset,
         frozenset(entry.kind for entry, _ in stages if _is_named_by(method, entry, registry)),
     )
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from sslcore.contract.records import Teacher
+from sslcore.contract.records.preset import AUTO
 from sslcore.contract.stages import EVAL_DATA, section_of
 from sslcore.recipe.toml import plain, to_toml
 from sslcore.registry.loading import Entry
@@ -33,6 +34,8 @@ class Training:
     """The settings of the training loop, section `training`.
 
     Args:
+        preset: preset of the method, settings for some images; auto takes the one that the data set
+            suggests, or one by the size of the images, and none takes none.
         epochs: passes over the training images.
         batch_size: global batch size: images in a batch, over all devices.
         micro_batch: images (over all devices) that encoder and head process at a time, for a
@@ -69,6 +72,7 @@ class Training:
         checkpoint_every: steps between two checkpoints.
     """
 
+    preset: str = AUTO
     epochs: Annotated[int, Ge(1), Le(_MOST_EPOCHS)] = 100
     batch_size: Annotated[int, Ge(1)] = 256
     micro_batch: Annotated[int, Ge(1)] | None = None

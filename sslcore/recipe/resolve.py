@@ -77,15 +77,22 @@ def make_recipe(
     return resolve(request, registry or default_registry())
 
 
-def resolve(request: Request, registry: Registry) -> tuple[Recipe, list[str]]:
+def resolve(
+    request: Request, registry: Registry, image_size: int | None = None
+) -> tuple[Recipe, list[str]]:
     """Return the recipe that a request stands for, and notes that the user should read.
+
+    Args:
+        request: what the user asked for.
+        registry: where parts are looked up.
+        image_size: side of the images, px, where they have been opened.
 
     Raises:
         UsageError: an unknown name, any number of bad settings (all in one `SettingsError`), or
             parts that don't fit together (`CompositionError`).
     """
     request = with_variants(request, registry)
-    choice = choose(request, registry)
+    choice = choose(request, registry, image_size)
     layers = _Layers(request, choice, registry)
     recipe, taught = layers.recipe(), layers.taught
     misfits = stage_problems(
@@ -170,7 +177,7 @@ class _Layers:
         stages = {entry.kind: self._stage((entry, face)) for entry, face in choice.stages}
         evaluators = self._evaluators()
         training, init = self._training(), self._init()
-        training = training or Training()
+        training = replace(training or Training(), preset=choice.preset)
         teacher = self.taught.record if self.taught else None
         moved = self._optimization(training, teacher)
         decays = moved.name_of(training.weight_decay_schedule)

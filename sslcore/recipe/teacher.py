@@ -114,6 +114,7 @@ def _settings(base: Teacher) -> dict[str, Setting]:
         "part": str,
         "head": bool,
         "without": tuple[str, ...],
+        "shuffle": bool,
         "sha256": str,
     }
     return {name: Setting(name, kind, getattr(base, name)) for name, kind in types.items()}

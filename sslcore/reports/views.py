@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 #: Images that are shown.
 _IMAGES = 8
+#: The signals that are shown, and the titles of their columns.
+_DRAWN = {
+    "views": "view",
+    "teacher_views": "teacher's view",
+    "local_views": "local views",
+    "targets": "target",
+}
 #: More views than this are shown as one strip or grid.
 _COLUMNS = 6
 #: With no more columns than this, images stand in two columns.
@@ -108,7 +115,7 @@ def draw_views(sample: ViewSample, heading: str) -> Figure:
         for image, text in zip(sample.images, sample.captions, strict=True)
     ]
     mask = sample.signals.get("mask")
-    for name, title in (("views", "view"), ("local_views", "local views"), ("targets", "target")):
+    for name, title in _DRAWN.items():
         signal = sample.signals.get(name)
         if not isinstance(signal, Tensor):
             continue

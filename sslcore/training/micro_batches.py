@@ -26,6 +26,7 @@ from sslcore.pipeline.pipeline import (
 )
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
+from sslcore.training.shuffled_teacher import teach_shuffled
 
 
 class MicroBatches:
@@ -88,7 +89,7 @@ class MicroBatches:
             )
             return views if part.labels is None else views | {"labels": part.labels}
 
-        kept, trained, states = self._first_pass(slices, views_of, precision)
+        kept, trained, states = self._first_pass(slices, views_of, precision, random)
         leaves = {name: kept[name].requires_grad_() for name in trained}
         # The batch as floats takes memory, so it is made only for a loss that names it.
         named = "images" in signal_names(self.pipeline.loss)
@@ -107,6 +108,7 @@ class MicroBatches:
         slices: list[slice],
         views_of: Callable[[slice], Signals],
         precision: Callable[[], AbstractContextManager[object]],
+        random: BatchRandom,
     ) -> tuple[Signals, set[str], list[dict[str, Tensor]]]:
         """Return the inputs of the loss for the whole batch, without graph.
 
@@ -116,14 +118,18 @@ class MicroBatches:
         wanted = {*signal_names(self.pipeline.loss), "projections", "features"}
         found: dict[str, list[Tensor]] = {}
         trained: set[str] = set()
-        states = []
+        states, seen = [], []
+        teacher = self.pipeline.teacher
+        shuffled = self.apart and teacher is not None and teacher.shuffle
         with torch.no_grad(), unmoved_buffers(self.pipeline.encoder, self.pipeline.head):
             for rows in slices:
                 states.append(generator_states(self.device))
                 signals = views_of(rows)
                 with precision():
                     student = self.pipeline.represent(signals)
-                    taught = {} if self.pipeline.teacher is None else self.pipeline.teach(signals)
+                    now = teacher is not None and not shuffled
+                    taught = self.pipeline.teach(signals) if now else {}
+                seen += [signals] if shuffled else []
                 trained |= {
                     name
                     for name, item in student.items()
@@ -133,10 +139,13 @@ class MicroBatches:
                     if name in wanted and isinstance(item, Tensor) and name != "images":
                         found.setdefault(name, []).append(item)
         axis_of = self.pipeline.batch_axis
-        whole = {
+        whole: Signals = {
             name: torch.cat(items, axis_of(name)) if items[0].dim() else items[0]
             for name, items in found.items()
         }
+        if shuffled:
+            made = teach_shuffled(self.pipeline, seen, self.size, random, self.processes, precision)
+            whole |= {name: item for name, item in made.items() if name in wanted}
         return whole, trained, states
 
     def _second_pass(

@@ -39,7 +39,7 @@ def recipe_to_resume(
         return recipe
     if not request.config:
         request = replace(request, config=recorded.config, source=recorded.source)
-    changed, _ = resolve(request, registry)
+    changed, _ = resolve(request, registry, run.shape().image_size)
     recipe = _split_as(changed, recipe)
     if different := recipe.differences(changed):
         raise RunFolderError(

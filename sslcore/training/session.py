@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,9 @@ from sslcore.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+#: From the side of the images, px, to the recipe for them, and notes for the user.
+Settle = Callable[[int], tuple[Recipe, tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Session:
         processes: Processes = ALONE,
         run: Run | None = None,
         shrink: bool = False,
+        settle: Settle | None = None,
     ) -> Session:
         """Load the data and build the pipeline.
 
@@ -94,6 +99,7 @@ class Session:
             processes: the processes that train together.
             run: the run of this recipe, which keeps its initial weights; None for a new run.
             shrink: whether a batch size that exceeds the training images becomes one that fits.
+            settle: returns recipe and notes for images of a side, px, in place of `recipe`.
 
         Raises:
             UsageError: the data or the initial weights can't be read, or the parts don't fit
@@ -103,6 +109,11 @@ class Session:
             data, recipe = open_images(recipe, watch)
         for note in data.notes:
             console.print(f"note: {note}")
+        if settle is not None:
+            settled, notes = settle(data.train.image_size)
+            recipe = replace(settled, data=recipe.data, eval_data=recipe.eval_data)
+            for note in notes:
+                console.print(f"note: {note}")
         if run is None and recipe.data.settings.get("statistics") is True:
             recipe, note = normalized_by_data(recipe, data)
             console.print(f"note: {note}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import torch
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.torchrun import attempt, launch_id
+from sslcore.contract.records.preset import AUTO
 from sslcore.errors import RunFolderError, UsageError
 from sslcore.recipe.recipe import Recipe
 from sslcore.recipe.request import Request
@@ -20,7 +22,7 @@ from sslcore.system.files import user_path
 from sslcore.system.locks import locked
 from sslcore.training.initial import normalized_alike
 from sslcore.training.resume import extended, last_checkpoint, recipe_to_resume
-from sslcore.training.session import Session
+from sslcore.training.session import Session, Settle
 from sslcore.training.teacher import check_teacher
 from sslcore.training.trackers import Trackers
 
@@ -38,11 +40,14 @@ class Plan:
         recipe: the recipe to train.
         notes: sentences for the user.
         resumed: the run to resume; None for a new run.
+        settle: returns recipe and notes for images of a side, px, where their size decides on the
+            method's preset; None where it does not.
     """
 
     recipe: Recipe
     notes: tuple[str, ...] = ()
     resumed: Run | None = None
+    settle: Settle | None = None
 
 
 def plan(
@@ -74,10 +79,29 @@ def plan(
         user_path(output, "--output")
     if extend is not None:
         request = extended(request, extend, registry)
-    recipe, notes = resolve(request, registry)
+    recipe, notes = resolved(request, registry)
+    if recipe.training.preset != AUTO:
+        return Plan(recipe, notes)
+    return Plan(recipe, notes, settle=partial(resolved, request, registry))
+
+
+def resolved(
+    request: Request, registry: Registry, image_size: int | None = None
+) -> tuple[Recipe, tuple[str, ...]]:
+    """Return the recipe that a request stands for, normalised for its weights, and notes.
+
+    Args:
+        request: the options of the user.
+        registry: the installed parts.
+        image_size: side of the images, px, where they have been opened.
+
+    Raises:
+        UsageError: the request is not valid.
+    """
+    recipe, notes = resolve(request, registry, image_size)
     check_teacher(recipe)
     recipe, more = normalized_alike(recipe, request)
-    return Plan(recipe, (*notes, *more))
+    return recipe, (*notes, *more)
 
 
 def shrinkable(request: Request) -> bool:
@@ -133,8 +157,9 @@ def carry_out(
         # The run that goes on has been started.
         extend = None if resume else extend
     planned = plan(request, registry, output=output, resume=resume, extend=extend)
-    for note in planned.notes:
-        console.print(f"note: {note}")
+    if planned.settle is None:
+        for note in planned.notes:
+            console.print(f"note: {note}")
     recipe, run = planned.recipe, planned.resumed
     session = Session.prepare(
         recipe,
@@ -143,6 +168,7 @@ def carry_out(
         processes=processes,
         run=run,
         shrink=run is None and shrinkable(request),
+        settle=planned.settle,
     )
     checkpoint = None
     if run is None:

@@ -29,7 +29,7 @@ SPLITS = (
     "autoencoder",
     "simclr+encoder:vit+head.batch_norm=false",
 )
-APARTS = ("simclr", "moco", "byol")
+APARTS = ("simclr", "moco", "moco+teacher.shuffle=true", "byol")
 
 #: The largest effect of float64 rounding on five steps, as a fraction of the norm. An adaptive
 #: optimizer divides gradients that ought to be zero by their own size, which makes rounding

@@ -82,3 +82,9 @@ def test_settings_that_make_no_sense_are_refused(settings, said):
 
 def test_it_is_made_of_the_random_views_that_all_may_use():
     assert isinstance(MultiCrop(16, 3).whole, RandomViews)
+
+
+def test_crops_of_both_sizes_are_resized_as_asked():
+    for way in ("bilinear", "bicubic"):
+        module = MultiCrop(16, 3, local_views=1, interpolation=way)
+        assert module.whole.interpolation == module.parts.interpolation == way

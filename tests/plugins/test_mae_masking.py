@@ -129,3 +129,8 @@ def test_settings_that_cant_work_are_refused(wrong, said):
 )
 def test_patches_are_of_2_px_up_to_views_of_16_of_4_up_to_64_and_of_16_beyond(size, patches):
     assert PatchMask(size, 3).patches == patches
+
+
+def test_crops_are_resized_as_asked():
+    assert PatchMask(16, 1).crops.interpolation == "bilinear"
+    assert PatchMask(16, 1, interpolation="bicubic").crops.interpolation == "bicubic"

@@ -158,7 +158,7 @@ def test_collapsed_predictions_cost_the_log_of_the_batch(count, temperature):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: QueueContrast(4, 3), "takes 2 views .* makes 3"),
+        (lambda: QueueContrast(4, 3), "takes 1 or 2 views .* makes 3"),
         (lambda: MomentumContrast(1), "takes 2 views .* makes 1"),
         (lambda: MomentumContrast()(torch.ones(2, 1, 3), torch.ones(2, 1, 3)), "give at least 2"),
         (
@@ -213,3 +213,20 @@ def test_every_share_queues_the_keys_of_the_whole_batch(symmetric):
     for loss in made[1:]:
         assert torch.equal(loss.queue, made[0].queue)
         assert torch.equal(loss.oldest, made[0].oldest)
+
+
+@pytest.mark.parametrize("rows", [None, slice(1, 4)])
+def test_a_query_of_the_student_and_a_key_of_the_teacher_alone_score_as_of_two_views(rows):
+    generator = torch.Generator().manual_seed(4)
+    student, teacher = torch.randn(2, 2, 5, 4, generator=generator).unbind()
+    of_two, of_one = QueueContrast(4, 2, queue_size=8), QueueContrast(4, 1, queue_size=8)
+    # Twice, so that the queue of the first batch counts.
+    for _ in range(2):
+        expected = of_two(student, teacher, rows)
+        assert torch.equal(of_one(student[:1], teacher[1:], rows), expected)
+    assert torch.equal(of_one.queue, of_two.queue)
+
+
+def test_a_symmetric_loss_of_one_view_is_refused():
+    with pytest.raises(ValueError, match="teacher_apart = false"):
+        QueueContrast(4, 1, symmetric=True)

@@ -70,3 +70,15 @@ def test_every_weight_of_the_head_is_trained():
         for name, weight in head.named_parameters():
             assert weight.grad is not None, name
             assert weight.grad.abs().sum() > 1e-6, name
+
+
+def test_projections_can_be_normalised_over_the_batch_with_a_scale_and_no_shift():
+    head = Projection(6, hidden=(7,), dim=5, norm_output=True)
+    with torch.no_grad():
+        head.layers[-1].weight.fill_(3.0)
+    made = head(10 + features_of(2, 40, 6))["projections"].flatten(0, 1)
+    torch.testing.assert_close(made.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.std(0, correction=0), torch.full((5,), 3.0), atol=1e-2, rtol=0)
+    norm, last = head.layers[-1], head.layers[-2]
+    assert norm.bias is None
+    assert last.bias is None

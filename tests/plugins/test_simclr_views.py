@@ -331,3 +331,25 @@ def test_a_probability_for_each_view_is_that_of_the_view():
         assert abs(float(changed) - part) < 0.12
     with pytest.raises(ValueError, match="one for each of 2 views"):
         dataclasses.replace(still, blur=(0.5, 0.5, 0.5))
+
+
+def test_blur_and_solarize_take_a_probability_for_each_view():
+    made = TwoViews(16, 3, blur=(0.7, 0.1), solarize=(0.0, 0.2)).random_views
+    assert (made.blur, made.solarize) == ((0.7, 0.1), (0.0, 0.2))
+    with pytest.raises(ValueError, match="blur: expected one probability, or one for each of 2"):
+        TwoViews(16, 3, blur=(0.7, 0.1, 0.2))
+
+
+def test_student_and_teacher_can_get_half_of_the_views_each():
+    images, both = images_of(5), TwoViews(16, 3)
+    apart = TwoViews(16, 3, teacher_apart=True)
+    views = both(images, BatchRandom(0, 3, 5))["views"]
+    made = apart(images, BatchRandom(0, 3, 5))
+    assert torch.equal(made["views"], views[:1])
+    assert torch.equal(made["teacher_views"], views[1:])
+    words = apart.describe(images, BatchRandom(0, 3, 5))
+    whole = both.describe(images, BatchRandom(0, 3, 5))["views"]
+    assert words == {"views": whole[:1], "teacher_views": whole[1:]}
+    assert set(apart.eval()(images)) == {"views"}
+    with pytest.raises(ValueError, match="halves the views"):
+        TwoViews(16, 3, views=3, teacher_apart=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from sslcore.contract.records.base import KEBAB_CASE, Component, Record, Sections
 from sslcore.contract.records.dataset import Dataset
 from sslcore.contract.records.method import Method
+from sslcore.contract.records.preset import Preset
 from sslcore.contract.records.stages import Augmentation, Encoder, Evaluator, Head, Loss
 from sslcore.contract.records.teacher import Teacher
 from sslcore.contract.records.training import Optimizer, Schedule, Tracker
@@ -27,6 +28,7 @@ __all__ = [
     "Loss",
     "Method",
     "Optimizer",
+    "Preset",
     "Record",
     "Schedule",
     "Sections",

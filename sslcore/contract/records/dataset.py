@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sslcore.contract.records.base import (
+    KEBAB_CASE,
     Component,
     Sections,
     check_address,
@@ -40,6 +41,10 @@ class Dataset(Component):
             images; empty where there is none.
         provides: names of the extras of its images (`sslcore.data.Split`), which are signals in
             training.
+        image_size: side of the images, px, where all have this one; None where it is not known
+            before they are opened.
+        preset: name of the presets of methods that suit these images; empty where their size
+            decides.
         defaults: settings that suit these images, `{"head:my-head": {"dim": 64}, "training":
             {"epochs": 10}}`: those of a part under its kind and name, and those of
             training. They apply where the part is chosen, and yield to the method's own.
@@ -54,6 +59,8 @@ class Dataset(Component):
     example: str = ""
     opens_images: str = ""
     provides: tuple[str, ...] = ()
+    image_size: int | None = None
+    preset: str = ""
     defaults: Sections = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,6 +86,14 @@ class Dataset(Component):
             raise ValueError(
                 f"{whose}: provides must be a tuple of names of signals, got {self.provides!r}"
             )
+        if self.image_size is not None and (
+            type(self.image_size) is not int or self.image_size < 1
+        ):
+            raise ValueError(f"{whose}: image_size must be a number of px, got {self.image_size!r}")
+        if not isinstance(self.preset, str) or (
+            self.preset and not KEBAB_CASE.fullmatch(self.preset)
+        ):
+            raise ValueError(f"{whose}: preset must be the name of a preset, got {self.preset!r}")
         _check_suggestions(f"{whose}: defaults", self.defaults)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sslcore.contract.records.base import Record, Sections, check_address, check_sections
+from sslcore.contract.records.preset import Preset
 from sslcore.contract.records.teacher import Teacher
 from sslcore.contract.stages import METHOD_DEFAULTS
 
@@ -27,6 +28,8 @@ class Method(Record):
         defaults: settings of its own parts and of training that yield to a data set's defaults:
             widths of the paper, say, that small images do without.
         teacher: given where the loss reads `teacher_…` signals.
+        presets: settings for some images, such as those of the paper for photographs; by the size
+            of the images, the first that admits it is taken.
         fine_tunes: whether `sslcore finetune` uses this method by default: it trains an encoder,
             and a head that gives `logits`, on labels.
     """
@@ -42,6 +45,7 @@ class Method(Record):
     settings: Sections = field(default_factory=dict)
     defaults: Sections = field(default_factory=dict)
     teacher: Teacher | None = None
+    presets: tuple[Preset, ...] = ()
     fine_tunes: bool = False
 
     def __post_init__(self) -> None:
@@ -67,3 +71,9 @@ class Method(Record):
         check_sections(f"{whose}: defaults", self.defaults, METHOD_DEFAULTS)
         if self.teacher is not None and not isinstance(self.teacher, Teacher):
             raise ValueError(f"{whose}: teacher must be a sslcore.Teacher, got {self.teacher!r}")
+        presets = self.presets
+        if not isinstance(presets, tuple) or not all(isinstance(each, Preset) for each in presets):
+            raise ValueError(f"{whose}: presets must be a tuple of sslcore.Preset, got {presets!r}")
+        known = [preset.name for preset in presets]
+        if len(set(known)) < len(known):
+            raise ValueError(f"{whose}: two presets have one name: {', '.join(known)}")

@@ -27,6 +27,9 @@ class Teacher:
         part: of a run, "encoder", or "teacher" for its teacher; of a file, a part of the names.
         head: whether it has a copy of the student's head, too; a frozen teacher has none.
         without: signals that it does not get, such as `"mask"` for a teacher that sees everything.
+        shuffle: whether, with the batch statistics of micro-batches, those of the teacher are of
+            other images than the student's: its micro-batches are drawn from the whole batch (He
+            et al. 2020, section 3.3).
         pretrained: whether it must have weights of its own, so that a user has to give `path`, or
             an encoder that loads weights.
         sha256: the hash of these weights, where no others will do; empty admits any.
@@ -41,6 +44,7 @@ class Teacher:
     part: str = "encoder"
     head: bool = True
     without: tuple[str, ...] = ()
+    shuffle: bool = False
     pretrained: bool = False
     sha256: str = ""
 
@@ -108,6 +112,7 @@ _TYPES: dict[str, type] = {
     "part": str,
     "head": bool,
     "without": tuple,
+    "shuffle": bool,
     "pretrained": bool,
     "sha256": str,
 }

@@ -51,7 +51,9 @@ def for_digits() -> dict[str, Mapping[str, object]]:
         "head:prototypes": head,
         "loss:neighbour-contrast": {"queue_size": 256},
         "loss:queue-contrast": {"queue_size": 256},
-        "loss:swav": {"prototypes": 100},
+        # Fewer prototypes than images in a batch, and hard codes: with ε = 0.05 digits, which look
+        # alike at first, get codes that are nearly uniform, and their projections collapse.
+        "loss:swav": {"prototypes": 30, "epsilon": 0.02},
         # 1,347 images: small batches, so that an epoch has steps enough to learn in.
         "training": {"epochs": 10, "batch_size": 64},
     }

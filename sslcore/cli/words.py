@@ -167,17 +167,27 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
 
 
 def _keys_of_training_parts(registry: Registry, own: Method | None) -> Iterator[tuple[str, str]]:
-    """Yield the settings of the method's optimizer and schedule, else of the default ones."""
+    """Yield the settings of the optimizers and schedules that a method and its presets name."""
+    named = () if own is None else (own, *own.presets)
     for kind in ("optimizer", "schedule"):
-        table = renamed_tables(own.settings if own else {}).get(kind)
-        name = str(table.get("name", "")) if isinstance(table, Mapping) else ""
+        tables = [renamed_tables(each.settings).get(kind) for each in named]
+        names = {
+            str(table["name"]).casefold(): None
+            for table in tables
+            if isinstance(table, Mapping) and "name" in table
+        }
         default = (
             each.name
             for each in registry.entries(kind)
             if isinstance(each.record, (Optimizer, Schedule)) and each.record.default
         )
         yield f"{kind}.name=", ""
-        yield from _keys_of(kind, _found(registry, kind, name.casefold() or next(default, "")))
+        keys = {
+            key: said
+            for name in names or default
+            for key, said in _keys_of(kind, _found(registry, kind, name))
+        }
+        yield from keys.items()
     yield "optimizer.lr_per=", ""
 
 

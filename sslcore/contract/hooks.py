@@ -154,6 +154,7 @@ def sslcore_datasets() -> Iterable[Dataset]:
                 name="noise",
                 summary="Uniform noise in two classes without meaning",
                 build="my_plugin.datasets:noise",
+                preset="quick",
                 defaults={"training": {"epochs": 1}},
             )
 

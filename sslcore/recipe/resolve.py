@@ -160,11 +160,12 @@ class _Layers:
     def _origin_of(self, section: str, name: str) -> str:
         """Return where a setting comes from that the user did not type: a file, the method."""
         asked = name in self.request.settings_of(section)
+        if not asked and name in self.by_data.get(section, ()):
+            # It takes precedence over the method's defaults.
+            return f" (as {self.choice.data[0]} suggests)"
         own = (self.choice.method.settings, self.choice.method.defaults)
         if not asked and any(name in sections.get(section, {}) for sections in own):
             return f" (as {self.choice.method_entry} has it)"
-        if not asked and name in self.by_data.get(section, ()):
-            return f" (as {self.choice.data[0]} suggests)"
         return self.request.origin_of(section, name)
 
     def recipe(self) -> Recipe:

@@ -83,7 +83,7 @@ def test_a_preset_adds_to_the_method_and_wins(presets):
     recipe, _ = _recipe(presets)
     assert recipe.training.preset == "small"
     assert recipe.loss.settings["temperature"] == 0.25
-    assert (recipe.optimizer_settings["lr"], recipe.optimizer_settings["momentum"]) == (0.25, 0.5)
+    assert (recipe.optimizer.settings["lr"], recipe.optimizer.settings["momentum"]) == (0.25, 0.5)
     assert recipe.encoder.settings["widths"] == (4,)
     recipe, _ = _recipe(presets, settings={"loss": {"temperature": 0.75}})
     assert recipe.loss.settings["temperature"] == 0.75
@@ -98,8 +98,8 @@ def test_what_a_preset_would_have_yields_to_the_data_set(presets):
 def test_another_encoder_or_optimizer_of_a_preset_comes_without_the_methods_settings(presets):
     recipe, _ = _recipe(presets, settings={"training": {"preset": "large"}})
     assert recipe.encoder.name == "cnn4"
-    assert recipe.optimizer.casefold() == "adam"
-    assert "momentum" not in recipe.optimizer_settings
+    assert recipe.optimizer.name == "adam"
+    assert "momentum" not in recipe.optimizer.settings
 
 
 def test_a_data_set_may_name_a_preset_and_the_user_another(presets):
@@ -110,7 +110,7 @@ def test_a_data_set_may_name_a_preset_and_the_user_another(presets):
     recipe, notes = _recipe(presets, data="digits", settings={"training": {"preset": "large"}})
     assert (recipe.training.preset, notes) == ("large", [])
     recipe, notes = _recipe(presets, settings={"training": {"preset": "none"}})
-    assert (recipe.training.preset, recipe.optimizer_settings["lr"], notes) == ("none", 0.5, [])
+    assert (recipe.training.preset, recipe.optimizer.settings["lr"], notes) == ("none", 0.5, [])
 
 
 def test_an_unknown_preset_is_refused_with_those_that_there_are(presets):

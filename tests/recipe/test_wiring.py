@@ -258,7 +258,7 @@ def test_a_missing_signal_comes_with_those_that_are_there_and_the_nearest(regist
     add(registry, "loss", NeedsProjektion)
     with pytest.raises(CompositionError) as said:
         make_recipe("simclr", loss="made-up", registry=registry)
-    assert "(there is views, features, feature_maps, projections)" in str(said.value)
+    assert "(there is views, teacher_views, features, feature_maps, projections)" in str(said.value)
     assert "nearest: projections" in str(said.value)
 
 

@@ -43,7 +43,9 @@ def preview(capsys):
 
 def test_a_preview_is_a_picture_whose_path_is_printed(preview):
     code, out, err = preview("--method", "simclr")
-    assert (code, out, err) == (0, "preview.png\n", "")
+    assert (code, out) == (0, "preview.png\n")
+    assert err.startswith("note: simclr with the preset quick, as digits suggests: ")
+    assert err.count("\n") == 1
     with Image.open("preview.png") as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 300

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 from sslcore.data import Data, Split
 from sslcore_clip.tokenizer import tokens_of
 
-_NATIVE_SIZE, _BRIGHTEST = 8, 16
+_BRIGHTEST = 16
 _NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _PHRASES = ("a {stroke} handwritten {name}", "the digit {name} in {stroke} strokes")
 
 
 def captioned_digits(
     *,
-    image_size: Annotated[int, Ge(_NATIVE_SIZE)] = 16,
+    image_size: Annotated[int, Ge(8)] = 16,
     length: Annotated[int, Ge(2)] = 40,
 ) -> Data:
     """Return 1,347 grey digits to train on and 450 to test, with a caption each.

@@ -168,9 +168,9 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
 
 def _keys_of_training_parts(registry: Registry, own: Method | None) -> Iterator[tuple[str, str]]:
     """Yield the settings of the optimizers and schedules that a method and its presets name."""
-    named = () if own is None else (own, *own.presets)
+    stated = [] if own is None else [own.settings, *(each.settings for each in own.presets)]
     for kind in ("optimizer", "schedule"):
-        tables = [renamed_tables(each.settings).get(kind) for each in named]
+        tables = [renamed_tables(settings).get(kind) for settings in stated]
         names = {
             str(table["name"]).casefold(): None
             for table in tables

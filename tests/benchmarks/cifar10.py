@@ -3,6 +3,7 @@
     python tests/benchmarks/cifar10.py --device cuda --compile           # 200 epochs, ResNet-18
     python tests/benchmarks/cifar10.py --data FOLDER --device cuda       # class folders, 32 px
     python tests/benchmarks/cifar10.py --data FOLDER --encoder cnn4 --epochs 1 --images 2048
+    python tests/benchmarks/cifar10.py --data FOLDER --encoder cnn4 --epochs 30 --preset 32px
 
 Trains through the public API, evaluates the k nearest neighbours (k = 200, temperature 0.1) of the
 trained encoder against the untrained one and the raw pixels, and prints one JSON line. Seconds
@@ -36,7 +37,22 @@ BASE_BATCH = 128
 
 
 def settings_for(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Return the settings by section."""
+    """Return the settings by section: those of a preset, or of lightly's benchmark."""
+    normalised = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
+    common = {
+        "epochs": options.epochs,
+        "batch_size": options.batch,
+        "precision": options.precision,
+        "seed": options.seed,
+        "checkpoint_every": 10_000,
+    }
+    evaluator = {"k": options.k, "temperature": 0.1}
+    if options.preset:
+        return {
+            "augmentation": normalised,
+            "training": {**common, "preset": options.preset},
+            "evaluator": evaluator,
+        }
     return {
         "augmentation": {
             "crop_scale": (0.08, 1.0),
@@ -47,26 +63,19 @@ def settings_for(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             "hue": 0.1,
             "grayscale": 0.2,
             "blur": 0.0,
-            "mean": (0.4914, 0.4822, 0.4465),
-            "std": (0.2470, 0.2435, 0.2616),
+            **normalised,
         },
         "head": {"hidden": (options.hidden,), "dim": options.dim},
         "loss": {"temperature": options.temperature},
         "optimizer": {
+            "name": "sgd",
             "lr": options.lr * options.batch / BASE_BATCH,
             "momentum": options.momentum,
             "weight_decay": options.weight_decay,
         },
-        "training": {
-            "epochs": options.epochs,
-            "batch_size": options.batch,
-            "schedule": "cosine",
-            "warmup_epochs": options.warmup,
-            "precision": options.precision,
-            "seed": options.seed,
-            "checkpoint_every": 10_000,
-        },
-        "evaluator": {"k": options.k, "temperature": 0.1},
+        "schedule": {"name": "cosine"},
+        "training": {**common, "preset": "quick", "warmup_epochs": options.warmup},
+        "evaluator": evaluator,
     }
 
 
@@ -105,6 +114,7 @@ def measure(options: argparse.Namespace, data: str, output: Path) -> dict[str, A
     cuda = device.type == "cuda"
     return {
         "case": f"simclr {options.encoder} on CIFAR-10",
+        "preset": options.preset,
         "images": run.train_images(),
         "epochs": options.epochs,
         "batch": options.batch,
@@ -134,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="cifar10", help="cifar10, or a folder of its images")
     parser.add_argument("--images", type=int, help="of a folder, the first so many in each split")
+    parser.add_argument("--preset", help="train with this preset of SimCLR instead, such as 32px")
     parser.add_argument("--encoder", default="resnet18")
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--batch", type=int, default=512)

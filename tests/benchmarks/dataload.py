@@ -102,7 +102,12 @@ def describe(device: torch.device) -> dict[str, object]:
 
 def recipe_for(folder: Path, size: int, batch: int, precision: str) -> Recipe:
     settings = {
-        "training": {"batch_size": batch, "epochs": 100_000, "precision": precision},
+        "training": {
+            "batch_size": batch,
+            "epochs": 100_000,
+            "precision": precision,
+            "preset": "quick",
+        },
         "data": {"image_size": size},
     }
     recipe, _ = make_recipe("simclr", data=str(folder), encoder="cnn4", settings=settings)

@@ -65,7 +65,10 @@ def recipe_for(
 ) -> Recipe:
     """Return the recipe: the default one for the digits, the one of small colour images for a
     folder."""
-    settings: dict[str, dict[str, Any]] = {"training": {"epochs": 100_000, **training}}
+    settings: dict[str, dict[str, Any]] = {
+        # The other package trains with SGD, too.
+        "training": {"epochs": 100_000, "preset": "quick", **training}
+    }
     if data != DIGITS:
         settings |= {"optimizer": {"lr": 0.06}, "data": {"image_size": side}}
         encoder = encoder or "cnn4"

@@ -106,7 +106,8 @@ class ClusterCentroids(nn.Module):
             (feature_dim, *hidden, dim), batch_norm=batch_norm, activation=nn.ReLU
         )
         self.iterations = iterations
-        self.register_buffer("centroids", torch.zeros(runs, count, dim))
+        # Until the first epoch, for which k-means finds others.
+        self.register_buffer("centroids", unit_rows(torch.randn(runs, count, dim)))
         self.register_buffer("clusters", torch.zeros(runs, num_images, dtype=torch.int64))
 
     def forward(self, features: Tensor, indices: Tensor) -> Clustered:

@@ -104,7 +104,7 @@ def test_an_error_in_the_first_process_lets_the_others_meet_it_too():
 
 
 SLOW_MAIN = """
-import datetime, functools, sys, time
+import datetime, functools, os, sys, time
 import torch, torch.distributed as dist
 
 # A time-out of gloo that is shorter than the preparation.
@@ -121,7 +121,8 @@ with process_group(torch.device("cpu")) as processes:
             elif "made" not in open(sys.argv[1]).read():
                 sys.exit("came too early")
     assert processes.all_equal(1)
-    print("done", processes.rank)
+    # In one write, so that the lines of two processes do not mix.
+    os.write(1, f"done {processes.rank}\\n".encode())
 """
 
 

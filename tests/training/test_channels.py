@@ -15,8 +15,12 @@ from sslcore.errors import CompositionError
 from sslcore.registry.registry import default_registry
 
 CHANNELS = 13
-#: Those that need more than images bring data of their own.
-METHODS = [entry.name for entry in default_registry().entries("method") if not entry.record.data]
+#: Those that need more than images bring data of their own, or are given a trained teacher.
+METHODS = [
+    entry.name
+    for entry in default_registry().entries("method")
+    if not entry.record.data and not (entry.record.teacher and entry.record.teacher.pretrained)
+]
 #: The deep ones are resnet18's code at other depths.
 ENCODERS = [name for name in default_registry().names("encoder") if name[-2:] not in ("34", "50")]
 #: Small parts, for those that are large by default.

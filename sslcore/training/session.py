@@ -372,7 +372,7 @@ class Session:
 
 
 def _notes(recipe: Recipe, pipeline: Pipeline) -> list[str]:
-    """Return what the parts say about themselves: the attribute `notes` of each, sentences."""
+    """Return the notes of the parts, by their attribute `notes`, and of the warm-up; sentences."""
     parts = (recipe.augmentation, recipe.encoder, recipe.head, recipe.loss)
     modules = (pipeline.augmentation, pipeline.encoder, pipeline.head, pipeline.loss)
     found = []
@@ -380,6 +380,13 @@ def _notes(recipe: Recipe, pipeline: Pipeline) -> list[str]:
         notes = getattr(module, "notes", ())
         if part is not None and isinstance(notes, (tuple, list)):
             found += [f"{part.name}: {note}" for note in notes]
+    training = recipe.training
+    if training.epochs < training.warmup_epochs:
+        found.append(
+            f"training.epochs={training.epochs} is less than training.warmup_epochs="
+            f"{training.warmup_epochs:g}, so the learning rate does not reach its full value; use "
+            "--set training.warmup_epochs=1, or more epochs"
+        )
     return found
 
 

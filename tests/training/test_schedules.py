@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+import sslcore
 from sslcore import Teacher
 from sslcore.training.schedules import learning_rate_factor, teacher_momentum
 
@@ -62,3 +63,18 @@ def test_a_cooldown_begins_after_the_warmup():
         for step in range(10)
     ]
     assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2])
+
+
+@pytest.mark.parametrize(("warmup", "noted"), [(3.0, True), (1.0, False)])
+def test_a_run_that_is_shorter_than_its_warm_up_is_noted(warmup, noted, tiny, registry, console):
+    tiny["training"] |= {"warmup_epochs": warmup}
+    sslcore.train(
+        "agreement",
+        data="noise",
+        settings=tiny,
+        registry=registry,
+        console=console,
+        evaluate=False,
+    )
+    said = console.file.getvalue()
+    assert ("note: training.epochs=1 is less than training.warmup_epochs=3, so" in said) == noted

@@ -42,15 +42,17 @@ class Moments:
         stages: list[nn.Module] = [pipeline.augmentation, pipeline.encoder, pipeline.loss]
         if pipeline.head is not None:
             stages.insert(2, pipeline.head)
-        self._after_step = [stage for stage in stages if hasattr(stage, AFTER_STEP)]
-        self._epoch_started = [stage for stage in stages if hasattr(stage, EPOCH_STARTED)]
+        self._after_step, self._epoch_started = (
+            [_Call(getattr(stage, moment)) for stage in stages if hasattr(stage, moment)]
+            for moment in (AFTER_STEP, EPOCH_STARTED)
+        )
 
     @torch.no_grad()
     def after_step(self, step: int, progress: float) -> None:
         """Call the parts after a step of the optimizer."""
-        for stage in self._after_step:
+        for call in self._after_step:
             self.pipeline.at = AFTER_STEP
-            _call(stage, AFTER_STEP, {"step": step, "progress": progress})
+            call({"step": step, "progress": progress})
 
     @torch.no_grad()
     def epoch_started(self, epoch: int) -> None:
@@ -62,13 +64,12 @@ class Moments:
                 known.append(self._features())
             return known[0]
 
-        for stage in self._epoch_started:
+        for call in self._epoch_started:
             self.pipeline.at = EPOCH_STARTED
             random = BatchRandom(
                 self.seed, epoch, len(self.split), device=self.device, path=(EPOCH_STARTED,)
             )
-            supplied = {"epoch": epoch, "features": features, "random": random}
-            _call(stage, EPOCH_STARTED, supplied)
+            call({"epoch": epoch, "features": features, "random": random})
 
     def _features(self) -> Tensor:
         """Return the features of all training images (N, F), the same in every process."""
@@ -91,7 +92,11 @@ class Moments:
         return self.processes.gather(torch.cat(made), 0)[:size]
 
 
-def _call(stage: nn.Module, moment: str, supplied: Mapping[str, object]) -> None:
-    method: Callable[..., object] = getattr(stage, moment)
-    asked = inspect.signature(method).parameters
-    method(**{name: item for name, item in supplied.items() if name in asked})
+class _Call:
+    """Calls a method with those of the supplied values that it names."""
+
+    def __init__(self, method: Callable[..., object]) -> None:
+        self.method, self.asked = method, tuple(inspect.signature(method).parameters)
+
+    def __call__(self, supplied: Mapping[str, object]) -> None:
+        self.method(**{name: supplied[name] for name in self.asked if name in supplied})

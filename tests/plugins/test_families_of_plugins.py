@@ -1,4 +1,4 @@
-"""The families of SwAV's and DeepCluster-v2's losses, and their broken variants."""
+"""Families of losses that plugins bring: references, properties and broken variants."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from sslcore.testing.losses.checking import properties_of
 from sslcore.testing.losses.mutation import caught_by, mutant_subject
 from sslcore.testing.losses.subject import LossSubject
 from sslcore.testing.search import run_property
+from sslcore_jepa.conformance import LATENT, LEJEPA
+from sslcore_jepa.latent import LatentPrediction
+from sslcore_jepa.regularizer import LeJEPA
+from sslcore_nnclr.conformance import NNCLR
+from sslcore_nnclr.loss import NeighbourContrast
+from sslcore_supcon.conformance import SUPCON
+from sslcore_supcon.loss import SupervisedContrast
 from sslcore_swav.conformance import CLUSTER_ENTROPY, SWAV
 from sslcore_swav.entropy import ClusterEntropy
 from sslcore_swav.swapped import SwappedPrediction
 
 SPECS = [
+    LossSpec(make=NeighbourContrast, family=NNCLR),
+    LossSpec(make=SupervisedContrast, family=SUPCON),
+    LossSpec(make=LatentPrediction, family=LATENT),
+    LossSpec(make=LeJEPA, family=LEJEPA),
     LossSpec(make=SwappedPrediction, family=SWAV),
     LossSpec(make=ClusterEntropy, family=CLUSTER_ENTROPY),
 ]

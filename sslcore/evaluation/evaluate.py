@@ -101,10 +101,19 @@ def batch_size(split: Split) -> int:
     return max(1, min(1024, _VALUES_PER_BATCH // max(1, values)))
 
 
-def batches(split: Split, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the images of a split in order: rows (B,) and images (B, …) on the device."""
-    for rows in torch.arange(len(split)).split(batch_size(split)):
-        yield rows, split.read(rows, device).to(device)
+def batches(
+    split: Split, device: torch.device, rows: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the images of a split, rows (B,) and images (B, …) on the device.
+
+    Args:
+        split: the images.
+        device: where the images go.
+        rows: the images to yield, int64, in their order; None yields all.
+    """
+    rows = torch.arange(len(split)) if rows is None else rows
+    for some in rows.split(batch_size(split)):
+        yield some, split.read(some, device).to(device)
 
 
 @torch.no_grad()

@@ -137,7 +137,7 @@ class Pipeline(nn.Module):
             if name in signals
         }
         if processes.several:
-            compared = gathered(compared, processes, _batch_of(signals), self.batch_axis)
+            compared = gathered(compared, processes, signals["features"].shape[1], self.batch_axis)
         compared.setdefault("rows", None)
         score = call(self.loss, compared)
         self.at = "gradient"
@@ -151,8 +151,13 @@ class Pipeline(nn.Module):
             signals: those of the engine and of the augmentation.
         """
         assert self.teacher is not None
+        return self.taught(self.teacher.inputs(signals))
+
+    @torch.no_grad()
+    def taught(self, seen: Signals) -> Signals:
+        """Return the signals of the teacher, given the signals that it gets."""
+        assert self.teacher is not None
         self.at = "teacher"
-        seen = self.teacher.inputs(signals)
         made = encode(self.teacher["encoder"], seen, self.of_images)
         if "head" in self.teacher:
             made |= project(self.teacher["head"], seen | made)
@@ -176,9 +181,14 @@ class Pipeline(nn.Module):
 
     def wanted(self) -> set[str]:
         """Return the signals that any stage names."""
-        taught = () if self.teacher is None else self.teacher.stages()
-        stages = (self.augmentation, self.encoder, self.head, self.loss, *taught)
-        return {name for stage in stages if stage is not None for name in signal_names(stage)}
+        taught = [] if self.teacher is None else self.teacher.stages()
+        return {name for stage in (*self.stages, *taught) for name in signal_names(stage)}
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stages of the student, in the order in which a tensor passes them."""
+        stages = (self.augmentation, self.encoder, self.head, self.loss)
+        return [stage for stage in stages if stage is not None]
 
     @property
     def supervised(self) -> bool:
@@ -287,7 +297,7 @@ def _encode(encoder: nn.Module, signals: Signals, of_images: Collection[str]) ->
 
 
 def gathered(
-    signals: Signals, processes: Processes, batch: int, axis_of: Callable[[str], int] = batch_axis
+    signals: Signals, processes: Processes, batch: int, axis_of: Callable[[str], int]
 ) -> Signals:
     """Return the signals of the global batch, and `rows`, the share of this process.
 
@@ -309,12 +319,6 @@ def gathered(
         else:
             joined[name] = item
     return joined
-
-
-def _batch_of(signals: Signals) -> int:
-    """Return how many images the signals are of, of which boxes may have been read alone."""
-    batch: int = len(signals["images"]) if "images" in signals else signals["features"].shape[1]
-    return batch
 
 
 def project(head: nn.Module | None, signals: Signals) -> Signals:

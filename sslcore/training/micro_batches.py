@@ -26,7 +26,7 @@ from sslcore.pipeline.pipeline import (
 )
 from sslcore.random import BatchRandom
 from sslcore.signals import batch_axis
-from sslcore.training.shuffled_teacher import teach_shuffled
+from sslcore.training.shuffled_teacher import seen_by_teacher, teach_shuffled
 
 
 class MicroBatches:
@@ -118,7 +118,8 @@ class MicroBatches:
         wanted = {*signal_names(self.pipeline.loss), "projections", "features"}
         found: dict[str, list[Tensor]] = {}
         trained: set[str] = set()
-        states, seen = [], []
+        states: list[dict[str, Tensor]] = []
+        seen: list[Signals] = []
         teacher = self.pipeline.teacher
         shuffled = self.apart and teacher is not None and teacher.shuffle
         with torch.no_grad(), unmoved_buffers(self.pipeline.encoder, self.pipeline.head):
@@ -127,9 +128,11 @@ class MicroBatches:
                 signals = views_of(rows)
                 with precision():
                     student = self.pipeline.represent(signals)
-                    now = teacher is not None and not shuffled
-                    taught = self.pipeline.teach(signals) if now else {}
-                seen += [signals] if shuffled else []
+                    taught: Signals = {}
+                    if shuffled:
+                        seen.append(seen_by_teacher(self.pipeline, signals))
+                    elif teacher is not None:
+                        taught = self.pipeline.teach(signals)
                 trained |= {
                     name
                     for name, item in student.items()

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sslcore.compute.processes import Processes
 from sslcore.compute.rng_state import preserved_generators
 from sslcore.contract.moments import AFTER_STEP, EPOCH_STARTED
 from sslcore.data import Split
-from sslcore.evaluation.evaluate import batch_size
+from sslcore.evaluation.evaluate import batches
 from sslcore.evaluation.extractor import FeatureExtractor
 from sslcore.pipeline.pipeline import Pipeline
 from sslcore.random import BatchRandom
@@ -39,11 +39,8 @@ class Moments:
     ) -> None:
         self.pipeline, self.split, self.seed = pipeline, split, seed
         self.device, self.processes = device, processes
-        stages: list[nn.Module] = [pipeline.augmentation, pipeline.encoder, pipeline.loss]
-        if pipeline.head is not None:
-            stages.insert(2, pipeline.head)
         self._after_step, self._epoch_started = (
-            [_Call(getattr(stage, moment)) for stage in stages if hasattr(stage, moment)]
+            [_Call(getattr(stage, moment)) for stage in pipeline.stages if hasattr(stage, moment)]
             for moment in (AFTER_STEP, EPOCH_STARTED)
         )
 
@@ -78,18 +75,13 @@ class Moments:
         share = -(-size // count)
         first = self.processes.rank * share
         rows = torch.arange(first, first + share).clamp(max=size - 1)
-        modes = {module: module.training for module in self.pipeline.modules()}
         extract = FeatureExtractor(self.pipeline.augmentation, self.pipeline.encoder)
         try:
             with preserved_generators(self.device):
-                made = [
-                    extract(self.split.read(part, self.device).to(self.device))
-                    for part in rows.split(batch_size(self.split))
-                ]
+                own = [extract(images) for _, images in batches(self.split, self.device, rows)]
         finally:
-            for module, mode in modes.items():
-                module.training = mode
-        return self.processes.gather(torch.cat(made), 0)[:size]
+            self.pipeline.train()
+        return self.processes.gather(torch.cat(own), 0)[:size]
 
 
 class _Call:

@@ -16,10 +16,26 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+def seen_by_teacher(pipeline: Pipeline, signals: Signals) -> Signals:
+    """Return the signals that the stages of the teacher read, so that no others are kept.
+
+    Args:
+        pipeline: the stages.
+        signals: those of the engine and of the augmentation.
+    """
+    assert pipeline.teacher is not None
+    wanted = {"views"}.union(*(signal_names(stage) for stage in pipeline.teacher.stages()))
+    return {
+        name: item
+        for name, item in pipeline.teacher.inputs(signals).items()
+        if name in wanted or not isinstance(item, Tensor)
+    }
+
+
 @torch.no_grad()
 def teach_shuffled(
     pipeline: Pipeline,
-    signals: Sequence[Signals],
+    seen: Sequence[Signals],
     size: int,
     random: BatchRandom,
     processes: Processes,
@@ -33,20 +49,16 @@ def teach_shuffled(
 
     Args:
         pipeline: the stages.
-        signals: those of the engine and of the augmentation, of each micro-batch of the student.
+        seen: what `seen_by_teacher` returns, of each micro-batch of the student.
         size: images in a micro-batch.
         random: the random numbers of the step, which give the order.
         processes: those that share the batch.
         precision: makes the context in which encoder and head run.
     """
-    assert pipeline.teacher is not None
-    seen = [pipeline.teacher.inputs(each) for each in signals]
-    stages = [pipeline.teacher[kind] for kind in ("encoder", "head") if kind in pipeline.teacher]
-    wanted = {"views"}.union(*(signal_names(stage) for stage in stages))
     moved = {
         name: processes.gather(_joined(pipeline, name, seen), pipeline.batch_axis(name))
         for name, item in seen[0].items()
-        if name in wanted and isinstance(item, Tensor) and item.dim()
+        if isinstance(item, Tensor) and item.dim()
     }
     fixed = {name: item for name, item in seen[0].items() if not isinstance(item, Tensor)}
     count = moved["views"].shape[pipeline.batch_axis("views")]
@@ -58,7 +70,7 @@ def teach_shuffled(
             name: item.index_select(pipeline.batch_axis(name), rows) for name, item in moved.items()
         }
         with precision():
-            taught.append(pipeline.teach(fixed | taken))
+            taught.append(pipeline.taught(fixed | taken))
     places = order.argsort()[own]
     found: Signals = {}
     for name, item in taught[0].items():

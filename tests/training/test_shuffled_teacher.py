@@ -10,7 +10,7 @@ import sslcore
 from sslcore.api import make_recipe
 from sslcore.compute.processes import ALONE
 from sslcore.pipeline.build import ImageShape, build_pipeline
-from sslcore.training.shuffled_teacher import teach_shuffled
+from sslcore.training.shuffled_teacher import seen_by_teacher, teach_shuffled
 
 
 def pipeline_of(registry, encoder="small-cnn", **settings):
@@ -33,13 +33,19 @@ def keys_of(pipeline, size, step=0, shuffled=True):
         for rows in [slice(start, start + size)]
     ]
     if shuffled:
-        found = teach_shuffled(pipeline, parts, size, random, ALONE, nullcontext)
+        seen = [seen_by_teacher(pipeline, part) for part in parts]
+        found = teach_shuffled(pipeline, seen, size, random, ALONE, nullcontext)
         return found["teacher_projections"]
     return torch.cat([pipeline.teach(part)["teacher_projections"] for part in parts], 1)
 
 
 def test_without_batch_norm_the_keys_are_the_same_and_in_their_order(registry):
     pipeline = pipeline_of(registry, "vit")
+    torch.testing.assert_close(keys_of(pipeline, 4), keys_of(pipeline, 4, shuffled=False))
+
+
+def test_a_signal_of_its_own_replaces_one_that_the_teacher_goes_without(registry):
+    pipeline = pipeline_of(registry, "vit", teacher={"without": ["views"]})
     torch.testing.assert_close(keys_of(pipeline, 4), keys_of(pipeline, 4, shuffled=False))
 
 

@@ -13,6 +13,7 @@ from sslcore.contract.static_interface import static_interface
 from sslcore.contract.training_parts import own_interface
 from sslcore.errors import SslcoreError
 from sslcore.recipe.recipe import Training
+from sslcore.recipe.renamed import renamed_tables, settings_in
 from sslcore.recipe.toml import plain
 from sslcore.recipe.wiring import Stage
 from sslcore.registry.loading import Entry
@@ -122,8 +123,8 @@ def _preset(preset: Preset) -> dict[str, object]:
         "reference": preset.reference,
         "settings": {
             **({} if preset.encoder is None else {"encoder": preset.encoder}),
-            **_flat(preset.defaults),
-            **_flat(preset.settings),
+            **_flat(renamed_tables(preset.defaults)),
+            **_flat(renamed_tables(preset.settings)),
             **{
                 f"teacher.{name}": teacher[name]
                 for name in ("momentum", "final_momentum")
@@ -149,9 +150,10 @@ def _settings(method: Method, stages: Iterable[Stage]) -> Iterator[dict[str, obj
         own = {**method.defaults.get(section, {}), **method.settings.get(section, {})}
         for setting in settings.values():
             yield _setting(setting, section, own)
-    # Listing the other settings of an optimizer would take importing torch.
-    for name, value in method.settings.get("optimizer", {}).items():
-        yield _setting(Setting(name, type(value), value), "optimizer", {})
+    for section in ("optimizer", "schedule"):
+        own = {**settings_in(method.defaults, section), **settings_in(method.settings, section)}
+        for name, value in _flat(own).items():
+            yield _setting(Setting(name, type(value), value), section, {})
 
 
 def _setting(

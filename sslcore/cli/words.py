@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from sslcore.contract.training_parts import own_interface
 from sslcore.errors import SslcoreError
 from sslcore.recipe.opening import opener
 from sslcore.recipe.recipe import Training
-from sslcore.recipe.renamed import renamed_tables
+from sslcore.recipe.renamed import settings_in
+from sslcore.recipe.teacher import teacher_settings
 from sslcore.registry import discovery
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry, found_plugins
@@ -156,8 +156,8 @@ def _keys(chosen: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, 
         yield from _keys_of_training_parts(registry, own)
         for setting in settings_of(Training).values():
             yield f"training.{setting.name}=", setting.type
-        for teacher in fields(Teacher):
-            yield f"teacher.{teacher.name}=", ""
+        for setting in teacher_settings(Teacher()).values():
+            yield f"teacher.{setting.name}=", setting.type
         for name in chosen.get("track") or ():
             yield from _keys_of("tracker", _found(registry, "tracker", name))
     # A run is evaluated as it was trained: there, only the evaluator can be set.
@@ -170,12 +170,8 @@ def _keys_of_training_parts(registry: Registry, own: Method | None) -> Iterator[
     """Yield the settings of the optimizers and schedules that a method and its presets name."""
     stated = [] if own is None else [own.settings, *(each.settings for each in own.presets)]
     for kind in ("optimizer", "schedule"):
-        tables = [renamed_tables(settings).get(kind) for settings in stated]
-        names = {
-            str(table["name"]).casefold(): None
-            for table in tables
-            if isinstance(table, Mapping) and "name" in table
-        }
+        tables = [settings_in(settings, kind) for settings in stated]
+        names = {str(table["name"]).casefold(): None for table in tables if "name" in table}
         default = (
             each.name
             for each in registry.entries(kind)

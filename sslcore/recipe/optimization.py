@@ -10,13 +10,13 @@ from typing import Annotated, Any
 from annotated_types import Ge
 
 from sslcore.contract.interface import load_reference
-from sslcore.contract.records import Optimizer, Schedule, Sections
+from sslcore.contract.records import Optimizer, Schedule
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.contract.training_parts import COMMON_ROLES, PARAMETER_ROLES
 from sslcore.errors import UnknownNameError, UsageError, nearest
 from sslcore.recipe.names import Choice
 from sslcore.recipe.recipe import FROM, Groups, Part
-from sslcore.recipe.renamed import renamed_tables
+from sslcore.recipe.renamed import settings_in
 from sslcore.recipe.request import Request, without_provenance
 from sslcore.recipe.suggestions import suggested_to
 from sslcore.recipe.validation import Validation
@@ -112,7 +112,7 @@ class Finder:
             except UsageError as error:
                 raise type(error)(f"{error}{self.request.origin_of(kind, 'name')}") from None
         for layer in reversed(self.layers):
-            name = _table(layer, kind).get("name")
+            name = settings_in(layer, kind).get("name")
             if name is not None:
                 return find_in_any_case(self.registry, kind, str(name))
         return self._found(kind, "")
@@ -133,7 +133,7 @@ class Finder:
         would, must = self.choice.method.defaults, self.choice.method.settings
         values: dict[str, object] = {}
         tables: dict[str, dict[str, object]] = {}
-        for layer in (_table(would, kind), None, _table(must, kind)):
+        for layer in (settings_in(would, kind), None, settings_in(must, kind)):
             if layer is None:
                 table: Mapping[str, object] = suggested_to(
                     entry, self.choice.dataset, self.registry
@@ -154,7 +154,7 @@ class Finder:
     def _is_for(self, kind: str, table: Mapping[str, object], entry: Entry) -> bool:
         """Whether the settings in a table of the method belong to an optimizer or schedule."""
         layers = (self.choice.method.defaults, self.choice.method.settings)
-        named = [_table(layer, kind).get("name") for layer in layers]
+        named = [settings_in(layer, kind).get("name") for layer in layers]
         own = table.get("name") or next((name for name in reversed(named) if name), None)
         if own is None:
             # A method that names none has the default one in mind.
@@ -245,11 +245,6 @@ def find_in_any_case(registry: Registry, kind: str, name: str) -> Entry:
         with suppress(UnknownNameError):
             return registry.resolve(kind, f"{distribution}{colon}{bare.casefold()}")
         raise error from None
-
-
-def _table(sections: Sections, section: str) -> Mapping[str, object]:
-    table = renamed_tables(sections).get(section, {})
-    return table if isinstance(table, Mapping) else {}
 
 
 def _split(table: Mapping[str, object]) -> tuple[dict[str, object], dict[str, dict[str, object]]]:

@@ -16,6 +16,12 @@ def renamed(assignments: Iterable[tuple[str, str, object]]) -> tuple[tuple[str, 
     )
 
 
+def settings_in(tables: Mapping[str, object], section: str) -> Mapping[str, object]:
+    """Return the settings of a section, at their places of today; those of none are empty."""
+    table = renamed_tables(tables).get(section, {})
+    return table if isinstance(table, Mapping) else {}
+
+
 def renamed_tables(tables: Mapping[str, object]) -> dict[str, object]:
     """Return sections with their settings at their places of today; what stands there already wins.
 

@@ -20,9 +20,9 @@ from sslcore.recipe.held_out import held_out
 from sslcore.recipe.names import Choice, choose, with_variants
 from sslcore.recipe.optimization import Finder, Optimization
 from sslcore.recipe.recipe import ENCODER_PART, OBJECT_PART, Init, Part, Recipe, Training
-from sslcore.recipe.renamed import renamed_tables
+from sslcore.recipe.renamed import settings_in
 from sslcore.recipe.request import Request, Settings, without_provenance
-from sslcore.recipe.suggestions import suggested_in, suggested_to
+from sslcore.recipe.suggestions import suggested_to
 from sslcore.recipe.teacher import find_teacher, teacher_problems
 from sslcore.recipe.validation import Validation
 from sslcore.recipe.wiring import Stage, evaluator_problems, stage_problems
@@ -273,7 +273,7 @@ class _Layers:
     def _training(self) -> Training | None:
         known = settings_of(Training)
         asked = self.request.settings_of("training")
-        suggested = suggested_in("training", self.choice.dataset)
+        suggested = _section(self.choice.dataset.defaults, "training")
         values = self._layered("training", suggested, self.choice.method, asked)
         valid = self.validation.settings("training", known, values, "sslcore's trainer")
         return None if valid is None else Training(**valid)
@@ -304,9 +304,7 @@ class _Layers:
 
 
 def _section(sections: Sections, section: str) -> dict[str, object]:
-    table = renamed_tables(sections).get(section, {})
-    assert isinstance(table, Mapping)
-    return without_provenance(table)
+    return without_provenance(settings_in(sections, section))
 
 
 def _known(values: Mapping[str, object], known: Mapping[str, object]) -> dict[str, object]:

@@ -1,13 +1,9 @@
-"""The settings that a data set suggests: for a part by its name, for training as such."""
+"""The settings that a data set suggests to a part, by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sslcore.contract.records import Dataset
 from sslcore.errors import UsageError
-from sslcore.recipe.renamed import renamed_tables
-from sslcore.recipe.request import without_provenance
 from sslcore.registry.loading import Entry
 from sslcore.registry.registry import Registry
 
@@ -24,13 +20,6 @@ def suggested_to(entry: Entry, dataset: Dataset, registry: Registry) -> dict[str
         if values is not None and _is(entry, address, registry):
             found |= values
     return found
-
-
-def suggested_in(section: str, dataset: Dataset) -> dict[str, object]:
-    """Return the settings that a data set suggests in a section that belongs to no part."""
-    table = renamed_tables(dataset.defaults).get(section, {})
-    assert isinstance(table, Mapping)
-    return without_provenance(table)
 
 
 def _is(entry: Entry, address: str, registry: Registry) -> bool:

@@ -6,13 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from annotated_types import Ge, Le
 
 from sslcore.contract.interface import ENGINE_SIGNALS
 from sslcore.contract.records import Teacher
-from sslcore.contract.settings import Setting
+from sslcore.contract.settings import Setting, settings_of
 from sslcore.errors import UsageError, nearest
 from sslcore.recipe.names import Choice
 from sslcore.recipe.recipe import Part
@@ -25,6 +22,8 @@ from sslcore.system.files import user_path
 
 #: What comes before the name of a setting of the teacher's encoder.
 _OF_ENCODER = "settings."
+#: The fields of a teacher that are a table, or that only a method states.
+_NOT_SET = frozenset({"settings", "pretrained"})
 #: The recipe in the folder of a run.
 _RECIPE = "recipe.toml"
 
@@ -82,7 +81,7 @@ def _record(base: Teacher, asked: Mapping[str, object], validation: Validation) 
     """Return a teacher with the settings of the user; where one is wrong, the teacher as it was."""
     scalars = {name: value for name, value in asked.items() if name != "settings"}
     of_encoder = asked.get("settings", {})
-    valid = validation.settings("teacher", _settings(base), scalars, "sslcore's teacher")
+    valid = validation.settings("teacher", teacher_settings(base), scalars, "sslcore's teacher")
     if not isinstance(of_encoder, Mapping):
         validation.problems.append(f"teacher.settings: expected a table, got {of_encoder!r}")
     if valid is None or not isinstance(of_encoder, Mapping):
@@ -103,21 +102,12 @@ def _record(base: Teacher, asked: Mapping[str, object], validation: Validation) 
     return record
 
 
-def _settings(base: Teacher) -> dict[str, Setting]:
-    share = Annotated[float, Ge(0), Le(1)]
-    types = {
-        "momentum": share,
-        "final_momentum": share | None,
-        "schedule": str,
-        "encoder": str | None,
-        "path": str,
-        "part": str,
-        "head": bool,
-        "without": tuple[str, ...],
-        "shuffle": bool,
-        "sha256": str,
+def teacher_settings(base: Teacher) -> dict[str, Setting]:
+    """Return the settings of a teacher but for those of its encoder; `base` has their defaults."""
+    return {
+        name: dataclasses.replace(setting, default=getattr(base, name))
+        for name, setting in settings_of(Teacher, skip=_NOT_SET).items()
     }
-    return {name: Setting(name, kind, getattr(base, name)) for name, kind in types.items()}
 
 
 def _nested(asked: Mapping[str, object]) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sslcore.contract.interface import SUPPLIED
+from sslcore.contract.interface import SUPPLIED, supplied_to
 from sslcore.contract.settings import REQUIRED, Setting
 from sslcore.contract.stages import STAGES
 from sslcore.errors import SettingsError, nearest
@@ -62,7 +62,8 @@ class Validation:
 
 
 def _unknown(section: str, name: str, known: Mapping[str, Setting], owner: str) -> str:
-    if name in SUPPLIED and section in (*STAGES, "evaluator"):
+    is_stage = section in STAGES
+    if (is_stage or section == "evaluator") and name in supplied_to(is_stage=is_stage):
         return f"the engine supplies it ({SUPPLIED[name]})"
     has = ", ".join(known) or "none"
     return f"no such setting{nearest(name, known)}; it has {has} ({owner})"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from sslcore.contract.records.base import check_address
 
@@ -35,8 +38,8 @@ class Teacher:
         sha256: the hash of these weights, where no others will do; empty admits any.
     """
 
-    momentum: float = 0.996
-    final_momentum: float | None = None
+    momentum: Annotated[float, Ge(0), Le(1)] = 0.996
+    final_momentum: Annotated[float, Ge(0), Le(1)] | None = None
     schedule: str = ""
     encoder: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)

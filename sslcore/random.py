@@ -6,6 +6,7 @@ They therefore don't depend on the device or on how processes and micro-batches 
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 
@@ -137,6 +138,12 @@ class BatchRandom:
             device=self.device,
             path=(*self._path, name),
         )
+
+    def on(self, device: torch.device | str) -> BatchRandom:
+        """Return the same source with its numbers on another device; both draw from one stream."""
+        moved = copy.copy(self)
+        moved.device = torch.device(device)
+        return moved
 
     def select(self, rows: slice) -> BatchRandom:
         """Return the same source for some of these images; `rows` must have a start and a stop."""

@@ -163,10 +163,12 @@ class BlockMask(nn.Module):
 
         All images, since the smallest context of the step decides about K in every process.
         """
+        # Sizes are needed on the host: from another device they would have to be waited for.
+        random = random.on("cpu")
         sizes = random.shared("blocks", 3).tolist()
         every = random.fork("blocks").whole()
-        places = every.uniform(self.targets + 1, 2).cpu()
-        order = every.uniform(self.grid**2).cpu()
+        places = every.uniform(self.targets + 1, 2)
+        order = every.uniform(self.grid**2)
         target = self._block(self.target_scale, sizes[0], self.target_ratio, sizes[1])
         context = self._block(self.context_scale, sizes[2], (1.0, 1.0), 0.0)
         blocks = self._cells(places[:, :-1], target)

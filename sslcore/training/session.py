@@ -143,10 +143,11 @@ class Session:
         )
 
     def untrained(self) -> Pipeline:
-        """Return the pipeline with its initial weights, on the device."""
+        """Return the pipeline with its initial weights and without a teacher, on the device."""
         made = build_pipeline(
             self.recipe, self.shape, self.initial, train=self.data.train, teacher=self.taught
         )
+        made.teacher = None
         return _on(self.device, made)
 
     @property

@@ -258,3 +258,17 @@ def test_weights_are_those_of_the_loss_in_each_type():
         assert subject.make(example.to(dtype)).scale.dtype == dtype
     assert subject.family.formula is not None
     assert list(subject.family.formula.state(example)) == ["scale"]
+
+
+class _NearItsClass(nn.Module):
+    def forward(self, projections: Tensor, labels: Tensor) -> Tensor:
+        same = (labels[:, None] == labels).to(projections.dtype)
+        mean = (same @ projections.mean(0)) / same.sum(1, keepdim=True)
+        return (projections - mean).square().sum(-1).mean()
+
+
+def test_invariances_move_labels_with_their_images_and_not_with_views():
+    spec = LossSpec(_NearItsClass, "custom", invariances=("joint-permutation", "view-swap"))
+    rows = {case.what.name: case.row() for case in cases(spec)}
+    found = {name: rows[name].status for name in spec.invariances}
+    assert found == {"joint-permutation": "pass", "view-swap": "pass"}

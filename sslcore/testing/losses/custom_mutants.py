@@ -47,29 +47,26 @@ def _computed(family: Family) -> Loss:
     """Return the formula as a careful loss: it refuses unequal batches and keeps its precision."""
     formula = family.formula
     assert formula is not None
-    taken = formula
 
     def loss(inputs: Inputs, hyper: Hyper) -> Tensor:
         tensors = {name: item for name, item in inputs.items() if isinstance(item, Tensor)}
         further = {name: item for name, item in inputs.items() if name not in tensors}
-        batches = {item.shape[_axis(family, name)] for name, item in _imaged(family, tensors)}
+        batches = {item.shape[axis] for _, item, axis in _imaged(family, tensors)}
         if len(batches) != 1 or 0 in batches:
             raise ValueError(f"expected as many images in each signal, got {sorted(batches)}")
         dtype = next(item.dtype for item in tensors.values() if item.is_floating_point())
         example = Example({name: exact(item) for name, item in tensors.items()}, hyper)
-        return taken(example, further=further).to(dtype)
+        return formula(example, further=further).to(dtype)
 
     return loss
 
 
-def _axis(family: Family, name: str) -> int:
-    return family.axes.get(name, 1)
-
-
-def _imaged(family: Family, inputs: Inputs) -> Iterator[tuple[str, Tensor]]:
+def _imaged(family: Family, inputs: Inputs) -> Iterator[tuple[str, Tensor, int]]:
+    """Yield the signals that have images, with the axis of the images."""
     for name, item in inputs.items():
-        if (name in family.axes or not family.axes) and isinstance(item, Tensor):
-            yield name, item
+        axis = family.axis_of(name)
+        if axis is not None and isinstance(item, Tensor):
+            yield name, item, axis
 
 
 def _variants(family: Family, loss: Loss) -> Iterator[tuple[str, Loss]]:
@@ -84,8 +81,8 @@ def _variants(family: Family, loss: Loss) -> Iterator[tuple[str, Loss]]:
 
     def left_out(inputs: Inputs) -> Inputs:
         return {
-            name: item.narrow(_axis(family, name), 0, max(1, family.batch_of(inputs) - 1))
-            for name, item in _imaged(family, inputs)
+            name: item.narrow(axis, 0, max(1, family.batch_of(inputs) - 1))
+            for name, item, axis in _imaged(family, inputs)
         }
 
     yield "sum-for-mean", sums
@@ -94,7 +91,7 @@ def _variants(family: Family, loss: Loss) -> Iterator[tuple[str, Loss]]:
         yield f"{name}-ignored", _at_default(family, loss, name)
     example = family.anchors()[0]
     for name, item in example.inputs.items():
-        axis = _axis(family, name)
+        axis = family.axes.get(name, 1)
         if name in family.trainable:
             yield f"{name}-detached", in_place_of(name, Tensor.detach)
         elif not item.is_floating_point():
@@ -131,8 +128,8 @@ def _own_rows_only(family: Family, loss: Loss) -> Mutant:
         if not isinstance(rows, slice):
             return loss(inputs, hyper)
         own = {
-            name: item.narrow(_axis(family, name), rows.start, rows.stop - rows.start)
-            for name, item in _imaged(family, inputs)
+            name: item.narrow(axis, rows.start, rows.stop - rows.start)
+            for name, item, axis in _imaged(family, inputs)
         }
         return loss({**inputs, **own}, hyper)
 

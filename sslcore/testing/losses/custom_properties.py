@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sslcore.testing.losses.example import Example
+from sslcore.testing.losses.invariances import in_other_orders
 from sslcore.testing.losses.making import state_of
+from sslcore.testing.losses.side_effects import other_numbers
 from sslcore.testing.losses.signal_shapes import ENGINE
 from sslcore.testing.losses.spec import LossSpec
 from sslcore.testing.losses.subject import LossSubject
@@ -80,17 +82,6 @@ formula_at_named_points = Property(
 )
 
 
-def _reordered(subject: LossSubject, example: Example) -> Iterable[Example]:
-    count = subject.family.batch_of(example.inputs)
-    for order in (torch.arange(count).roll(1), torch.arange(count).flip(0)):
-        moved = {
-            name: item.index_select(subject.family.axes.get(name, 1), order)
-            for name, item in example.inputs.items()
-            if name in subject.family.axes or not subject.family.axes
-        }
-        yield example.with_inputs(**moved)
-
-
 def _draws(subject: LossSubject) -> str:
     if "random" in subject.family.signals and subject.family.formula is None:
         return "the loss draws random numbers by the position in the batch"
@@ -111,11 +102,10 @@ def _draws(subject: LossSubject) -> str:
 def image_permutation(subject: LossSubject, example: Example) -> None:
     expected, formula = subject.value(example), subject.family.formula
     tolerance = 2 * subject.tolerance(example, expected)
-    for moved in _reordered(subject, example):
-        if formula is not None:
-            stays = abs(formula.value(moved) - formula.value(example)) <= tolerance
-            if not stays:
-                return
+    exact = 0.0 if formula is None else formula.value(example)
+    for _, moved in in_other_orders(subject, example):
+        if formula is not None and not abs(formula.value(moved) - exact) <= tolerance:
+            continue
         subject.compare(subject.value(moved), expected, tolerance, moved, "in another order")
 
 
@@ -178,16 +168,6 @@ def _has_buffers(subject: LossSubject) -> str:
     return "" if has else "the loss has no buffers"
 
 
-def other_batch(example: Example) -> Example:
-    """Return other numbers of the same shapes and types."""
-    return example.with_inputs(
-        **{
-            name: item.roll(1, 0) * 0.5 + 0.25 if item.is_floating_point() else item.roll(1, -1)
-            for name, item in example.inputs.items()
-        }
-    )
-
-
 @declare(
     "state-is-in-buffers",
     "P4",
@@ -202,7 +182,7 @@ def state_is_in_buffers(subject: LossSubject, example: Example) -> None:
     begun = _snapshot(loss)
     with torch.no_grad():
         subject.call(loss, example)
-        subject.call(loss, other_batch(example))
+        subject.call(loss, other_numbers(example))
         loss.load_state_dict(begun)
         found = float(subject.call(loss, example))
     tolerance = subject.tolerance(example, expected)
@@ -227,7 +207,7 @@ def value_matches_formula_after_other_batches(subject: LossSubject, example: Exa
     assert formula is not None
     loss = subject.make(example)
     with torch.no_grad():
-        for other in (other_batch(example), example):
+        for other in (other_numbers(example), example):
             subject.call(loss, other)
             names = formula.state(example)
             state = {

@@ -127,7 +127,8 @@ class Family:
         for_spec: makes the family for a spec, if the family depends on the spec.
         formula: the loss by its author's formula, in place of a reference.
         cast: whether the buffers of a loss get the type of its inputs, as its weights do.
-        axes: the axis of the images, by signal, where it is not the second.
+        axes: the axis of the images, by signal, of those that have images; empty means that all
+            signals have them along the second axis.
         supplied: the parameters of `make` that inputs determine, beside those that all families
             have.
     """
@@ -163,6 +164,10 @@ class Family:
     cast: bool = False
     axes: Mapping[str, int] = field(default_factory=dict)
     supplied: Callable[[Inputs], Mapping[str, int]] = lambda inputs: {}
+
+    def axis_of(self, name: str) -> int | None:
+        """Return the axis of the images in a signal; None where it has no images."""
+        return self.axes.get(name) if self.axes else 1
 
 
 _FAMILIES: dict[str, Family] = {}

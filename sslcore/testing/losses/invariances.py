@@ -98,10 +98,17 @@ def coarse_examples(subject: LossSubject) -> SearchStrategy[Example]:
     return examples(subject).map(coarse)
 
 
-def _in_other_orders(subject: LossSubject, example: Example) -> Iterable[tuple[str, Example]]:
-    count = next(iter(example.inputs.values())).shape[1]
+def in_other_orders(subject: LossSubject, example: Example) -> Iterable[tuple[str, Example]]:
+    """Yield an example with its images in other orders, the same in all signals."""
+    axes = {
+        name: axis for name in example.inputs if (axis := subject.family.axis_of(name)) is not None
+    }
+    name = next(iter(axes))
+    count = example.inputs[name].shape[axes[name]]
     for order in (torch.arange(count).roll(1), torch.arange(count).flip(0)):
-        moved = {name: item[:, order] for name, item in example.inputs.items()}
+        moved = {
+            name: example.inputs[name].index_select(axis, order) for name, axis in axes.items()
+        }
         yield f"in the order {order.tolist()}", example.with_inputs(**moved)
 
 
@@ -109,7 +116,12 @@ def _swapped(subject: LossSubject, example: Example) -> Iterable[tuple[str, Exam
     def swap(item: Tensor) -> Tensor:
         return item[[1, 0, *range(2, len(item))]] if len(item) > 1 else item
 
-    moved = {name: swap(item) for name, item in example.inputs.items()}
+    # A signal whose first axis are the images, such as labels, has no views.
+    moved = {
+        name: swap(item)
+        for name, item in example.inputs.items()
+        if subject.family.axis_of(name) != 0
+    }
     yield "with the views swapped", example.with_inputs(**moved)
 
 
@@ -148,7 +160,7 @@ def sample_permutation(code: str, **rest: Any) -> Property:
         code,
         formula="L(P x) = L(x) for every permutation P of the samples, the same in all inputs",
         kills="samples that count by position, a dropped last sample, mispaired samples",
-        moves=_in_other_orders,
+        moves=in_other_orders,
         **rest,
     )
 

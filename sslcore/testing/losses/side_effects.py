@@ -154,7 +154,7 @@ def remembers_nothing(subject: LossSubject, example: Example) -> None:
         score = subject.call(loss, given)
         # Call this loss and another one before computing the first gradient.
         for later in (loss, subject.make(example)):
-            subject.gradients_of(later, _shifted(example))
+            subject.gradients_of(later, other_numbers(example))
         again = subject.backward(score, given)
         for name, gradient in again.items():
             if not torch.allclose(gradient, once[name], rtol=1e-9, atol=1e-12):
@@ -175,7 +175,7 @@ def _declared_state(subject: LossSubject) -> str:
     return ""
 
 
-def _shifted(example: Example) -> Example:
+def other_numbers(example: Example) -> Example:
     """Return other numbers of the same shapes."""
 
     def other(item: Tensor) -> Tensor:
@@ -198,7 +198,7 @@ def _reordered(example: Example) -> Example:
 
 def _not_cached(subject: LossSubject, example: Example) -> None:
     """Call one loss with other numbers in tensors of the same shape, and in the same tensors."""
-    for other in (_shifted(example), _reordered(example)):
+    for other in (other_numbers(example), _reordered(example)):
         expected = subject.value(other)
         tolerance = subject.tolerance(other, expected)
         for wanted, training in ((False, True), (True, True), (False, False)):

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sslcore.contract.interface import SUPPLIED, Interface, interface_of, load_reference
+from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Dataset, Method, Tracker
-from sslcore.contract.settings import REQUIRED
 from sslcore.data import Split
 from sslcore.errors import SslcoreError
 from sslcore.pipeline.pipeline import Pipeline, Signals, augment, encode
@@ -24,7 +23,7 @@ from sslcore.registry.registry import Registry, default_registry
 from sslcore.testing.parts.examples import class_folders, on_an_example
 from sslcore.testing.parts.loss_entries import loss_specs
 from sslcore.testing.parts.pictures import example_images
-from sslcore.testing.parts.settings import settings_at_bounds
+from sslcore.testing.parts.settings import required_settings
 from sslcore.testing.parts.spec import (
     AugmentationSpec,
     DatasetSpec,
@@ -78,14 +77,14 @@ def _needed(target: Any) -> set[str]:
 
 
 def _augmentation(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    spec = _sized(AugmentationSpec(target, entry.name, _required(interface_of(target))))
+    spec = _sized(AugmentationSpec(target, entry.name, required_settings(interface_of(target))))
     if "local_views" not in interface_of(target).provides:
         return [spec]
     return [spec, replace(spec, name=f"{entry.name}, local views", signal="local_views")]
 
 
 def _encoder(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    spec = _sized(EncoderSpec(target, entry.name, _required(interface_of(target))))
+    spec = _sized(EncoderSpec(target, entry.name, required_settings(interface_of(target))))
     if not _needed(target) <= _FOR_ENCODER or _takes_extras(target, registry):
         spec = replace(spec, channels=(1,), signals=_beside_views(entry, registry, spec))
     if _weights(spec) > _LARGE:
@@ -137,7 +136,7 @@ def _weights(spec: EncoderSpec) -> int:
 
 
 def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    spec = HeadSpec(target, entry.name, _required(interface_of(target)))
+    spec = HeadSpec(target, entry.name, required_settings(interface_of(target)))
     if _needed(target) <= _FOR_HEAD and not _takes_extras(target, registry):
         return [spec]
     found = _pipeline_with(entry, registry)
@@ -160,7 +159,7 @@ def _head(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 
 
 def _evaluator(entry: Entry, target: Any, registry: Registry) -> list[Any]:
-    return [EvaluatorSpec(target, entry.name, _required(interface_of(target)))]
+    return [EvaluatorSpec(target, entry.name, required_settings(interface_of(target)))]
 
 
 def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
@@ -176,7 +175,7 @@ def _dataset(entry: Entry, target: Any, registry: Registry) -> list[Any]:
 def _tracker(entry: Entry, target: Any, registry: Registry) -> list[Any]:
     record = entry.record
     assert isinstance(record, Tracker)
-    settings = _required(interface_of(target))
+    settings = required_settings(interface_of(target))
     return [TrackerSpec(target, entry.name, settings, offline=record.offline)]
 
 
@@ -213,16 +212,6 @@ _MAKERS: Mapping[str, Callable[[Entry, Any, Registry], list[Any]]] = {
     "schedule": lambda entry, target, registry: [ScheduleSpec(target, entry.name)],
     "tracker": _tracker,
 }
-
-
-def _required(interface: Interface) -> dict[str, Any]:
-    """Return settings without a default, each with a value that its annotation allows."""
-    found: dict[str, Any] = {}
-    for settings in settings_at_bounds(interface):
-        for name, value in settings.items():
-            if interface.settings[name].default is REQUIRED and name not in SUPPLIED:
-                found.setdefault(name, value)
-    return found
 
 
 # Signals of a method, for a part that needs signals that the checks can't draw.

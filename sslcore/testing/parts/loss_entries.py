@@ -7,12 +7,11 @@ from typing import Any
 
 from sslcore.contract.interface import interface_of, load_reference
 from sslcore.contract.records import Loss
-from sslcore.contract.settings import REQUIRED
 from sslcore.errors import UsageError
 from sslcore.registry.loading import Entry
 from sslcore.testing.losses.signal_shapes import asked_by
 from sslcore.testing.losses.spec import LossSpec
-from sslcore.testing.parts.settings import settings_at_bounds
+from sslcore.testing.parts.settings import required_settings
 
 
 def loss_specs(entry: Entry, target: Any) -> list[LossSpec]:
@@ -69,9 +68,6 @@ def _points(record: Loss) -> list[Any]:
 def _made_of(target: Any, **values: Any) -> Any:
     """Return the class with settings that have no default, and with supplied values."""
     interface = interface_of(target)
-    taken: dict[str, Any] = {name: values[name] for name in values if interface.supplied.get(name)}
-    for settings in settings_at_bounds(interface):
-        for name, value in settings.items():
-            if interface.settings[name].default is REQUIRED:
-                taken.setdefault(name, value)
+    supplied = {name: values[name] for name in values if interface.supplied.get(name)}
+    taken = {**supplied, **required_settings(interface)}
     return functools.partial(target, **taken) if taken else target

@@ -12,7 +12,7 @@ from typing import Any
 import annotated_types as at
 from hypothesis import strategies as st
 
-from sslcore.contract.interface import Interface
+from sslcore.contract.interface import SUPPLIED, Interface
 from sslcore.contract.settings import REQUIRED, Setting
 
 if typing.TYPE_CHECKING:
@@ -70,6 +70,16 @@ def settings_at_bounds(
         for value in _edges(setting.annotation)
         if setting.default is REQUIRED or value != setting.default
     ]
+
+
+def required_settings(interface: Interface) -> dict[str, Any]:
+    """Return settings without a default, each with a value that its annotation allows."""
+    found: dict[str, Any] = {}
+    for settings in settings_at_bounds(interface):
+        for name, value in settings.items():
+            if interface.settings[name].default is REQUIRED and name not in SUPPLIED:
+                found.setdefault(name, value)
+    return found
 
 
 def _strategy_of(setting: Setting) -> SearchStrategy[Any] | None:
